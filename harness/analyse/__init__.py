@@ -1,0 +1,1 @@
+"""Runs → deltas with intervals: everything a page shows, and nothing that knows pages or devices."""

@@ -1,0 +1,210 @@
+"""Runs → Report: every variant against every baseline of its run, never across runs."""
+
+from collections.abc import Sequence
+
+from harness.analyse.accuracy import distances, pair_items, task_scores
+from harness.analyse.cells import read_cells
+from harness.analyse.conditions import artifacts, conditions, differing, see_run
+from harness.analyse.findings import (
+    ArtifactSeen,
+    Condition,
+    Distance,
+    Level,
+    PairedItems,
+    Report,
+    RoundValue,
+    Row,
+    RunSeen,
+    TaskScore,
+    Trouble,
+    Waterfall,
+    WeakBaseline,
+)
+from harness.analyse.levels import Measured, MeasuredCell, interval_reason, measure_cells
+from harness.analyse.memory import waterfall
+from harness.analyse.pairs import Compared, compare_metric
+from harness.analyse.stats import bounds
+from harness.errors import InputError
+from harness.metrics import metric
+from harness.store import Run
+
+__all__ = ["Report", "analyse"]
+
+WEAK_BANDWIDTH_SHARE = 0.5
+
+
+class _Found:
+    """Lists that grow run by run, in the order of the report."""
+
+    def __init__(self) -> None:
+        self.runs: list[RunSeen] = []
+        self.rows: list[Row] = []
+        self.levels: list[Level] = []
+        self.accuracy: list[PairedItems] = []
+        self.tasks: list[TaskScore] = []
+        self.distances: list[Distance] = []
+        self.waterfalls: list[Waterfall] = []
+        self.conditions: list[Condition] = []
+        self.artifacts: list[ArtifactSeen] = []
+        self.troubles: list[Trouble] = []
+        self.weak_baselines: list[WeakBaseline] = []
+
+
+def analyse(runs: Sequence[Run]) -> Report:
+    """Everything the pages need, from one run or several.
+
+    Ratios are formed within a run only: runs may differ in conditions, and `differing` says in which.
+
+    Raises:
+        InputError: no run, or one run twice.
+        StoreError: an items file is damaged.
+    """
+    if not runs:
+        raise InputError("there is no run to report on")
+    if len({run.id for run in runs}) < len(runs):
+        raise InputError("the same run is given twice")
+    found = _Found()
+    for run in runs:
+        _analyse_run(run, found)
+    return Report(
+        runs=tuple(found.runs),
+        rows=tuple(found.rows),
+        levels=tuple(found.levels),
+        accuracy=tuple(found.accuracy),
+        tasks=tuple(found.tasks),
+        distances=tuple(found.distances),
+        waterfalls=tuple(found.waterfalls),
+        conditions=tuple(found.conditions),
+        artifacts=tuple(found.artifacts),
+        troubles=tuple(found.troubles),
+        weak_baselines=tuple(found.weak_baselines),
+        differing=tuple(differing(found.runs, found.conditions, found.artifacts)),
+    )
+
+
+def _analyse_run(run: Run, found: _Found) -> None:
+    seen = read_cells(run)
+    cells = measure_cells(run, seen)
+    order = {v.name: i for i, v in enumerate(run.plan.suite.variants)}
+    cells.sort(key=lambda c: order.get(c.seen.cell.variant or "", -1))
+    found.runs.append(see_run(run, seen))
+    found.conditions += conditions(run, seen)
+    found.artifacts += artifacts(run, seen)
+    found.troubles += [trouble for one in seen for trouble in one.troubles]
+    by_place = {_place(c): c for c in cells}
+    for cell in cells:
+        baselines = _baselines(run, cell)
+        others = {name: by_place.get((name, *_place(cell)[1:])) for name in baselines}
+        for measured in cell.metrics.values():
+            found.rows += _rows(run, cell, measured, others)
+            found.levels += _level(run, cell, measured)
+        for other in others.values():
+            found.accuracy += pair_items(run.id, cell, other) if other else []
+        found.tasks += task_scores(run.id, cell)
+        found.distances += distances(run.id, cell)
+        if (one := waterfall(run.id, cell)) is not None:
+            found.waterfalls.append(one)
+        found.weak_baselines += _weak(run, cell)
+
+
+def _place(cell: MeasuredCell) -> tuple[str | None, str | None, str, object]:
+    seen = cell.seen
+    return seen.cell.variant, seen.runtime, seen.cell.device, seen.cell.workload
+
+
+def _baselines(run: Run, cell: MeasuredCell) -> tuple[str, ...]:
+    """Baselines a cell is compared with: none for the device's own cells and for baselines."""
+    names = run.plan.suite.baselines
+    variant = cell.seen.cell.variant
+    return () if variant is None or variant in names else names
+
+
+def _rows(run: Run, cell: MeasuredCell, measured: Measured, others: dict[str, MeasuredCell | None]) -> list[Row]:
+    if not others or metric(measured.metric).kind in ("distance", "device"):
+        return [_row(run, cell, measured, None, None, Compared(n=measured.n))]
+    rows = []
+    for name, other in others.items():
+        compared = compare_metric(cell, other, measured.metric)
+        value = other.metrics[measured.metric].value if other and measured.metric in other.metrics else None
+        rows.append(_row(run, cell, measured, name, value, compared))
+    return rows
+
+
+def _row(
+    run: Run,
+    cell: MeasuredCell,
+    measured: Measured,
+    baseline: str | None,
+    baseline_value: float | None,
+    compared: Compared,
+) -> Row:
+    seen = cell.seen
+    ratio_low, ratio_high = bounds(compared.ratio_interval)
+    diff_low, diff_high = bounds(compared.diff_interval)
+    notes = (*measured.notes, *compared.notes)
+    if baseline is None and (why := interval_reason(measured)):
+        notes = (*notes, why)
+    return Row(
+        run=run.id,
+        variant=seen.cell.variant,
+        baseline=baseline,
+        runtime=seen.runtime,
+        device=seen.cell.device,
+        workload=seen.workload,
+        metric=measured.metric,
+        unit=metric(measured.metric).unit,
+        status=seen.status,
+        reason=measured.reason,
+        value=measured.value,
+        baseline_value=baseline_value,
+        ratio=compared.ratio,
+        ratio_low=ratio_low,
+        ratio_high=ratio_high,
+        diff=compared.diff,
+        diff_low=diff_low,
+        diff_high=diff_high,
+        n=compared.n,
+        notes=tuple(dict.fromkeys(notes)),
+        artifact_sha256=seen.artifact_sha256,
+    )
+
+
+def _level(run: Run, cell: MeasuredCell, measured: Measured) -> list[Level]:
+    if measured.value is None:
+        return []
+    seen = cell.seen
+    low, high = bounds(measured.interval)
+    return [
+        Level(
+            run=run.id,
+            variant=seen.cell.variant,
+            runtime=seen.runtime,
+            device=seen.cell.device,
+            workload=seen.workload,
+            metric=measured.metric,
+            value=measured.value,
+            low=low,
+            high=high,
+            cv=measured.cv,
+            rounds=tuple(RoundValue(round=r, value=v) for r, v in measured.rounds),
+        )
+    ]
+
+
+def _weak(run: Run, cell: MeasuredCell) -> list[WeakBaseline]:
+    variant = cell.seen.cell.variant
+    share = cell.metrics.get("bandwidth_share")
+    if variant not in run.plan.suite.baselines or share is None or share.value is None:
+        return []
+    if share.value >= WEAK_BANDWIDTH_SHARE:
+        return []
+    return [
+        WeakBaseline(
+            run=run.id,
+            baseline=str(variant),
+            runtime=cell.seen.runtime,
+            device=cell.seen.cell.device,
+            workload=cell.seen.workload,
+            share=share.value,
+        )
+    ]

@@ -1,0 +1,258 @@
+"""Every value that a page shows: derived from runs, never stored with them.
+
+A `None` is explained beside it: in `reason` where the whole cell has no value, else in `notes`.
+Differences (`diff`) exist for metrics over items only: everything else is judged by its ratio.
+"""
+
+from typing import Literal
+
+from harness.analyse.stats import Interval
+from harness.values import ArtifactFile, DeviceFacts, Value, Workload
+
+REPORT_SCHEMA = 1
+
+ONE_ROUND = "no interval of the ratio: one round; the paired difference has one"
+NO_BASELINE_VALUE = "no ratio: a distance has no baseline value"
+INTERVAL_NOTE = "95 % interval"
+"""Start of a note that gives a value's own interval, which has no column."""
+BY_DEFINITION = frozenset({ONE_ROUND, NO_BASELINE_VALUE})
+"""Notes that hold for every row of their metric: a page explains them once."""
+
+
+class Row(Value):
+    """One metric of one variant in one cell, against one baseline."""
+
+    run: str
+    variant: str | None
+    """None for what belongs to the device alone."""
+    baseline: str | None
+    """None where no ratio is due: baselines themselves, device metrics, distances to a reference."""
+    runtime: str | None
+    device: str
+    workload: str
+    metric: str
+    unit: str
+    status: str
+    """That of the cell's trials, or `not_measured`."""
+    reason: str | None
+    """Why there is no value."""
+    value: float | None
+    baseline_value: float | None
+    ratio: float | None
+    ratio_low: float | None
+    ratio_high: float | None
+    diff: float | None
+    diff_low: float | None
+    diff_high: float | None
+    n: int
+    """Rounds (paired ones, where there is a ratio), items, windows or positions behind this row."""
+    notes: tuple[str, ...]
+    artifact_sha256: str | None
+
+
+class InCell(Value):
+    """Where something was seen."""
+
+    run: str
+    variant: str | None
+    runtime: str | None
+    device: str
+    workload: str
+
+
+class RoundValue(Value):
+    round: int
+    value: float
+
+
+class Level(InCell):
+    """A metric's own value, with the interval of the value alone (not of a comparison)."""
+
+    metric: str
+    value: float
+    low: float | None
+    high: float | None
+    cv: float | None
+    """Coefficient of variation over rounds."""
+    rounds: tuple[RoundValue, ...]
+    """One value a process; empty for metrics over items."""
+
+
+class PairedItems(InCell):
+    """A task's metric against a baseline, on the same items."""
+
+    baseline: str
+    metric: str
+    items: int
+    value: float
+    baseline_value: float
+    diff: float
+    interval: Interval | None
+    """Paired by item."""
+    clustered: Interval | None
+    """The same, for items that are alike within a group; None without enough groups."""
+    clusters: int
+    right_to_wrong: int | None
+    """None for a metric that is not simply right or wrong."""
+    wrong_to_right: int | None
+    mcnemar_p: float | None
+    recovery: float | None
+    """value / baseline_value; None for a baseline at 0."""
+    one_point: Literal["excluded", "not excluded", "certain", "unknown"]
+    """Whether a loss of one point (0.01) or more is excluded by the wider interval, or certain."""
+    near_chance: bool | None
+    """Whether the baseline cannot be told from guessing; None where the chance level is not known."""
+
+
+class TaskScore(InCell):
+    """One task of a group of tasks."""
+
+    task: str
+    metric: str
+    items: int
+    value: float
+
+
+class Distance(InCell):
+    """How far the next-token distributions are from the reference's."""
+
+    metric: str
+    reference: str
+    is_reference: bool
+    value: float
+    interval: Interval | None
+    """Clustered by window."""
+    positions: int
+    windows: int
+
+
+class Part(Value):
+    kind: Literal["model", "kv", "compute", "output", "runtime"]
+    name: str
+    bytes: int
+
+
+class Waterfall(InCell):
+    """What a peak of memory is made of."""
+
+    peak_bytes: int
+    parts: tuple[Part, ...]
+    unexplained_bytes: int
+    """Negative where the parts are more than the peak, as with mapped pages that were never read."""
+    explained: float
+    """Share of the peak; may pass 1."""
+    missing: str | None
+    """What could not be seen, in words."""
+
+
+class ConditionValue(Value):
+    value: str
+    where: str
+    """Empty where it holds for everything."""
+
+
+class Condition(Value):
+    """A condition of a run on one device and runtime, as it really was."""
+
+    run: str
+    device: str
+    runtime: str | None
+    name: str
+    values: tuple[ConditionValue, ...]
+
+
+class Differing(Value):
+    """A condition in which runs are not alike: (run, value) each."""
+
+    name: str
+    values: tuple[tuple[str, str], ...]
+
+
+class ArtifactSeen(Value):
+    run: str
+    variant: str
+    sha256: str
+    bytes: int
+    files: tuple[ArtifactFile, ...]
+    parameters: int | None
+    tensor_bytes: int | None
+    tensor_types: dict[str, int]
+
+
+class Trouble(InCell):
+    """A trial that failed, was discarded or set aside, or is doubtful."""
+
+    round: int | None
+    status: str
+    """The trial's; `noisy` for one that counts but is doubtful, `set_aside` for other conditions."""
+    what: str
+
+
+class WeakBaseline(Value):
+    """A baseline whose decode reads memory at less than half the speed it could: no speed headline."""
+
+    run: str
+    baseline: str
+    runtime: str | None
+    device: str
+    workload: str
+    share: float
+
+
+class VariantSeen(Value):
+    name: str
+    scheme: str
+    recipe: str
+    model: str
+    label: str
+    licence: str
+    random_weights: bool
+    baseline: bool
+
+
+class DeviceSeen(Value):
+    name: str
+    kind: str
+    title: str
+    facts: DeviceFacts | None
+
+
+class RunSeen(Value):
+    id: str
+    suite: str
+    title: str
+    source: str
+    seed: int
+    command: tuple[str, ...]
+    bench_version: str
+    started: str
+    ended: str
+    trials: int
+    measured: int
+    """Trials with a record, whatever its status."""
+    complete: bool
+    baselines: tuple[str, ...]
+    variants: tuple[VariantSeen, ...]
+    runtimes: tuple[str, ...]
+    devices: tuple[DeviceSeen, ...]
+    workloads: dict[str, Workload]
+    """By the name that rows call them."""
+
+
+class Report(Value, kw_only=True):
+    """Everything that pages about these runs need."""
+
+    schema: int = REPORT_SCHEMA
+    runs: tuple[RunSeen, ...]
+    rows: tuple[Row, ...]
+    levels: tuple[Level, ...]
+    accuracy: tuple[PairedItems, ...]
+    tasks: tuple[TaskScore, ...]
+    distances: tuple[Distance, ...]
+    waterfalls: tuple[Waterfall, ...]
+    conditions: tuple[Condition, ...]
+    artifacts: tuple[ArtifactSeen, ...]
+    troubles: tuple[Trouble, ...]
+    weak_baselines: tuple[WeakBaseline, ...]
+    differing: tuple[Differing, ...]
+    """Empty for one run, and for runs that are alike in everything that binds a number."""

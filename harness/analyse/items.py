@@ -1,0 +1,80 @@
+"""The graded items of an accuracy cell, read from the run folder."""
+
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from harness.errors import StoreError
+from harness.store import read_lines
+from harness.values import Answers
+
+
+class Item(msgspec.Struct, frozen=True, tag_field="kind", tag="item"):
+    """One question of a task."""
+
+    task: str
+    id: int | str
+    metrics: dict[str, float]
+    group: str | None = None
+    chance: float | None = None
+    """What guessing would score, where the task knows it."""
+
+
+class Window(msgspec.Struct, frozen=True, tag_field="kind", tag="window"):
+    """One window of a text: its scored tokens and the sum of their log-probabilities."""
+
+    window: int
+    tokens: int
+    logprob: float
+
+
+class Position(msgspec.Struct, frozen=True, tag_field="kind", tag="position"):
+    """One position of a text, against the reference's distribution."""
+
+    window: int
+    position: int
+    kl: float
+    top1: bool
+    logprob: float
+
+
+class Graded(msgspec.Struct, frozen=True):
+    """The items of one cell, by what they are."""
+
+    items: tuple[Item, ...] = ()
+    windows: tuple[Window, ...] = ()
+    positions: tuple[Position, ...] = ()
+
+
+def read_graded(run: Path, answers: Answers) -> Graded | None:
+    """The items that belong to these answers; None where the file is not there.
+
+    Raises:
+        StoreError: a damaged file, or one outside of the run's folder.
+    """
+    path = run / answers.items
+    if not path.resolve().is_relative_to(run.resolve()):
+        raise StoreError(f"{run.name}: items outside of the run's folder: {answers.items!r}")
+    if not path.is_file():
+        return None
+    try:
+        lines = msgspec.convert(list(read_lines(path)), list[Item | Window | Position])
+    except (msgspec.MsgspecError, OSError, EOFError, zlib.error) as error:
+        raise StoreError(f"{path}: damaged: {error}") from error
+    return _sorted_out(lines)
+
+
+def _sorted_out(lines: Iterable[Item | Window | Position]) -> Graded:
+    items: list[Item] = []
+    windows: list[Window] = []
+    positions: list[Position] = []
+    for line in lines:
+        if isinstance(line, Item):
+            items.append(line)
+        elif isinstance(line, Window):
+            windows.append(line)
+        else:
+            positions.append(line)
+    return Graded(tuple(items), tuple(windows), tuple(positions))

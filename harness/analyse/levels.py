@@ -1,0 +1,188 @@
+"""Each metric of each cell on its own: its value, how well it is known, and what must be said of it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+
+from harness.analyse.cells import SeenCell, expected_metrics
+from harness.analyse.findings import INTERVAL_NOTE, NO_BASELINE_VALUE
+from harness.analyse.items import Graded, Item, read_graded
+from harness.analyse.stats import (
+    FEWEST_ROUNDS,
+    Interval,
+    clustered_interval,
+    coefficient_of_variation,
+    log_interval,
+    ratio_of_sums_interval,
+    share_interval,
+)
+from harness.analyse.trials import observed
+from harness.metrics import METRICS
+from harness.store import Run
+from harness.values import Answers, Task, Text
+
+NOISY_CV = 0.10
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One metric of one cell; `reason` says why there is no value."""
+
+    metric: str
+    value: float | None
+    reason: str | None = None
+    interval: Interval | None = None
+    cv: float | None = None
+    n: int = 0
+    rounds: tuple[tuple[int, float], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class MeasuredCell:
+    """A cell with its metrics in the order of the report, and its items where it has some."""
+
+    seen: SeenCell
+    metrics: dict[str, Measured]
+    graded: Graded | None = None
+    reference: str | None = None
+    """Variant that the distances were taken to."""
+
+
+def measure_cells(run: Run, cells: Sequence[SeenCell]) -> list[MeasuredCell]:
+    """Values of every cell, in order.
+
+    Raises:
+        StoreError: an items file is damaged.
+    """
+    graded = {seen.cell.key: _graded(run, seen) for seen in cells}
+    of_workload: dict[str, tuple[str, ...]] = {}
+    for seen in cells:
+        if isinstance(seen.cell.workload, Task) and (found := graded[seen.cell.key][0]):
+            names = (*of_workload.get(seen.workload, ()), *(n for i in found.items for n in i.metrics))
+            of_workload[seen.workload] = tuple(dict.fromkeys(names))
+    return [_measured(seen, *graded[seen.cell.key], of_workload) for seen in cells]
+
+
+def _measured(
+    seen: SeenCell, graded: Graded | None, why: str | None, of_workload: dict[str, tuple[str, ...]]
+) -> MeasuredCell:
+    workload = seen.cell.workload
+    if not isinstance(workload, Task | Text):
+        return MeasuredCell(seen, {name: _of_rounds(seen, name) for name in expected_metrics(workload)})
+    names = of_workload.get(seen.workload, ("acc",)) if isinstance(workload, Task) else expected_metrics(workload)
+    answers = observed(seen.counted, Answers)
+    reference = answers[-1].reference if answers else None
+    if graded is None:
+        reason = seen.reason or why or "no items"
+        return MeasuredCell(seen, {n: Measured(n, None, reason) for n in names}, None, reference)
+    if isinstance(workload, Task):
+        found = {n: _of_items(n, graded.items, seen.notes) for n in names}
+    else:
+        found = _of_text(graded, reference, seen)
+    return MeasuredCell(seen, found, graded, reference)
+
+
+def _graded(run: Run, seen: SeenCell) -> tuple[Graded | None, str | None]:
+    answers = observed(seen.counted, Answers)
+    if not answers:
+        return None, None
+    found = read_graded(run.path, answers[-1])
+    return (
+        found,
+        None if found else "the answers are not graded yet (their items are missing): `bench regrade`",
+    )
+
+
+def _of_rounds(seen: SeenCell, name: str) -> Measured:
+    values = seen.values.get(name, {})
+    if not values:
+        return Measured(name, None, seen.reason or _why_unseen(name), notes=seen.notes)
+    ordered = [values[r] for r in sorted(values)]
+    notes = list(seen.notes)
+    cv = coefficient_of_variation(ordered)
+    exact = METRICS[name].kind == "exact"
+    if exact and len(set(ordered)) > 1:
+        notes.append("differs between rounds although it should be exact")
+    if not exact and cv is not None and cv > NOISY_CV:
+        notes.append(f"varies by {100 * cv:.0f} % (coefficient of variation) over {len(ordered)} rounds")
+    one = Interval(low=median(ordered), high=median(ordered))
+    return Measured(
+        name,
+        median(ordered),
+        interval=one if exact else log_interval(ordered),
+        cv=cv,
+        n=len(ordered),
+        rounds=tuple((r, values[r]) for r in sorted(values)),
+        notes=tuple(notes),
+    )
+
+
+def _why_unseen(name: str) -> str:
+    if name == "bandwidth_share":
+        return "needs the read bandwidth of the same round, the KV cache's bytes and the artifact's decode bytes"
+    return "the program did not report it"
+
+
+def _of_items(name: str, items: Sequence[Item], notes: tuple[str, ...]) -> Measured:
+    values = [item.metrics[name] for item in items if name in item.metrics]
+    if not values:
+        return Measured(name, None, "no item has this metric", notes=notes)
+    interval = share_interval(sum(values), len(values)) if set(values) <= {0.0, 1.0} else None
+    if len(values) < len(items):
+        notes = (*notes, f"{len(values)} of {len(items)} items have this metric")
+    return Measured(name, fmean(values), interval=interval, n=len(values), notes=notes)
+
+
+def _of_text(graded: Graded, reference: str | None, seen: SeenCell) -> dict[str, Measured]:
+    found: dict[str, Measured] = {}
+    tokens = sum(w.tokens for w in graded.windows)
+    if tokens:
+        losses, counts = [-w.logprob for w in graded.windows], [w.tokens for w in graded.windows]
+        interval = ratio_of_sums_interval(losses, counts)
+        found["perplexity"] = Measured(
+            "perplexity",
+            math.exp(sum(losses) / tokens),
+            interval=interval and Interval(low=math.exp(interval.low), high=math.exp(interval.high)),
+            n=len(losses),
+            notes=seen.notes,
+        )
+    else:
+        found["perplexity"] = Measured("perplexity", None, "no window of the text was scored", notes=seen.notes)
+    clusters = [p.window for p in graded.positions]
+    for name, values in (
+        ("kl_divergence", [p.kl for p in graded.positions]),
+        ("top1_agreement", [float(p.top1) for p in graded.positions]),
+    ):
+        if not values:
+            found[name] = Measured(name, None, "no position was compared with a reference", notes=seen.notes)
+            continue
+        interval = _within(clustered_interval(values, clusters), 1.0 if name == "top1_agreement" else math.inf)
+        said = _distance_notes(reference, seen.cell.variant, interval, len(set(clusters)))
+        found[name] = Measured(name, fmean(values), interval=interval, n=len(values), notes=(*seen.notes, *said))
+    return found
+
+
+def _within(interval: Interval | None, highest: float) -> Interval | None:
+    """Cut at what a distance or a share can be."""
+    return interval and Interval(low=max(0.0, interval.low), high=min(highest, interval.high))
+
+
+def _distance_notes(reference: str | None, variant: str | None, interval: Interval | None, windows: int) -> list[str]:
+    if reference == variant:
+        return ["is the reference: its distance to itself only shows the rounding of the stored reference"]
+    whose = f"distance to {reference or 'a reference that was not recorded'}"
+    if interval is None:
+        return [whose, "no interval: fewer than two windows", NO_BASELINE_VALUE]
+    bounds = f"{INTERVAL_NOTE} {interval.low:.3g} to {interval.high:.3g}, clustered by {windows} windows"
+    return [whose, bounds, NO_BASELINE_VALUE]
+
+
+def interval_reason(measured: Measured) -> str | None:
+    """Why a metric over rounds has no interval of its own; None where it has one or needs none."""
+    if measured.value is None or measured.interval is not None or not measured.rounds:
+        return None
+    if measured.n < FEWEST_ROUNDS:
+        return f"no interval: {measured.n} of at least {FEWEST_ROUNDS} rounds"
+    return "no interval: a value is not above zero"

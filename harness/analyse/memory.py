@@ -1,0 +1,48 @@
+"""What a peak of memory is made of."""
+
+from harness.analyse.findings import Part, Waterfall
+from harness.analyse.levels import MeasuredCell
+from harness.analyse.trials import observed
+from harness.metrics import peak_rss_bytes
+from harness.values import Loaded, MemorySeen
+
+KINDS = ("model", "kv", "compute", "output")
+
+
+def waterfall(run: str, measured: MeasuredCell) -> Waterfall | None:
+    """Of the round whose peak is the median one (the lower of two); None for anything but a memory cell."""
+    seen = measured.seen
+    peaks = []
+    for record in seen.counted:
+        memory, loaded = observed([record], MemorySeen), observed([record], Loaded)
+        peak = peak_rss_bytes(memory[0]) if memory else None
+        if peak is not None and loaded:
+            peaks.append((peak, record.round, memory[0], loaded[0]))
+    if not peaks:
+        return None
+    peaks.sort(key=lambda p: p[:2])
+    peak, _, memory_seen, load = peaks[(len(peaks) - 1) // 2]
+    parts = [
+        Part(kind=kind, name=buffer.name, bytes=buffer.bytes)
+        for kind in KINDS
+        for buffer in load.buffers
+        if buffer.kind == kind
+    ]
+    before = memory_seen.rss_before_load_bytes
+    if before is not None:
+        parts.append(Part(kind="runtime", name="before loading", bytes=before))
+    missing = [] if load.buffers else ["the runtime reported no buffers"]
+    missing += [] if before is not None else ["memory before loading was not seen"]
+    total = sum(part.bytes for part in parts)
+    return Waterfall(
+        run=run,
+        variant=seen.cell.variant,
+        runtime=seen.runtime,
+        device=seen.cell.device,
+        workload=seen.workload,
+        peak_bytes=peak,
+        parts=tuple(parts),
+        unexplained_bytes=peak - total,
+        explained=total / peak,
+        missing="; ".join(missing) or None,
+    )

@@ -1,0 +1,152 @@
+"""One metric of a variant against a baseline's: ratio and difference with their intervals, paired."""
+
+import math
+from collections.abc import Sequence
+
+from harness.analyse.cells import SeenCell
+from harness.analyse.findings import ONE_ROUND
+from harness.analyse.items import Item, Window
+from harness.analyse.levels import Measured, MeasuredCell
+from harness.analyse.stats import (
+    FEWEST_ROUNDS,
+    Interval,
+    difference_interval,
+    ratio_interval,
+    ratio_of_sums_interval,
+)
+from harness.analyse.trials import conditions_of
+from harness.metrics import metric
+from harness.values import Value
+
+FEW_FLIPS = 10
+ROUNDING = 1e-9
+
+
+class Compared(Value, kw_only=True):
+    """What a ratio's row holds; every None is explained in `notes`."""
+
+    ratio: float | None = None
+    ratio_interval: Interval | None = None
+    diff: float | None = None
+    diff_interval: Interval | None = None
+    n: int
+    notes: tuple[str, ...] = ()
+
+
+def compare_metric(variant: MeasuredCell, baseline: MeasuredCell | None, name: str) -> Compared:
+    """The variant's metric against the baseline's in the same workload, runtime and device."""
+    own = variant.metrics[name]
+    if baseline is None or name not in baseline.metrics:
+        return Compared(n=own.n, notes=("no ratio: the baseline has no such cell",))
+    other = baseline.metrics[name]
+    if own.value is None:
+        return Compared(n=0)
+    if other.value is None:
+        return Compared(n=own.n, notes=(f"no ratio: the baseline has no value ({other.reason})",))
+    kind = metric(name).kind
+    if kind == "exact":
+        found = _exact(own, other)
+    elif kind in ("memory", "speed"):
+        found = _by_round(own, other)
+    elif name == "perplexity":
+        found = _by_window(variant, baseline, own, other)
+    else:
+        found = _by_item(variant, baseline, own, other)
+    said = _conditions_differ(variant.seen, baseline.seen)
+    return Compared(
+        ratio=found.ratio,
+        ratio_interval=found.ratio_interval,
+        diff=found.diff,
+        diff_interval=found.diff_interval,
+        n=found.n,
+        notes=(*found.notes, *said),
+    )
+
+
+def paired_items(variant: Sequence[Item], baseline: Sequence[Item], name: str) -> list[tuple[Item, Item]]:
+    """The items that both have with this metric, in the variant's order."""
+    known = {(item.task, item.id): item for item in baseline if name in item.metrics}
+    return [
+        (item, known[item.task, item.id]) for item in variant if name in item.metrics and (item.task, item.id) in known
+    ]
+
+
+def _ratio(value: float, baseline: float) -> tuple[float | None, tuple[str, ...]]:
+    if baseline == 0:
+        return None, ("no ratio: the baseline's value is 0",)
+    return value / baseline, ()
+
+
+def _exact(own: Measured, other: Measured) -> Compared:
+    assert own.value is not None and other.value is not None
+    ratio, notes = _ratio(own.value, other.value)
+    interval = None if ratio is None else Interval(low=ratio, high=ratio)
+    return Compared(ratio=ratio, ratio_interval=interval, n=min(own.n, other.n), notes=notes)
+
+
+def _by_round(own: Measured, other: Measured) -> Compared:
+    assert own.value is not None and other.value is not None
+    ratio, notes = _ratio(own.value, other.value)
+    baselines = dict(other.rounds)
+    pairs = [(value, baselines[r]) for r, value in own.rounds if r in baselines]
+    interval = ratio_interval([v for v, _ in pairs], [b for _, b in pairs])
+    if ratio is None:
+        interval = None
+    elif interval is None:
+        few = len(pairs) < FEWEST_ROUNDS
+        why = f"{len(pairs)} paired of at least {FEWEST_ROUNDS} rounds" if few else "a value is not above zero"
+        notes = (*notes, f"no interval of the ratio: {why}")
+    elif not interval.low * (1 - ROUNDING) <= ratio <= interval.high * (1 + ROUNDING):
+        notes = (*notes, "the ratio of the medians lies outside of the interval: rounds are uneven")
+    return Compared(ratio=ratio, ratio_interval=interval, n=len(pairs), notes=notes)
+
+
+def _by_window(variant: MeasuredCell, baseline: MeasuredCell, own: Measured, other: Measured) -> Compared:
+    assert own.value is not None and other.value is not None
+    assert variant.graded is not None and baseline.graded is not None
+    ratio, notes = _ratio(own.value, other.value)
+    pairs = _paired_windows(variant.graded.windows, baseline.graded.windows)
+    if len(pairs) < max(own.n, other.n):
+        notes = (*notes, f"{len(pairs)} windows are the same for both, of {max(own.n, other.n)}")
+    found = ratio_of_sums_interval([b.logprob - v.logprob for v, b in pairs], [v.tokens for v, _ in pairs])
+    interval = found and Interval(low=math.exp(found.low), high=math.exp(found.high))
+    if interval is None:
+        notes = (*notes, "no interval of the ratio: fewer than two paired windows")
+    return Compared(ratio=ratio, ratio_interval=interval, n=len(pairs), notes=notes)
+
+
+def _paired_windows(variant: Sequence[Window], baseline: Sequence[Window]) -> list[tuple[Window, Window]]:
+    known = {(w.window, w.tokens): w for w in baseline}
+    return [(w, known[w.window, w.tokens]) for w in variant if (w.window, w.tokens) in known]
+
+
+def _by_item(variant: MeasuredCell, baseline: MeasuredCell, own: Measured, other: Measured) -> Compared:
+    assert own.value is not None and other.value is not None
+    assert variant.graded is not None and baseline.graded is not None
+    pairs = paired_items(variant.graded.items, baseline.graded.items, own.metric)
+    ratio, notes = _ratio(own.value, other.value)
+    if ratio is not None:
+        notes = (*notes, ONE_ROUND)
+    if len(pairs) < max(own.n, other.n):
+        notes = (*notes, f"{len(pairs)} items are the same for both, of {max(own.n, other.n)}")
+    differences = [v.metrics[own.metric] - b.metrics[own.metric] for v, b in pairs]
+    if not differences:
+        return Compared(ratio=ratio, n=0, notes=(*notes, "no difference: no item is the same for both"))
+    interval = difference_interval(differences)
+    changed = sum(d != 0 for d in differences)
+    if interval is None:
+        notes = (*notes, "no interval of the difference: fewer than two items")
+    elif changed == 0:
+        notes = (*notes, "no item differs: the interval is the exact bound on how many could")
+    elif changed < FEW_FLIPS:
+        notes = (*notes, f"only {changed} items differ: the interval is rough, the exact p holds")
+    diff = sum(differences) / len(differences)
+    return Compared(ratio=ratio, diff=diff, diff_interval=interval, n=len(pairs), notes=notes)
+
+
+def _conditions_differ(variant: SeenCell, baseline: SeenCell) -> tuple[str, ...]:
+    a = conditions_of(variant.counted[0]) if variant.counted else {}
+    b = conditions_of(baseline.counted[0]) if baseline.counted else {}
+    names = sorted(a.keys() & b.keys())
+    differ = [f"{name} {a[name]} against {b[name]}" for name in names if a[name] != b[name]]
+    return (f"conditions differ from the baseline's: {'; '.join(differ)}",) if differ else ()

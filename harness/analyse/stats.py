@@ -1,0 +1,145 @@
+"""The few statistics that a comparison needs, each as a function of plain numbers.
+
+All intervals are two-sided, 95 % unless asked otherwise. `None` means that there is too little data
+for an interval; the caller says so in words.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from statistics import fmean, stdev
+
+from scipy.special import bdtr, ndtri, stdtrit
+
+from harness.values import Value
+
+CONFIDENCE = 0.95
+FEWEST_ROUNDS = 3
+FEWEST_CLUSTERS = 10
+
+
+class Interval(Value):
+    low: float
+    high: float
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+
+def t_quantile(degrees: int, confidence: float = CONFIDENCE) -> float:
+    """How many standard errors the interval reaches to either side."""
+    return float(stdtrit(degrees, 0.5 + confidence / 2))
+
+
+def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:
+    """Of the mean of independent values; None for fewer than two."""
+    if len(values) < 2:
+        return None
+    half = t_quantile(len(values) - 1, confidence) * stdev(values) / math.sqrt(len(values))
+    mean = fmean(values)
+    return Interval(low=mean - half, high=mean + half)
+
+
+def log_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:
+    """Of the typical value of one series of rounds: t-interval over logarithms; None below 3 rounds."""
+    if len(values) < FEWEST_ROUNDS or min(values) <= 0:
+        return None
+    found = t_interval([math.log(v) for v in values], confidence)
+    return None if found is None else _exp(found)
+
+
+def ratio_interval(
+    values: Sequence[float], baselines: Sequence[float], confidence: float = CONFIDENCE
+) -> Interval | None:
+    """Of value / baseline, paired by round: t-interval over the per-round log-ratios.
+
+    None below 3 rounds, and where a value is not positive, since it has no logarithm.
+    """
+    pairs = list(zip(values, baselines, strict=True))
+    if len(pairs) < FEWEST_ROUNDS or any(v <= 0 or b <= 0 for v, b in pairs):
+        return None
+    found = t_interval([math.log(v) - math.log(b) for v, b in pairs], confidence)
+    return None if found is None else _exp(found)
+
+
+def difference_interval(differences: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:
+    """Of the mean of per-item differences of two variants.
+
+    Where no item differs the t-interval would have no width, although a rare difference can hide in
+    a finite set: then the exact binomial bound on the share of differing items stands on both sides
+    (right for differences between −1 and 1).
+    """
+    if len(differences) < 2:
+        return None
+    if any(differences):
+        return t_interval(differences, confidence)
+    bound = 1 - ((1 - confidence) / 2) ** (1 / len(differences))
+    return Interval(low=-bound, high=bound)
+
+
+def clustered_interval(
+    values: Sequence[float], clusters: Sequence[Hashable], confidence: float = CONFIDENCE
+) -> Interval | None:
+    """Of the mean of values that are alike within a cluster; None below two clusters.
+
+    The mean is a ratio of cluster sums to cluster sizes, so that unequal clusters are weighed right.
+    """
+    sums: dict[Hashable, float] = defaultdict(float)
+    sizes: dict[Hashable, float] = defaultdict(float)
+    for value, cluster in zip(values, clusters, strict=True):
+        sums[cluster] += value
+        sizes[cluster] += 1
+    return ratio_of_sums_interval(list(sums.values()), list(sizes.values()), confidence)
+
+
+def ratio_of_sums_interval(
+    numerators: Sequence[float], denominators: Sequence[float], confidence: float = CONFIDENCE
+) -> Interval | None:
+    """Of sum(numerators) / sum(denominators) over independent units; None below two units.
+
+    The linearised standard error of a ratio estimator. With windows of a text as units, differences of
+    log-likelihood above and tokens below, it is the token-weighted mean difference a token.
+    """
+    units = len(numerators)
+    total = sum(denominators)
+    if units < 2 or total <= 0:
+        return None
+    ratio = sum(numerators) / total
+    squares = sum((n - ratio * d) ** 2 for n, d in zip(numerators, denominators, strict=True))
+    half = t_quantile(units - 1, confidence) * math.sqrt(squares * units / (units - 1)) / total
+    return Interval(low=ratio - half, high=ratio + half)
+
+
+def share_interval(hits: float, items: int, confidence: float = CONFIDENCE) -> Interval | None:
+    """Of a share of items on its own (Wilson's score interval): unpaired, so wide; None for no item."""
+    if items < 1:
+        return None
+    z = float(ndtri(0.5 + confidence / 2))
+    share = hits / items
+    centre = (share + z * z / (2 * items)) / (1 + z * z / items)
+    half = z / (1 + z * z / items) * math.sqrt(share * (1 - share) / items + z * z / (4 * items * items))
+    return Interval(low=max(0.0, centre - half), high=min(1.0, centre + half))
+
+
+def mcnemar_exact_p(right_to_wrong: int, wrong_to_right: int) -> float:
+    """Two-sided exact p of as uneven a split of the flips, if either direction were as likely."""
+    flips = right_to_wrong + wrong_to_right
+    if flips == 0:
+        return 1.0
+    return min(1.0, 2 * float(bdtr(min(right_to_wrong, wrong_to_right), flips, 0.5)))
+
+
+def coefficient_of_variation(values: Sequence[float]) -> float | None:
+    """Standard deviation / mean; None for fewer than two values or a mean that is not positive."""
+    if len(values) < 2 or (mean := fmean(values)) <= 0:
+        return None
+    return stdev(values) / mean
+
+
+def bounds(interval: Interval | None) -> tuple[float | None, float | None]:
+    """(low, high), or two None for no interval."""
+    return (None, None) if interval is None else (interval.low, interval.high)
+
+
+def _exp(interval: Interval) -> Interval:
+    return Interval(low=math.exp(interval.low), high=math.exp(interval.high))

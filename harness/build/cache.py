@@ -1,0 +1,38 @@
+"""Where made things are kept between runs: outside the project, addressed by hash, safe to delete."""
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness.errors import SetupError
+
+
+def cache_folder(*parts: str) -> Path:
+    """`$BENCH_CACHE`, or `bench` in the user's cache folder; made if absent."""
+    root = os.environ.get("BENCH_CACHE")
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    folder = Path(root) if root else Path(base) / "bench"
+    folder = folder.joinpath(*parts)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SetupError(f"cannot make the cache folder {folder}: {error.strerror} (set BENCH_CACHE)") from error
+    return folder
+
+
+@contextmanager
+def only_one(name: str) -> Iterator[None]:
+    """Wait until no other process makes the same thing."""
+    path = cache_folder("locks") / f"{name}.lock"
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def sha256_file(path: Path) -> str:
+    """sha256 (hex) of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

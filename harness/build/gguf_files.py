@@ -1,0 +1,223 @@
+"""What a GGUF file holds, and a plain 16-bit copy of it. numpy and gguf are imported late: they are slow."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from harness.errors import BuildError, InputError
+from harness.progress import Bar
+
+if TYPE_CHECKING:
+    from gguf import GGUFReader
+
+MAGIC = b"GGUF"
+LOOKED_UP = "token_embd.weight"
+OUTPUT = "output.weight"
+
+
+class GgufFacts(msgspec.Struct, frozen=True):
+    """Counts from the header; bytes are those of tensors, without the header."""
+
+    architecture: str
+    parameters: int
+    tensor_bytes: int
+    decode_bytes: int
+    tensor_types: dict[str, int]
+    context: int | None
+    prefix_token: int
+    """What stands before a text that has no context: the BOS token, else EOS."""
+
+
+def read_facts(path: Path) -> GgufFacts:
+    """Read the header.
+
+    Raises:
+        BuildError: not a GGUF file, or cut short.
+    """
+    reader = _open(path)
+    types: dict[str, int] = {}
+    for tensor in reader.tensors:
+        name = tensor.tensor_type.name.lower()
+        types[name] = types.get(name, 0) + 1
+    total = sum(int(t.n_bytes) for t in reader.tensors)
+    names = {t.name for t in reader.tensors}
+    only_looked_up = sum(int(t.n_bytes) for t in reader.tensors if t.name == LOOKED_UP and OUTPUT in names)
+    architecture = str(_field(reader, "general.architecture"))
+    context = _field(reader, f"{architecture}.context_length")
+    return GgufFacts(
+        architecture=architecture,
+        parameters=sum(int(t.n_elements) for t in reader.tensors),
+        tensor_bytes=total,
+        decode_bytes=total - only_looked_up,
+        tensor_types=types,
+        context=None if context is None else int(context),
+        prefix_token=_prefix_token(reader),
+    )
+
+
+def write_16bit(source: Path, target: Path, to: Literal["bf16", "f16"], label: str, bar: Bar) -> None:
+    """Dequantize every tensor and store matrices as BF16, or as F16 of the same BF16 values.
+
+    Vectors (norms) stay F32, as llama.cpp's own converter leaves them. Storing the BF16-rounded values
+    as F16 is exact except below F16's range, where it is refused if anything would become infinite.
+
+    Raises:
+        BuildError: not a GGUF file, or a weight that F16 cannot hold.
+    """
+    from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType
+
+    reader = _open(source)
+    kind = GGMLQuantizationType.BF16 if to == "bf16" else GGMLQuantizationType.F16
+    writer = GGUFWriter(str(target), str(_field(reader, "general.architecture")))
+    _copy_fields(reader, writer)
+    writer.add_file_type(LlamaFileType.MOSTLY_BF16 if to == "bf16" else LlamaFileType.MOSTLY_F16)
+    writer.add_description(label)
+    for tensor in reader.tensors:
+        matrix = len(tensor.shape) > 1
+        shape = [int(n) for n in reversed(tensor.shape)]
+        size = int(tensor.n_elements) * (2 if matrix else 4)
+        writer.add_tensor_info(
+            tensor.name, shape, _float_dtype(), size, raw_dtype=kind if matrix else GGMLQuantizationType.F32
+        )
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    for done, tensor in enumerate(reader.tensors):
+        writer.write_tensor_data(_converted(tensor, kind, matrix=len(tensor.shape) > 1))
+        bar.update(done + 1, len(reader.tensors))
+    writer.close()
+
+
+def write_random(shape_of: Any, tokenizer: Path, target: Path) -> None:
+    """Random BF16 weights of a Llama-like shape with another file's tokenizer (see RandomSource).
+
+    Values are normal with deviation 0.02 as Llama-like models are initialised; norms are 1.
+    """
+    import numpy as np
+    from gguf import GGMLQuantizationType, GGUFWriter
+    from gguf.quants import quantize
+
+    reader = _open(tokenizer)
+    vocabulary = len(reader.fields["tokenizer.ggml.tokens"].data)
+    writer = GGUFWriter(str(target), "llama")
+    _copy_fields(reader, writer, prefix="tokenizer.")
+    writer.add_name("random")
+    writer.add_vocab_size(vocabulary)
+    writer.add_context_length(2048)
+    writer.add_embedding_length(shape_of.embedding)
+    writer.add_block_count(shape_of.layers)
+    writer.add_feed_forward_length(shape_of.feed_forward)
+    writer.add_head_count(shape_of.heads)
+    writer.add_head_count_kv(shape_of.kv_heads)
+    writer.add_rope_dimension_count(shape_of.embedding // shape_of.heads)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_freq_base(10000.0)
+    draw = np.random.default_rng(shape_of.seed)
+    for name, rows, columns in _llama_tensors(shape_of, vocabulary):
+        if columns is None:
+            writer.add_tensor(name, np.ones(rows, dtype=np.float32))
+            continue
+        values = draw.normal(0.0, 0.02, (rows, columns)).astype(np.float32)
+        packed = quantize(values, GGMLQuantizationType.BF16)
+        writer.add_tensor(name, packed, raw_dtype=GGMLQuantizationType.BF16)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def _llama_tensors(shape: Any, vocabulary: int) -> list[tuple[str, int, int | None]]:
+    head = shape.embedding // shape.heads
+    tensors: list[tuple[str, int, int | None]] = [
+        (LOOKED_UP, vocabulary, shape.embedding),
+        ("output_norm.weight", shape.embedding, None),
+    ]
+    for layer in range(shape.layers):
+        tensors += [
+            (f"blk.{layer}.{name}.weight", rows, columns)
+            for name, rows, columns in (
+                ("attn_norm", shape.embedding, None),
+                ("attn_q", shape.embedding, shape.embedding),
+                ("attn_k", shape.kv_heads * head, shape.embedding),
+                ("attn_v", shape.kv_heads * head, shape.embedding),
+                ("attn_output", shape.embedding, shape.embedding),
+                ("ffn_norm", shape.embedding, None),
+                ("ffn_gate", shape.feed_forward, shape.embedding),
+                ("ffn_up", shape.feed_forward, shape.embedding),
+                ("ffn_down", shape.embedding, shape.feed_forward),
+            )
+        ]
+    return tensors
+
+
+def _converted(tensor: Any, kind: Any, *, matrix: bool) -> Any:
+    import numpy as np
+    from gguf import GGMLQuantizationType
+    from gguf.quants import dequantize, quantize
+
+    values = dequantize(tensor.data, tensor.tensor_type).astype(np.float32, copy=False)
+    if not matrix:
+        return values
+    rounded = quantize(values, GGMLQuantizationType.BF16)
+    if kind is GGMLQuantizationType.BF16:
+        return rounded
+    widened = dequantize(rounded, GGMLQuantizationType.BF16)
+    if not np.abs(widened).max() < np.finfo(np.float16).max:
+        raise BuildError(f"{tensor.name}: a weight is too large for F16")
+    return widened.astype(np.float16)
+
+
+def _copy_fields(reader: "GGUFReader", writer: Any, prefix: str = "") -> None:
+    """Metadata as it is, without what describes the file itself or its quantization."""
+    left_out = {
+        "general.architecture",
+        "general.file_type",
+        "general.quantization_version",
+        "general.description",
+    }
+    for name, field in reader.fields.items():
+        if name.startswith("GGUF.") or name in left_out or not name.startswith(prefix):
+            continue
+        element = field.types[1] if len(field.types) > 1 else None
+        writer.add_key_value(name, field.contents(), field.types[0], element)
+
+
+def _open(path: Path) -> "GGUFReader":
+    import struct
+
+    from gguf import GGUFReader
+
+    try:
+        with open(path, "rb") as file:
+            if file.read(4) != MAGIC:
+                raise BuildError(f"{path} is no GGUF file")
+    except OSError as error:
+        raise InputError(f"cannot read the model {path}: {error.strerror}") from error
+    try:
+        reader = GGUFReader(str(path))
+        end = max((t.data_offset + int(t.n_bytes) for t in reader.tensors), default=0)
+    except (ValueError, IndexError, KeyError, OverflowError, struct.error) as error:
+        raise BuildError(f"{path} is damaged or cut short: {error}") from error
+    if end > path.stat().st_size or not reader.tensors:
+        raise BuildError(f"{path} is damaged or cut short: its tensors end behind the end of the file")
+    return reader
+
+
+def _field(reader: "GGUFReader", name: str) -> Any:
+    field = reader.fields.get(name)
+    return None if field is None else field.contents()
+
+
+def _prefix_token(reader: "GGUFReader") -> int:
+    for name in ("bos", "eos"):
+        value = _field(reader, f"tokenizer.ggml.{name}_token_id")
+        if value is not None:
+            return int(value)
+    return 0
+
+
+def _float_dtype() -> Any:
+    import numpy as np
+
+    return np.dtype(np.float32)

@@ -1,0 +1,38 @@
+"""Post-training quantization by rounding to nearest, from the BF16 baseline, by llama.cpp's quantizer."""
+
+from pathlib import Path
+
+import msgspec
+
+from harness.build.recipes import Kit
+from harness.errors import InputError, UnknownNameError
+from harness.values import Variant
+
+TYPES = ("q4_0", "q8_0")
+SETTINGS = ("weights", "embedding")
+
+
+def ptq(variant: Variant, kit: Kit, target: Path) -> None:
+    """Settings: `weights` (type of the block linears) and `embedding` (of a tied table and the output layer).
+
+    Raises:
+        UnknownNameError: a setting or a type nobody knows.
+    """
+    for name in variant.settings:
+        if name not in SETTINGS:
+            raise UnknownNameError("setting of recipe ptq", name, SETTINGS, where=variant.name)
+    weights = _type(variant, "weights")
+    embedding = _type(variant, "embedding") if "embedding" in variant.settings else weights
+    base = msgspec.structs.replace(variant, name=f"{variant.name}-base", recipe="bf16", settings={}, scheme="")
+    source = kit.artifact(base)
+    with kit.progress.bar(f"making {variant.name}"):
+        kit.quantize(source, target, weights=weights, embedding=embedding)
+
+
+def _type(variant: Variant, setting: str) -> str:
+    value = variant.settings.get(setting)
+    if value is None:
+        raise InputError(f"variant {variant.name!r}: recipe ptq needs the setting {setting!r}")
+    if value not in TYPES:
+        raise UnknownNameError(f"type for {setting!r}", str(value), TYPES, where=variant.name)
+    return str(value)

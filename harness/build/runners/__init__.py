@@ -1,0 +1,1 @@
+"""Native runners: name → how to make one. Adding a runner is one module and one line in RUNTIMES."""

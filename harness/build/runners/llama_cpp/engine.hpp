@@ -1,0 +1,95 @@
+// A loaded model with a context: what every kind but bandwidth, tokenize and quantize runs on.
+#pragma once
+
+#include "events.hpp"
+#include "job.hpp"
+#include "llama_log.hpp"
+
+#include "llama.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace bench {
+
+// Starts llama.cpp and captures its log. Made before anything of llama.cpp is used.
+class LlamaSession {
+public:
+    LlamaSession() { llama_backend_init(); }
+    LlamaSession(const LlamaSession &) = delete;
+    LlamaSession & operator=(const LlamaSession &) = delete;
+    ~LlamaSession() { llama_backend_free(); }
+
+    const LlamaLog & log() const { return log_; }
+
+private:
+    LlamaLog log_;
+};
+
+struct ModelDeleter {
+    void operator()(llama_model * model) const { llama_model_free(model); }
+};
+using ModelPtr = std::unique_ptr<llama_model, ModelDeleter>;
+
+// Throws with llama.cpp's last errors when the file cannot be loaded.
+ModelPtr load_model(const std::string & path, const llama_model_params & params,
+                    const LlamaLog & log);
+
+// How many rows of logits one call may produce, and how many sequences share the KV cache.
+enum class Shape {
+    one_row,        // only ever one token's logits
+    many_rows,      // up to a memory budget
+    many_sequences  // the same, over several sequences
+};
+
+class Engine {
+public:
+    Engine(const EngineSettings & settings, Shape shape);
+
+    const llama_vocab * vocab() const { return llama_model_get_vocab(model_.get()); }
+    int32_t vocabulary() const { return llama_vocab_n_tokens(vocab()); }
+    llama_memory_t memory() const { return llama_get_memory(context_.get()); }
+    size_t batch_limit() const { return llama_n_batch(context_.get()); }
+    size_t rows_limit() const { return rows_limit_; }
+    int32_t sequences_limit() const { return sequences_limit_; }
+
+    // The fields of the loaded event.
+    const Record & loaded() const { return loaded_; }
+
+    void clear_memory() { llama_memory_clear(memory(), false); }
+    void decode(const llama_batch & batch);
+    void synchronize() { llama_synchronize(context_.get()); }
+    // Logits of the batch's i-th token; waits for them.
+    const float * logits(int32_t i);
+
+private:
+    struct ThreadPoolDeleter {
+        void operator()(ggml_threadpool * pool) const { ggml_threadpool_free(pool); }
+    };
+    using ThreadPoolPtr = std::unique_ptr<ggml_threadpool, ThreadPoolDeleter>;
+    struct ContextDeleter {
+        void operator()(llama_context * context) const { llama_free(context); }
+    };
+
+    void load(const EngineSettings & settings);
+    void make_context(const EngineSettings & settings, Shape shape);
+    void set_limits(Shape shape, const EngineSettings & settings);
+    void attach_threads(const EngineSettings & settings);
+    static ThreadPoolPtr make_pool(int32_t threads, bool paused);
+    Record describe(const EngineSettings & settings, int64_t load_ns) const;
+
+    LlamaSession session_;
+    ModelPtr model_;
+    size_t rows_limit_ = 1;
+    int32_t sequences_limit_ = 1;
+    ThreadPoolPtr pool_, batch_pool_;
+    std::unique_ptr<llama_context, ContextDeleter> context_;
+    Record loaded_;
+};
+
+// Throws "WHAT: token 99999 is outside of the vocabulary of 49152".
+void check_tokens(const std::vector<llama_token> & tokens, int32_t vocabulary,
+                  const std::string & what);
+
+}

@@ -1,0 +1,183 @@
+#include "engine.hpp"
+#include "kinds.hpp"
+#include "logits.hpp"
+#include "requests.hpp"
+#include "token_batch.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <stdexcept>
+
+namespace bench {
+
+namespace {
+
+struct Request {
+    int64_t id;
+    std::vector<llama_token> tokens;
+    size_t max_tokens;
+    std::vector<std::string> stop;
+};
+
+struct Generated {
+    std::string text;
+    size_t tokens = 0;
+    const char * stopped = "";
+};
+
+std::vector<Request> read_all(const GenerateJob & job) {
+    std::vector<Request> requests;
+    read_requests(job.requests, [&](Fields & fields, int64_t id) {
+        Request request{id, fields.filled_integers("tokens"),
+                        size_t(fields.integer("max_tokens", 1, INT32_MAX)), fields.texts("stop")};
+        if (request.tokens.size() > size_t(job.engine.context)) {
+            throw BadInput(request_name(id) + ": has " + std::to_string(request.tokens.size()) +
+                           " tokens, the job's context only " +
+                           std::to_string(job.engine.context));
+        }
+        requests.push_back(std::move(request));
+    });
+    return requests;
+}
+
+// Text grows token by token; a stop string may begin in one token and end in another.
+class StopFinder {
+public:
+    explicit StopFinder(const std::vector<std::string> & stops) : stops_(stops) {
+        for (const std::string & stop : stops) {
+            longest_ = std::max(longest_, stop.size());
+        }
+    }
+
+    // Where the earliest stop string begins that the text's new end completes, or npos.
+    size_t find(const std::string & text, size_t old_size) const {
+        const size_t from = old_size - std::min(old_size, longest_);
+        size_t first = std::string::npos;
+        for (const std::string & stop : stops_) {
+            first = std::min(first, text.find(stop, from));
+        }
+        return first;
+    }
+
+private:
+    const std::vector<std::string> & stops_;
+    size_t longest_ = 0;
+};
+
+std::string piece_of(const llama_vocab * vocab, llama_token token) {
+    std::string text(64, '\0');
+    int32_t length = llama_token_to_piece(vocab, token, &text[0], int32_t(text.size()), 0, false);
+    if (length < 0) {
+        text.resize(size_t(-length));
+        length = llama_token_to_piece(vocab, token, &text[0], int32_t(text.size()), 0, false);
+    }
+    text.resize(size_t(std::max(length, 0)));
+    return text;
+}
+
+class Generator {
+public:
+    Generator(Engine & engine, int32_t context)
+        : engine_(engine), context_(size_t(context)), batch_(engine.batch_limit()) {}
+
+    Generated generate(const Request & request);
+
+private:
+    llama_token prefill(const std::vector<llama_token> & tokens);
+    llama_token next(llama_token token, size_t position);
+    llama_token choose();
+
+    Engine & engine_;
+    size_t context_;
+    TokenBatch batch_;
+};
+
+llama_token Generator::choose() {
+    const float * logits = engine_.logits(int32_t(batch_.size()) - 1);
+    const llama_token token = argmax(logits, size_t(engine_.vocabulary()));
+    if (token < 0) {
+        throw std::runtime_error("the model's logits are not numbers");
+    }
+    return token;
+}
+
+llama_token Generator::prefill(const std::vector<llama_token> & tokens) {
+    engine_.clear_memory();
+    for (size_t i = 0; i < tokens.size();) {
+        batch_.clear();
+        while (i < tokens.size() && batch_.size() < engine_.batch_limit()) {
+            batch_.add(tokens[i], llama_pos(i), 0, i + 1 == tokens.size());
+            ++i;
+        }
+        engine_.decode(batch_.all());
+    }
+    return choose();
+}
+
+llama_token Generator::next(llama_token token, size_t position) {
+    batch_.clear();
+    batch_.add(token, llama_pos(position), 0, true);
+    engine_.decode(batch_.all());
+    return choose();
+}
+
+Generated Generator::generate(const Request & request) {
+    const StopFinder stops(request.stop);
+    const llama_vocab * vocab = engine_.vocab();
+    Generated result;
+    size_t position = request.tokens.size();
+    llama_token token = prefill(request.tokens);
+    for (;; token = next(token, position++)) {
+        if (llama_vocab_is_eog(vocab, token)) {
+            result.stopped = "eog";
+            return result;
+        }
+        const size_t old_size = result.text.size();
+        result.text += piece_of(vocab, token);
+        ++result.tokens;
+        const size_t stop = stops.find(result.text, old_size);
+        if (stop != std::string::npos) {
+            result.text.resize(stop);
+            result.stopped = "stop";
+            return result;
+        }
+        if (result.tokens == request.max_tokens) {
+            result.stopped = "length";
+            return result;
+        }
+        if (position == context_) {
+            result.stopped = "context";
+            return result;
+        }
+    }
+}
+
+}
+
+void run(const GenerateJob & job, Events & events) {
+    const std::vector<Request> requests = read_all(job);
+    Answers answers(job.answers);
+    Engine engine(job.engine, Shape::one_row);
+    for (const Request & request : requests) {
+        check_tokens(request.tokens, engine.vocabulary(), request_name(request.id));
+    }
+    events.write("loaded", engine.loaded());
+
+    Generator generator(engine, job.engine.context);
+    Tally tally(requests.size());
+    for (const Request & request : requests) {
+        if (answers.has(request.id)) {
+            tally.skip();
+            continue;
+        }
+        const Generated result = generator.generate(request);
+        answers.write({{"id", request.id},
+                       {"text", result.text},
+                       {"tokens", result.tokens},
+                       {"stopped", result.stopped}});
+        tally.answer(result.tokens);
+    }
+    tally.write(events);
+}
+
+}

@@ -1,0 +1,96 @@
+// The job file: one struct a kind, holding exactly the keys of docs/runner-protocol.md.
+#pragma once
+
+#include "llama.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace bench {
+
+struct EngineSettings {
+    std::string model;
+    int32_t threads;
+    int32_t threads_batch;
+    int32_t context;
+    int32_t batch;
+    int32_t ubatch;
+    llama_load_mode load_mode;
+    bool repack;
+    ggml_type kv_type;
+    llama_flash_attn_type flash_attn;
+};
+
+struct SpeedJob {
+    EngineSettings engine;
+    std::vector<llama_token> prompt;
+    std::vector<llama_token> prefix;
+    int32_t generated;
+    int32_t repetitions;
+    int32_t warmups;
+};
+
+struct MemoryJob {
+    EngineSettings engine;
+    std::vector<llama_token> prompt;
+    int32_t generated;
+};
+
+struct ScoreJob {
+    EngineSettings engine;
+    std::string requests;
+    std::string answers;
+    std::optional<std::string> reference;
+};
+
+struct ReferenceJob {
+    EngineSettings engine;
+    std::string requests;
+    std::string output;
+};
+
+struct GenerateJob {
+    EngineSettings engine;
+    std::string requests;
+    std::string answers;
+};
+
+struct TokenizeJob {
+    std::string model;
+    std::string requests;
+    std::string answers;
+};
+
+struct BandwidthJob {
+    int32_t threads;
+    int64_t buffer;
+    int32_t repetitions;
+    int32_t warmups;
+};
+
+struct QuantType {
+    ggml_type type;
+    llama_ftype ftype;  // of a file whose blocks are all of this type
+};
+
+struct QuantizeJob {
+    std::string model;
+    std::string output;
+    QuantType type;
+    QuantType embedding_type;
+    QuantType output_type;
+    int32_t threads;
+};
+
+using Job = std::variant<SpeedJob, MemoryJob, ScoreJob, ReferenceJob, GenerateJob, TokenizeJob,
+                         BandwidthJob, QuantizeJob>;
+
+// Throws BadInput with one line that says what is wrong.
+Job read_job(const std::string & path);
+
+const char * kind_of(const Job & job);
+
+}

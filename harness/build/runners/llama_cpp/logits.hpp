@@ -1,0 +1,25 @@
+// Arithmetic on one row of logits.
+#pragma once
+
+#include "llama.h"
+
+#include <cstddef>
+#include <cstdint>
+
+namespace bench {
+
+// Index of the first largest value, -1 when there is none (only NaN).
+llama_token argmax(const float * values, size_t count);
+
+struct RowSummary {
+    double log_sum;  // log of the sum of exp(logit)
+    llama_token best;
+};
+
+// Throws when the logits are not finite.
+RowSummary summarize(const float * logits, size_t count);
+
+// KL(reference ‖ model) in nats. The reference's log-probabilities are normalised on the way.
+double divergence(const float * reference, const float * logits, double log_sum, size_t count);
+
+}

@@ -1,0 +1,243 @@
+"""The commands, thin: parse, call the pipeline, print. Exit codes:
+
+0 fine · 1 a cell failed · 2 bad input · 3 judged bad · 130 interrupted
+"""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness import __version__
+from harness.errors import BenchError
+
+FAILED_CELL, INTERRUPTED = 1, 130
+RESULTS, REPORTS = Path("results"), Path("reports")
+
+
+class Names(click.ParamType[tuple[str, ...]]):
+    """Comma-separated names."""
+
+    name = "NAME,…"
+
+    def convert(self, value: Any, _param: Any, _ctx: Any) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        return tuple(part.strip() for part in str(value).split(",") if part.strip())
+
+
+class Commands(click.Group):
+    """Turns errors for people into one line on standard error and an exit code; bugs keep their traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BenchError as error:
+            click.echo(f"bench: {error}", err=True)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("bench: interrupted; nothing recorded is lost: `bench run --resume latest` goes on", err=True)
+            ctx.exit(INTERRUPTED)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        from harness.errors import UnknownNameError
+
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            raise UnknownNameError("command", args[0], self.commands)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="bench")
+def main() -> None:
+    """Measure what compressed small language models save and cost, against their 16-bit baselines."""
+
+
+results_option = click.option(
+    "--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True, help="Folder of runs."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+
+
+def wish_options(command: Any) -> Any:
+    """The options that say what to measure."""
+    for option in (
+        click.option("--data", type=click.Path(path_type=Path), help="Folder of data sets; default: BENCH_DATA."),
+        click.option("--rounds", type=click.IntRange(min=1), help="Rounds of every timed measure."),
+        click.option("--limit", type=click.IntRange(min=1), help="Questions a task asks in all (seeded draw)."),
+        click.option("--tasks", type=Names(), default=(), help="Accuracy tasks instead of the suite's."),
+        click.option("--measures", type=Names(), default=(), help="Only these kinds: size, memory, speed, …"),
+        click.option("--variants", type=Names(), default=(), help="Only these, and the baselines."),
+        click.option("--device", type=Names(), default=(), help="Devices by name (devices.yaml)."),
+        click.option("--suite", default="quick", show_default=True, help="Name or file of a suite."),
+    ):
+        command = option(command)
+    return command
+
+
+@main.command()
+@wish_options
+@results_option
+@click.option("--resume", metavar="RUN", help="Go on with a run (a folder, its name, or `latest`).")
+@click.option("--dry-run", is_flag=True, help="Only show the plan.")
+@click.pass_context
+def run(ctx: click.Context, /, results: Path, resume: str | None, dry_run: bool, **wish: Any) -> None:
+    """Measure a suite: plan, build what is missing, run, grade."""
+    from harness import pipeline
+    from harness.terminal import TerminalProgress
+
+    asked = _wish(wish)
+    if dry_run:
+        _print_plan(pipeline.plan(asked, _command(asked)))
+        return
+    progress = TerminalProgress()
+    if resume is not None:
+        _refuse_options(ctx)
+        folder = pipeline.resume(resume, results, asked.data, progress)
+    else:
+        folder = pipeline.run(asked, _command(asked), results, progress)
+    failed = pipeline.failures(folder)
+    click.echo(f"{folder}: done" + (f", {failed} trials failed" if failed else ""))
+    click.echo(f"next: bench report {folder.name}")
+    ctx.exit(FAILED_CELL if failed else 0)
+
+
+@main.command()
+@wish_options
+@json_option
+def plan(as_json: bool, **wish: Any) -> None:
+    """Show what a run would do: every cell, what is impossible and why, the trials."""
+    from harness import pipeline
+
+    asked = _wish(wish)
+    planned = pipeline.plan(asked, _command(asked))
+    if as_json:
+        from harness.store import encode
+
+        click.echo(encode(planned))
+    else:
+        _print_plan(planned)
+
+
+@main.command()
+@click.argument("runs", nargs=-1)
+@results_option
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the report; default: reports/RUN.")
+@json_option
+def report(runs: tuple[str, ...], results: Path, out: Path | None, as_json: bool) -> None:
+    """Make report.md, index.html, plots and report.json from runs (default: latest)."""
+    from harness import pipeline
+    from harness.store import encode, resolve_run
+
+    names = runs or ("latest",)
+    target = out or REPORTS / resolve_run(names[-1], results).name
+    files = pipeline.report(names, results, target)
+    if as_json:
+        click.echo(encode([str(f) for f in files]))
+    else:
+        click.echo(f"{target / 'index.html'}\n{target / 'report.md'}\n{target / 'report.json'}")
+
+
+@main.command()
+@click.argument("runs", nargs=-1)
+@results_option
+@click.option("--metrics", type=Names(), default=(), help="Only these metrics.")
+@json_option
+def compare(runs: tuple[str, ...], results: Path, metrics: tuple[str, ...], as_json: bool) -> None:
+    """Print every variant against both baselines (default: latest run)."""
+    from harness import pipeline
+    from harness.metrics import check_names
+
+    analysed = pipeline.analyse(runs or ("latest",), results)
+    check_names(metrics, {row.metric for row in analysed.rows})
+    if as_json:
+        from harness.store import encode
+
+        click.echo(encode([row for row in analysed.rows if not metrics or row.metric in metrics]))
+        return
+    from rich.console import Console
+
+    from harness.render.terminal import comparison
+
+    Console().print(comparison(analysed, metrics or None))
+
+
+KINDS = ("suites", "variants", "tasks", "metrics", "recipes", "runtimes", "devices", "runs")
+
+
+@main.command(name="list")
+@click.argument("kinds", nargs=-1, type=click.Choice(KINDS))
+@click.option("--suite", default="quick", show_default=True, help="Whose variants to list.")
+@results_option
+@json_option
+def list_names(kinds: tuple[str, ...], suite: str, results: Path, as_json: bool) -> None:
+    """List suites, variants, tasks, metrics, recipes, runtimes, devices and runs."""
+    from harness.listing import listing
+
+    tables = listing(kinds or KINDS, suite, results)
+    if as_json:
+        from harness.store import encode
+
+        click.echo(encode(tables))
+        return
+    for kind, rows in tables.items():
+        click.echo(f"{kind}:")
+        width = max((len(name) for name in rows), default=0)
+        for name, what in rows.items():
+            click.echo(f"  {name:<{width}}  {what}".rstrip())
+
+
+def _wish(options: dict[str, Any]) -> Any:
+    from harness.pipeline import Wish, data_folder
+
+    return Wish(
+        suite=options["suite"],
+        devices=options["device"],
+        variants=options["variants"],
+        tasks=options["tasks"],
+        measures=options["measures"],
+        limit=options["limit"],
+        rounds=options["rounds"],
+        data=data_folder(options["data"]),
+    )
+
+
+def _command(wish: Any) -> tuple[str, ...]:
+    """The command that measures this again, without paths of this machine."""
+    words = ["bench", "run", "--suite", wish.suite, "--device", ",".join(wish.devices or ("local",))]
+    for option in ("variants", "measures", "tasks"):
+        if names := getattr(wish, option):
+            words += [f"--{option}", ",".join(names)]
+    for option in ("limit", "rounds"):
+        if (number := getattr(wish, option)) is not None:
+            words += [f"--{option}", str(number)]
+    return tuple(words)
+
+
+def _refuse_options(ctx: click.Context) -> None:
+    """A resumed run does what its plan says; silently ignoring other wishes would mislead."""
+    from click.core import ParameterSource
+
+    from harness.errors import InputError
+
+    given = [
+        name
+        for name in ("suite", "device", "variants", "measures", "tasks", "limit", "rounds")
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise InputError(f"--resume goes on with the run's own plan: leave out --{', --'.join(given)}")
+
+
+def _print_plan(planned: Any) -> None:
+    from harness.listing import plan_lines
+
+    for line in plan_lines(planned):
+        click.echo(line)
+    click.echo(f"again: {shlex.join(planned.command)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,370 @@
+"""YAML → values: strict, with file, line and path of what is wrong.
+
+Read by ruamel.yaml (YAML 1.2: `1e-4` is a number, `12:30` a string; duplicate keys are refused),
+then converted by msgspec, which refuses unknown keys and wrong types.
+"""
+
+import difflib
+import re
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from harness.errors import ConfigError, UnknownNameError, unknown_name
+from harness.values import (
+    DeviceSpec,
+    FileSource,
+    Model,
+    Name,
+    Runtime,
+    Size,
+    Source,
+    Suite,
+    Task,
+    Text,
+    Value,
+    Variant,
+    Workload,
+)
+
+PROJECT = Path(__file__).resolve().parent.parent
+LARGEST_FILE = 1 << 20
+MEASURES = tuple(kind.__struct_config__.tag for kind in get_args(Workload))
+_MISSING = re.compile(r"Object missing required field `(.*?)`")
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*?)`")
+_PATH = re.compile(r" - at `(?:key in )?(.*?)`$")
+
+
+class Known(Value, frozen=True):
+    """The names that the rooms offer, for checking a suite before anything is done."""
+
+    recipes: tuple[str, ...]
+    runtimes: tuple[str, ...]
+    tasks: tuple[str, ...]
+    texts: tuple[str, ...]
+
+
+class _ModelFile(Value, frozen=True):
+    source: Source
+    label: str
+    licence: str = ""
+    context: int = 2048
+
+
+class _VariantFile(Value, frozen=True):
+    model: Name
+    recipe: Name
+    settings: dict[str, str | int | float | bool] = {}
+    scheme: str = ""
+
+
+class _RuntimeFile(Value, frozen=True):
+    threads: int | str = "auto"
+    threads_batch: int | str = "auto"
+    load_mode: str = "none"
+    repack: bool = True
+    kv_type: str = "f16"
+    flash_attn: str = "auto"
+    batch: int = 2048
+    ubatch: int = 512
+
+
+class _SuiteFile(Value, frozen=True):
+    name: Name
+    title: str
+    models: dict[Name, _ModelFile]
+    variants: dict[Name, _VariantFile]
+    baselines: tuple[Name, ...]
+    runtimes: dict[Name, _RuntimeFile]
+    measures: tuple[Workload, ...]
+    devices: tuple[Name, ...] = ("local",)
+    seed: int = 0
+    extends: str | None = None
+
+
+class _DeviceFile(Value, frozen=True):
+    kind: str = "local"
+    title: str = ""
+    theoretical_bandwidth_bytes_s: float | None = None
+
+
+class Document:
+    """A YAML mapping as plain data, and the line of every path inside it."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = path
+        self.lines: dict[str, tuple[Path, int]] = {}
+        self.data: dict[str, Any] = self._plain(_load(path), "$")
+
+    def _plain(self, node: Any, path: str) -> Any:
+        if isinstance(node, CommentedMap):
+            plain = {}
+            for key, value in node.items():
+                inner = f"{path}.{key}"
+                self.lines[inner] = (self.file, node.lc.key(key)[0] + 1)
+                plain[str(key)] = self._plain(value, inner)
+            return plain
+        if isinstance(node, CommentedSeq):
+            for index in range(len(node)):
+                self.lines[f"{path}[{index}]"] = (self.file, node.lc.item(index)[0] + 1)
+            return [self._plain(item, f"{path}[{index}]") for index, item in enumerate(node)]
+        for kind in (bool, int, float, str):
+            if isinstance(node, kind):
+                return kind(node)
+        return node
+
+    def error(self, what: str, path: str) -> ConfigError:
+        """An error at a path; the line is that of the nearest ancestor that has one."""
+        near = path
+        while near not in self.lines and near != "$":
+            near = re.sub(r"(\.[^.\[\]]+|\[[^\]]*\])$", "", near) or "$"
+        file, line = self.lines.get(near, (self.file, None))
+        return ConfigError(what, file=file, line=line, path=path.removeprefix("$").removeprefix("."))
+
+    def convert(self, kind: Any, data: Any = None, path: str = "$") -> Any:
+        """The data as a value of that kind.
+
+        Raises:
+            ConfigError: unknown key (with the nearest known one), missing key, wrong type or range.
+        """
+        try:
+            return msgspec.convert(self.data if data is None else data, kind)
+        except msgspec.ValidationError as error:
+            raise self._explain(str(error), kind, path) from None
+
+    def _explain(self, message: str, kind: Any, root: str) -> ConfigError:
+        found = _PATH.search(message)
+        inner = found.group(1).removeprefix("$") if found else ""
+        what = _PATH.sub("", message)
+        path = root + self._real_path(root, inner)
+        if unknown := _UNKNOWN.search(what):
+            name = unknown.group(1)
+            near = difflib.get_close_matches(name, sorted(_keys(kind)), n=1)
+            hint = f" — did you mean {near[0]!r}?" if near else ""
+            return self.error(f"unknown key {name!r}{hint}", f"{path}.{name}")
+        if missing := _MISSING.search(what):
+            return self.error(f"key {missing.group(1)!r} is missing", path)
+        if path.endswith(".kind") and (value := re.search(r"Invalid value '(.*)'", what)):
+            return self.error(unknown_name("measure", value.group(1), MEASURES), path)
+        return self.error(_in_words(what), path)
+
+    def _real_path(self, root: str, inner: str) -> str:
+        """msgspec writes `[...]` for any key of a mapping: find the one that exists in the lines."""
+        if "[...]" not in inner:
+            return inner
+        pattern = re.escape(root + inner).replace(r"\[\.\.\.\]", r"\.[^.\[\]]+")
+        matches = [path for path in self.lines if re.fullmatch(pattern, path)]
+        return matches[0].removeprefix(root) if len(matches) == 1 else inner.replace("[...]", ".…")
+
+
+def find_suite(name: str) -> Path:
+    """A suite by name (`./suites`, then the project's own) or by path.
+
+    Raises:
+        UnknownNameError: no such file; the known suites are named.
+    """
+    if name.endswith((".yaml", ".yml")) or "/" in name:
+        path = Path(name)
+        if not path.is_file():
+            raise UnknownNameError("suite file", name, list_suites())
+        return path
+    for folder in _suite_folders():
+        if (path := folder / f"{name}.yaml").is_file():
+            return path
+    raise UnknownNameError("suite", name, list_suites())
+
+
+def list_suites() -> list[str]:
+    """Names of the suites that `--suite` knows."""
+    return sorted({path.stem for folder in _suite_folders() for path in folder.glob("*.yaml")})
+
+
+def load_suite(name: str, known: Known, devices: dict[str, DeviceSpec]) -> Suite:
+    """Read a suite, follow `extends`, resolve and check every name.
+
+    Raises:
+        ConfigError: with file, line and path.
+        UnknownNameError: no suite of that name.
+    """
+    document = _extended(find_suite(name), ())
+    parts = _convert_parts(document)
+    _check_names(document, parts, known, devices)
+    models = {
+        key: Model(name=key, **msgspec.structs.asdict(_located(model, document, key)))
+        for key, model in parts.models.items()
+    }
+    variants = tuple(
+        Variant(name=key, model=models[v.model], recipe=v.recipe, settings=v.settings, scheme=v.scheme)
+        for key, v in parts.variants.items()
+    )
+    runtimes = tuple(
+        document.convert(Runtime, {"name": key, **msgspec.to_builtins(r)}, f"$.runtimes.{key}")
+        for key, r in parts.runtimes.items()
+    )
+    return Suite(
+        name=parts.name,
+        title=parts.title,
+        variants=variants,
+        baselines=parts.baselines,
+        runtimes=runtimes,
+        devices=tuple(devices[d] for d in parts.devices),
+        measures=parts.measures,
+        seed=parts.seed,
+        source=document.file.name,
+    )
+
+
+def load_devices(path: Path | None = None) -> dict[str, DeviceSpec]:
+    """The devices known by name, from `./devices.yaml` or the project's own."""
+    if path is None:
+        here = Path("devices.yaml")
+        path = here if here.is_file() else PROJECT / "devices.yaml"
+    document = Document(path)
+    specs: dict[str, DeviceSpec] = {}
+    for name, entry in document.data.items():
+        inner = f"$.{name}"
+        if not isinstance(entry, dict):
+            raise document.error("expected a mapping", inner)
+        specs[name] = document.convert(DeviceSpec, {"name": name, **entry}, inner)
+    return specs
+
+
+def _suite_folders() -> list[Path]:
+    return [Path("suites"), PROJECT / "suites"]
+
+
+def _load(path: Path) -> CommentedMap:
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise ConfigError(f"is larger than {LARGEST_FILE >> 20} MiB", file=path)
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError("is not UTF-8 text", file=path) from None
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", file=path) from None
+    try:
+        node = YAML(typ="rt").load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        what = (error.problem or error.context or "not YAML").strip().splitlines()[0]
+        what = re.sub(r"^found (duplicate key \S+) with value .*", r"\1", what)
+        raise ConfigError(what, file=path, line=mark.line + 1 if mark else None) from None
+    except (YAMLError, ValueError) as error:
+        raise ConfigError(f"is not YAML text: {str(error).splitlines()[0]}", file=path) from None
+    if node is None:
+        raise ConfigError("is empty", file=path)
+    if not isinstance(node, CommentedMap):
+        raise ConfigError("must hold a mapping (key: value) at its top", file=path)
+    return node
+
+
+def _extended(path: Path, seen: tuple[Path, ...]) -> Document:
+    document = Document(path)
+    parent = document.data.get("extends")
+    if parent is None:
+        return document
+    if not isinstance(parent, str):
+        raise document.error("expected the name of a suite", "$.extends")
+    try:
+        parent_path = find_suite(parent)
+    except UnknownNameError as error:
+        raise document.error(str(error), "$.extends") from None
+    if parent_path.resolve() in {p.resolve() for p in (*seen, path)}:
+        raise document.error(f"{parent!r} extends this suite already", "$.extends")
+    base = _extended(parent_path, (*seen, path))
+    document.data = _merged(base.data, document.data)
+    document.lines = {**base.lines, **document.lines}
+    return document
+
+
+def _merged(base: Any, over: Any) -> Any:
+    """Later keys win; mappings are merged, everything else is replaced."""
+    if isinstance(base, dict) and isinstance(over, dict):
+        return {**base, **{key: _merged(base.get(key), value) for key, value in over.items()}}
+    return over
+
+
+def _convert_parts(document: Document) -> _SuiteFile:
+    """Convert the entries of each mapping on their own, so that an error knows which one it is in."""
+    for table, kind in (("models", _ModelFile), ("variants", _VariantFile), ("runtimes", _RuntimeFile)):
+        entries = document.data.get(table)
+        if isinstance(entries, dict):
+            for name, entry in entries.items():
+                document.convert(kind, {} if entry is None else entry, f"$.{table}.{name}")
+            document.data[table] = {name: entry or {} for name, entry in entries.items()}
+    parts: _SuiteFile = document.convert(_SuiteFile)
+    return parts
+
+
+def _check_names(document: Document, parts: _SuiteFile, known: Known, devices: dict[str, DeviceSpec]) -> None:
+    def check(kind: str, name: str, names: Any, path: str) -> None:
+        if name not in names:
+            raise document.error(unknown_name(kind, name, names), path)
+
+    for name, variant in parts.variants.items():
+        check("model", variant.model, parts.models, f"$.variants.{name}.model")
+        check("recipe", variant.recipe, known.recipes, f"$.variants.{name}.recipe")
+    for name in parts.runtimes:
+        check("runtime", name, known.runtimes, f"$.runtimes.{name}")
+    for index, name in enumerate(parts.baselines):
+        check("variant", name, parts.variants, f"$.baselines[{index}]")
+    for index, name in enumerate(parts.devices):
+        check("device", name, devices, f"$.devices[{index}]")
+    for index, measure in enumerate(parts.measures):
+        if isinstance(measure, Task):
+            check("task", measure.task, known.tasks, f"$.measures[{index}].task")
+        if isinstance(measure, Text):
+            check("text", measure.text, known.texts, f"$.measures[{index}].text")
+            if measure.reference is not None:
+                check("variant", measure.reference, parts.variants, f"$.measures[{index}].reference")
+    if not parts.variants or not parts.measures:
+        empty = "variants" if not parts.variants else "measures"
+        raise document.error(f"{empty!r} is empty: there is nothing to measure", f"$.{empty}")
+    if not parts.runtimes and any(not isinstance(m, Size) for m in parts.measures):
+        raise document.error("'runtimes' is empty, but the measures need one", "$.runtimes")
+    if not parts.baselines:
+        raise document.error("'baselines' is empty: every ratio needs one", "$.baselines")
+
+
+def _located(model: _ModelFile, document: Document, name: str) -> _ModelFile:
+    """A model file's relative path is relative to the suite that names it."""
+    if not isinstance(model.source, FileSource):
+        return model
+    file, _ = document.lines.get(f"$.models.{name}.source.path", (document.file, 0))
+    path = (file.parent / Path(model.source.path).expanduser()).resolve()
+    return msgspec.structs.replace(model, source=FileSource(path=str(path)))
+
+
+def _keys(kind: Any) -> set[str]:
+    """All keys that a struct and the structs inside it know: enough for a hint."""
+    found: set[str] = set()
+    todo, seen = [kind], set()
+    while todo:
+        one = todo.pop()
+        if isinstance(one, type) and issubclass(one, msgspec.Struct):
+            if one in seen:
+                continue
+            seen.add(one)
+            for field in msgspec.structs.fields(one):
+                found.add(field.encode_name)
+                todo.append(field.type)
+        else:
+            todo.extend(getattr(one, "__args__", ()))
+    return found
+
+
+def _in_words(message: str) -> str:
+    """msgspec's sentence without its type syntax."""
+    message = message.replace("`", "").replace("Expected ", "expected ").replace("Invalid ", "invalid ")
+    for technical, word in (
+        ("object", "mapping"),
+        ("array", "list"),
+        ("str", "text"),
+        ("int", "whole number"),
+    ):
+        message = re.sub(rf"\b{technical}\b", word, message)
+    return message

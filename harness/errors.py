@@ -1,0 +1,69 @@
+"""The tree of errors.
+
+BenchError                  anything the user can act on: printed as one line, never a traceback
+├── InputError              the request is wrong (exit 2): suite, device, option, data
+│   ├── ConfigError         a YAML file is wrong; knows file, line and path inside it
+│   └── UnknownNameError    a name nobody knows; knows the choices and offers the nearest
+├── SetupError              something the machine lacks (exit 2): compiler, network, package, disk
+├── BuildError              an artifact or a runner could not be made (exit 1)
+└── StoreError              a run folder cannot be read, written or resumed (exit 2)
+
+A bug is any other exception and shows its traceback.
+"""
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class BenchError(Exception):
+    """Base of all errors for people; `exit_code` is what the command ends with."""
+
+    exit_code = 1
+
+
+class InputError(BenchError):
+    """What was asked for cannot be done as asked."""
+
+    exit_code = 2
+
+
+class ConfigError(InputError):
+    """A YAML file is wrong: `file:line: path: what`."""
+
+    def __init__(self, what: str, *, file: Path, line: int | None = None, path: str = "") -> None:
+        where = f"{file}:{line}" if line is not None else str(file)
+        super().__init__(": ".join(part for part in (where, path, what) if part))
+        self.file, self.line, self.path = file, line, path
+
+
+class UnknownNameError(InputError):
+    """A name that is not in its table."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], *, where: str = "") -> None:
+        super().__init__(unknown_name(kind, name, known, where=where))
+
+
+class SetupError(BenchError):
+    """The machine lacks something; the message says how to get it."""
+
+    exit_code = 2
+
+
+class BuildError(BenchError):
+    """An artifact or a runner could not be made."""
+
+
+class StoreError(BenchError):
+    """A run folder cannot be used."""
+
+    exit_code = 2
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str], *, where: str = "") -> str:
+    """One line: what is unknown, the nearest known name, and all known names."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f" — did you mean {near[0]!r}?" if near else ""
+    prefix = f"{where}: " if where else ""
+    return f"{prefix}unknown {kind} {name!r}{hint} (known: {', '.join(names) or 'none'})"

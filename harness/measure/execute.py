@@ -1,0 +1,230 @@
+"""One trial → one TrialRecord. A failing program is a record; a bug here is a traceback."""
+
+import platform
+import shutil
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import mean, stdev
+
+import msgspec
+
+from harness import __version__
+from harness.measure.jobs import Conditions, Device, OnProgress, Outcome
+from harness.measure.runtimes import load_runtime
+from harness.measure.runtimes.llama_cpp import Inputs, Parsed
+from harness.values import (
+    Artifact,
+    BandwidthSeen,
+    Cell,
+    DeviceFacts,
+    Environment,
+    Files,
+    Memory,
+    MemorySeen,
+    Observation,
+    Size,
+    Speed,
+    Status,
+    Timing,
+    Trial,
+    TrialRecord,
+    digest,
+)
+
+OTHER_LOAD_CORES = 0.3
+VARIATION = 0.10
+ROOM = 1.3
+"""Available memory must be at least this many times the need."""
+RUNTIME_BYTES = 64 << 20
+"""What a runner needs beside weights and cache; a guess that only guards against certain failure."""
+
+
+class Equipment(msgspec.Struct, frozen=True, kw_only=True):
+    """What a trial is executed with."""
+
+    device: Device
+    facts: DeviceFacts
+    artifact: Artifact | None
+    inputs: Inputs | None
+    runner_sha256: str | None
+
+
+def execute(trial: Trial, cell: Cell, kit: Equipment, work: Path, on_progress: OnProgress | None) -> TrialRecord:
+    """Run the trial in the empty folder `work` and record what was seen."""
+    started, clock = datetime.now(UTC), time.monotonic_ns()
+    conditions = kit.device.conditions()
+    status: Status = "ok"
+    reason: str | None = None
+    seen: tuple[Observation, ...] = ()
+    warmups: tuple[Observation, ...] = ()
+    if cell.unsupported is not None:
+        status, reason = "unsupported", cell.unsupported
+    elif isinstance(cell.workload, Size):
+        seen = (files_of(kit.artifact),)
+    elif (lack := _does_not_fit(kit, conditions)) is not None:
+        status, reason = "does_not_fit", lack
+    else:
+        outcome, parsed, broken = _run(cell, kit, work, on_progress)
+        status, reason = judge(cell, kit.artifact, outcome, parsed, broken)
+        facts = (files_of(kit.artifact),) if kit.artifact else ()
+        seen = (*facts, *parsed.observations, outcome.process)
+        warmups = parsed.warmups
+    return TrialRecord(
+        trial=trial.id,
+        cell=cell.key,
+        round=trial.round,
+        status=status,
+        reason=reason,
+        noise=tuple(noise(seen)),
+        observations=seen,
+        warmups=warmups,
+        artifact_sha256=kit.artifact.sha256 if kit.artifact else None,
+        environment=environment(kit, conditions),
+        started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        duration_ns=time.monotonic_ns() - clock,
+    )
+
+
+def judge(
+    cell: Cell, artifact: Artifact | None, outcome: Outcome, parsed: Parsed, broken: str | None
+) -> tuple[Status, str | None]:
+    """Status and reason of a program that has ended."""
+    process = outcome.process
+    if outcome.timed_out:
+        return "timed_out", f"no end after {process.wall_ns / 1e9:.0f} s"
+    if outcome.out_of_memory:
+        return "oom_killed", "the kernel's out-of-memory killer ended the program"
+    if process.signal is not None:
+        hint = " (often the out-of-memory killer)" if process.signal == "SIGKILL" else ""
+        return "failed", f"the program died by {process.signal}{hint}"
+    if broken is not None:
+        return "failed", f"the program printed what is no event: {broken}"
+    if parsed.error is not None:
+        return "failed", parsed.error
+    if process.exit_code != 0 or not parsed.done:
+        last = (outcome.stderr_tail.strip().splitlines() or ["no message"])[-1]
+        return "failed", f"the program ended with exit code {process.exit_code} before it was done: {last}"
+    wrong = _impossible(cell, artifact, parsed.observations)
+    return ("invalid", wrong) if wrong else ("ok", None)
+
+
+def noise(seen: Sequence[Observation]) -> list[str]:
+    """What makes the timed windows of one process doubtful."""
+    windows = [o for o in seen if isinstance(o, Timing | BandwidthSeen)]
+    if not windows:
+        return []
+    doubts = []
+    load = other_load_cores(windows)
+    if load is not None and load > OTHER_LOAD_CORES:
+        doubts.append(f"other load {load:.2f} cores during the timed windows")
+    faults = sum(w.major_faults or 0 for w in windows)
+    if faults:
+        doubts.append(f"{faults} major page faults in timed windows")
+    for what, values in _repeated(windows).items():
+        if len(values) >= 2 and (spread := stdev(values) / mean(values)) > VARIATION:
+            doubts.append(f"{what} varies by {spread:.0%} between repetitions")
+    return doubts
+
+
+def other_load_cores(windows: Sequence[Timing | BandwidthSeen]) -> float | None:
+    """Cores that others kept busy, or a hypervisor took away, during the windows together.
+
+    /proc/stat counts in ticks of 10 ms, so single short windows would say little.
+    """
+    busy = wall = 0
+    for window in windows:
+        if window.machine_busy_ns is None or window.cpu_ns is None:
+            return None
+        busy += max(0, window.machine_busy_ns - window.cpu_ns) + (window.machine_steal_ns or 0)
+        wall += window.wall_ns if isinstance(window, Timing) else window.ns
+    return busy / wall if wall else None
+
+
+def files_of(artifact: Artifact | None) -> Files:
+    """The artifact as an observation."""
+    assert artifact is not None
+    return Files(
+        files=artifact.files,
+        parameters=artifact.parameters,
+        tensor_bytes=artifact.tensor_bytes,
+        decode_bytes=artifact.decode_bytes,
+        tensor_types=artifact.tensor_types,
+    )
+
+
+def environment(kit: Equipment, conditions: Conditions) -> Environment:
+    return Environment(
+        device=kit.facts.device,
+        facts_sha256=digest(kit.facts),
+        bench_version=__version__,
+        python=platform.python_version(),
+        runner_sha256=kit.runner_sha256,
+        load_average=conditions.load_average,
+        available_bytes=conditions.available_bytes,
+        power=conditions.power,
+    )
+
+
+def _run(cell: Cell, kit: Equipment, work: Path, on_progress: OnProgress | None) -> tuple[Outcome, Parsed, str | None]:
+    assert cell.runtime is not None and kit.inputs is not None
+    runtime = load_runtime(cell.runtime.name)
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    try:
+        outcome = kit.device.run(runtime.job(cell, kit.inputs, kit.facts), work, on_progress)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    try:
+        return outcome, runtime.parse(outcome.events), None
+    except (msgspec.MsgspecError, ValueError) as error:
+        nothing = Parsed(observations=(), warmups=(), error=None, done=False, scored=None)
+        return outcome, nothing, str(error)
+
+
+def _does_not_fit(kit: Equipment, conditions: Conditions) -> str | None:
+    if kit.artifact is None or conditions.available_bytes is None:
+        return None
+    need = ROOM * (sum(f.bytes for f in kit.artifact.files) + RUNTIME_BYTES)
+    if conditions.available_bytes >= need:
+        return None
+    return f"{conditions.available_bytes >> 20} MiB available, {int(need) >> 20} MiB needed (1.3 × weights)"
+
+
+def _impossible(cell: Cell, artifact: Artifact | None, seen: Sequence[Observation]) -> str | None:
+    """Why what was seen cannot be true or is not what was asked for."""
+    match cell.workload:
+        case Speed() as load:
+            timings = [o for o in seen if isinstance(o, Timing)]
+            if len(timings) != load.repetitions:
+                return f"{len(timings)} repetitions instead of {load.repetitions}"
+            for timing in timings:
+                counts = (
+                    timing.prefix_tokens,
+                    timing.prompt_tokens,
+                    timing.generated_tokens,
+                    len(timing.token_ns),
+                )
+                if counts != (load.depth, load.prompt_tokens, load.generated_tokens, load.generated_tokens):
+                    return f"token counts {counts} are not those asked for"
+        case Memory() as load:
+            memory = [o for o in seen if isinstance(o, MemorySeen)]
+            if not memory or memory[0].vm_hwm_bytes is None:
+                return "the program saw no peak memory"
+            least = artifact.tensor_bytes if artifact and load.load_mode == "none" else None
+            if least is not None and memory[0].vm_hwm_bytes < least:
+                return f"a peak of {memory[0].vm_hwm_bytes} bytes is below the {least} bytes of weights it holds"
+    return None
+
+
+def _repeated(windows: Sequence[Timing | BandwidthSeen]) -> dict[str, list[float]]:
+    rates: dict[str, list[float]] = {"prefill": [], "decode": [], "read bandwidth": []}
+    for window in windows:
+        if isinstance(window, BandwidthSeen):
+            rates["read bandwidth"].append(window.bytes / window.ns)
+            continue
+        rates["prefill"].append(1e9 / window.logits_ns)
+        if len(window.token_ns) >= 2:
+            rates["decode"].append(1e9 / (window.token_ns[-1] - window.token_ns[0]))
+    return rates

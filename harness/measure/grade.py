@@ -1,0 +1,99 @@
+"""The second end of an accuracy cell: answers become items, with lm-eval's own metrics.
+
+Grading reads only the run folder (and the task's data), so it can be done again at any time.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from harness.errors import StoreError
+from harness.measure.requests import ask_worker, worker_job
+from harness.measure.tasks import TaskFile
+from harness.store import read_lines, write_lines
+from harness.values import Answers, Task
+
+
+def grade_text(run: Path, answers: Answers) -> None:
+    """Windows and positions of a text, straight from the answers."""
+    given = _by_id(run / answers.answers)
+    items: list[dict[str, Any]] = []
+    for request in _requests(run / answers.requests):
+        answer = given[request["id"]]
+        if request["kind"] == "window":
+            items.append(
+                {
+                    "kind": "window",
+                    "window": request["id"],
+                    "tokens": answer["tokens"],
+                    "logprob": answer["logprob"],
+                }
+            )
+        else:
+            rows = zip(request["positions"], answer["kl"], answer["top1"], answer["logprob"], strict=True)
+            items += [
+                {
+                    "kind": "position",
+                    "window": request["window"],
+                    "position": p,
+                    "kl": kl,
+                    "top1": top1,
+                    "logprob": lp,
+                }
+                for p, kl, top1, lp in rows
+            ]
+    write_lines(run / answers.items, items)
+
+
+def grade_task(run: Path, answers: Answers, task: Task, files: list[TaskFile], seed: int) -> None:
+    """Items of an lm-eval task.
+
+    Raises:
+        BuildError: lm-eval failed.
+        StoreError: a request without its one answer.
+    """
+    replies = _replies(list(_requests(run / answers.requests)), _by_id(run / answers.answers))
+    path = run / f"{answers.items}.replies"
+    write_lines(path, replies)
+    try:
+        _, items = ask_worker({"kind": "grade", "answers": str(path), **worker_job(task, files, seed)})
+    finally:
+        path.unlink(missing_ok=True)
+    write_lines(run / answers.items, items)
+
+
+def check_answers(requests: Path, answers: Path) -> str | None:
+    """Why the answers are not exactly one a request, or None."""
+    wanted = [request["id"] for request in _requests(requests)]
+    given = [line["id"] for line in read_lines(answers)] if answers.exists() else []
+    if len(given) != len(set(given)):
+        return "a request was answered twice"
+    missing, extra = len(set(wanted) - set(given)), len(set(given) - set(wanted))
+    if missing or extra:
+        return f"{missing} of {len(wanted)} requests have no answer, {extra} answers have no request"
+    return None
+
+
+def _replies(requests: list[dict[str, Any]], given: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
+    """lm-eval's answer of each of its requests; parts of a rolling request are summed."""
+    replies: dict[int, dict[str, Any]] = {}
+    for request in requests:
+        answer, kind = given[request["id"]], request["kind"]
+        if kind == "loglikelihood":
+            value: Any = [answer["logprob"], answer["greedy"]]
+        elif kind == "generate_until":
+            value = answer["text"]
+        else:
+            before = replies.get(request["request"])
+            value = answer["logprob"] + (before["answer"] if before else 0.0)
+        replies[request["request"]] = {"kind": kind, "hash": request["hash"], "answer": value}
+    return [replies[key] for key in sorted(replies)]
+
+
+def _requests(path: Path) -> list[dict[str, Any]]:
+    return [line for line in read_lines(path) if "id" in line]
+
+
+def _by_id(path: Path) -> dict[int, dict[str, Any]]:
+    if not path.exists():
+        raise StoreError(f"{path} is missing: the answers cannot be graded again")
+    return {line["id"]: line for line in read_lines(path)}

@@ -1,0 +1,106 @@
+"""What the trials of a run need besides artifacts: prompts, requests, references. Made before the first trial."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from harness.build.artifacts import Workshop
+from harness.build.cache import cache_folder, only_one
+from harness.build.runners.llama_cpp_build import Runner
+from harness.data.sources import PROMPT_TEXT, read_text
+from harness.errors import BuildError
+from harness.measure.jobs import Device, Job, Outcome
+from harness.measure.requests import (
+    Requests,
+    distance_requests,
+    head_tokens,
+    task_requests,
+    text_requests,
+)
+from harness.measure.runtimes import llama_cpp
+from harness.measure.tasks import TaskFile
+from harness.progress import Progress
+from harness.store import read_lines
+from harness.values import Artifact, Cell, DeviceFacts, Model, Suite, Task, Text, Variant, digest
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True):
+    path: Path
+    variant: str
+    artifact_sha256: str
+
+
+class Preparation:
+    """Makes inputs on the local device, which is where files are made; keeps what it has made."""
+
+    def __init__(self, local: Device, runner: Runner, workshop: Workshop, suite: Suite, progress: Progress) -> None:
+        self.local, self.runner, self.workshop = local, runner, workshop
+        self.suite, self.progress = suite, progress
+        self._prompts: dict[str, list[int]] = {}
+
+    def prompt(self, model: Model, artifact: Artifact, count: int) -> tuple[int, ...]:
+        """The first `count` tokens of the published prompt text, in this model's tokens."""
+        if model.name not in self._prompts:
+            (self._prompts[model.name],) = self.tokenize(artifact, [read_text(PROMPT_TEXT)])
+        return head_tokens(self._prompts[model.name], count, model.name)
+
+    def requests(self, cell: Cell, variant: Variant, artifact: Artifact, files: list[TaskFile]) -> Requests:
+        """The requests of an accuracy cell; variants of one model share them."""
+        identity = digest([variant.model.source, self.runner.sha256])
+        seed = self.suite.seed
+
+        def encode(texts: Sequence[str]) -> list[list[int]]:
+            return self.tokenize(artifact, texts)
+
+        if isinstance(cell.workload, Text):
+            return text_requests(cell.workload, encode, identity, seed)
+        assert isinstance(cell.workload, Task)
+        prefix = self.workshop.prefix_token(variant)
+        return task_requests(cell.workload, files, encode, identity, seed, prefix)
+
+    def reference(self, cell: Cell, variant: Variant, artifact: Artifact, requests: Requests) -> Reference:
+        """The 16-bit distributions that distances are taken to, kept by artifact, runner and requests.
+
+        Raises:
+            BuildError: the runner failed.
+        """
+        assert isinstance(cell.workload, Text)
+        key = digest([artifact.sha256, self.runner.sha256, requests.hash, cell.runtime])[:32]
+        target = cache_folder("references") / f"{key}.bin"
+        with only_one(f"reference-{key[:16]}"):
+            if not target.is_file():
+                with tempfile.TemporaryDirectory(prefix="bench-reference-") as folder:
+                    asked = Path(folder) / "requests.jsonl"
+                    distance_requests(requests.path, asked)
+                    inputs = llama_cpp.Inputs(
+                        program=self.runner.path, model=artifact.path, requests=str(asked), timeout_s=3600
+                    )
+                    job = llama_cpp.reference_job(cell, inputs, str(target), cell.workload.window, self.local_facts())
+                    self._run(job, Path(folder), f"reference of {variant.name}")
+        return Reference(path=target, variant=variant.name, artifact_sha256=artifact.sha256)
+
+    def tokenize(self, artifact: Artifact, texts: Sequence[str]) -> list[list[int]]:
+        """Encode texts with the artifact's own tokenizer, by the runner."""
+        with tempfile.TemporaryDirectory(prefix="bench-tokenize-") as folder:
+            asked, answers = Path(folder) / "requests.jsonl", Path(folder) / "answers.jsonl"
+            lines = (
+                {"id": i, "text": text, "add_special": True, "parse_special": False} for i, text in enumerate(texts)
+            )
+            asked.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+            job = llama_cpp.tokenize_job(self.runner.path, artifact.path, str(asked), str(answers))
+            self._run(job, Path(folder), "tokenizing")
+            found = {line["id"]: line["tokens"] for line in read_lines(answers)}
+        return [found[i] for i in range(len(texts))]
+
+    def local_facts(self) -> DeviceFacts:
+        return self.local.facts()
+
+    def _run(self, job: Job, work: Path, what: str) -> Outcome:
+        with self.progress.bar(what) as bar:
+            outcome = self.local.run(job, work, bar.update)
+        parsed = llama_cpp.parse(outcome.events)
+        if not parsed.done:
+            raise BuildError(f"{what} failed: {parsed.error or outcome.stderr_tail.strip()[-200:] or 'no message'}")
+        return outcome

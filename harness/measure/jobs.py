@@ -1,0 +1,57 @@
+"""What travels between a runtime and a device: a job to do, and what came of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from harness.values import DeviceFacts, DeviceSpec, ProcessSeen
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A program to run. `argv` may hold the placeholders `{job}` and `{events}`."""
+
+    argv: tuple[str, ...]
+    spec: dict[str, Any]
+    """Becomes the job file."""
+    timeout_s: float
+    env: dict[str, str] = {}
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What the device saw of a job."""
+
+    process: ProcessSeen
+    events: bytes
+    """The events file as it is, complete or torn."""
+    stderr_tail: str
+    timed_out: bool = False
+    out_of_memory: bool = False
+    """The kernel's out-of-memory killer struck while the job ran."""
+    interrupted: bool = False
+
+
+class Conditions(msgspec.Struct, frozen=True, kw_only=True):
+    """How busy the device is right now."""
+
+    load_average: float | None
+    available_bytes: int | None
+    power: str | None
+
+
+OnProgress = Callable[[int, int], None]
+
+
+class Device(Protocol):
+    """Something that runs programs. Nothing above it knows which kind it is."""
+
+    spec: DeviceSpec
+
+    def facts(self) -> DeviceFacts: ...
+
+    def conditions(self) -> Conditions: ...
+
+    def run(self, job: Job, work: Path, on_progress: OnProgress | None = None) -> Outcome:
+        """Run to the end, to the time limit or to an interrupt; `work` is an empty folder for its files."""
+        ...

@@ -1,0 +1,169 @@
+"""Suite → cells → trials in seeded rounds. Pure: facts come in, nothing is touched."""
+
+import random
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from harness import __version__
+from harness.errors import InputError, UnknownNameError
+from harness.measure.runtimes import load_runtime
+from harness.values import (
+    Bandwidth,
+    Cell,
+    DeviceFacts,
+    DeviceSpec,
+    Memory,
+    Plan,
+    Runtime,
+    Size,
+    Speed,
+    Suite,
+    Task,
+    Text,
+    Trial,
+    Variant,
+    Workload,
+    digest,
+)
+
+
+def select(
+    suite: Suite,
+    *,
+    variants: Sequence[str] = (),
+    devices: Sequence[DeviceSpec] = (),
+    tasks: Sequence[str] = (),
+    limit: int | None = None,
+    rounds: int | None = None,
+    measures: Sequence[str] = (),
+) -> Suite:
+    """The suite with the command line's choices; baselines stay, since every ratio needs them.
+
+    Raises:
+        UnknownNameError: a variant or kind of measure that the suite does not have.
+    """
+    kept = suite.variants
+    if variants:
+        names = [v.name for v in suite.variants]
+        for name in variants:
+            if name not in names:
+                raise UnknownNameError("variant", name, names, where=f"suite {suite.name!r}")
+        kept = tuple(v for v in suite.variants if v.name in variants or v.name in suite.baselines)
+    loads = suite.measures
+    if tasks:
+        loads = tuple(m for m in loads if not isinstance(m, Task | Text)) + tuple(
+            Task(task=name, limit=limit) for name in tasks
+        )
+    elif limit is not None:
+        loads = tuple(msgspec.structs.replace(m, limit=limit) if isinstance(m, Task) else m for m in loads)
+    if measures:
+        known = {kind_of(m) for m in loads}
+        for name in measures:
+            if name not in known:
+                raise UnknownNameError("measure", name, known, where=f"suite {suite.name!r}")
+        loads = tuple(m for m in loads if kind_of(m) in measures)
+    if rounds is not None:
+        loads = tuple(
+            msgspec.structs.replace(m, rounds=rounds) if isinstance(m, Bandwidth | Memory | Speed) else m for m in loads
+        )
+    return msgspec.structs.replace(suite, variants=kept, measures=loads, devices=tuple(devices) or suite.devices)
+
+
+def make_plan(suite: Suite, facts: dict[str, DeviceFacts], command: tuple[str, ...]) -> Plan:
+    """All cells, the impossible ones with a reason, and the trials in the order they will run.
+
+    Raises:
+        InputError: nothing in the suite is possible.
+    """
+    cells = tuple(cell for device in suite.devices for cell in _cells(suite, device.name, facts[device.name]))
+    keys = [c.key for c in cells]
+    for cell in cells:
+        if keys.count(cell.key) > 1:
+            raise InputError(
+                f"suite {suite.name!r} lists the measure {kind_of(cell.workload)} {cell.workload.label!r} twice"
+            )
+    possible = [c for c in cells if c.unsupported is None]
+    if not possible:
+        reasons = sorted({c.unsupported for c in cells if c.unsupported})
+        raise InputError(f"nothing in suite {suite.name!r} can be measured: {'; '.join(reasons) or 'no cells'}")
+    return Plan(
+        suite=suite,
+        facts=facts,
+        cells=cells,
+        trials=tuple(order_trials(cells, suite.seed)),
+        command=command,
+        bench_version=__version__,
+    )
+
+
+def order_trials(cells: Sequence[Cell], seed: int) -> Iterable[Trial]:
+    """Sizes, then rounds, then accuracy; in each round the workloads, and in each workload the variants, shuffled.
+
+    Variants of one workload stand side by side, so that a round's ratio compares neighbours in time.
+    """
+    for cell in cells:
+        if cell.unsupported is not None or isinstance(cell.workload, Size):
+            yield _trial(cell, 0)
+    timed = [c for c in cells if c.unsupported is None and isinstance(c.workload, Bandwidth | Memory | Speed)]
+    for round_number in range(max((rounds_of(c) for c in timed), default=0)):
+        draw = random.Random(f"{seed}:{round_number}")  # noqa: S311 - a repeatable order, no secret
+        groups: dict[str, list[Cell]] = {}
+        for cell in timed:
+            if round_number < rounds_of(cell):
+                groups.setdefault(f"{cell.device}:{digest(cell.workload)}", []).append(cell)
+        for key in draw.sample(sorted(groups), len(groups)):
+            members = sorted(groups[key], key=lambda c: c.key)
+            for cell in draw.sample(members, len(members)):
+                yield _trial(cell, round_number)
+    for cell in cells:
+        if cell.unsupported is None and isinstance(cell.workload, Task | Text):
+            yield _trial(cell, 0)
+
+
+def rounds_of(cell: Cell) -> int:
+    load = cell.workload
+    return load.rounds if isinstance(load, Bandwidth | Memory | Speed) else 1
+
+
+def kind_of(workload: Workload) -> str:
+    return str(type(workload).__struct_config__.tag)
+
+
+def _cells(suite: Suite, device: str, facts: DeviceFacts) -> Iterable[Cell]:
+    for load in suite.measures:
+        match load:
+            case Size():
+                yield from (_cell(v, None, device, load) for v in suite.variants)
+            case Bandwidth():
+                yield _cell(None, _resolved(suite.runtimes[0], facts), device, load)
+            case _:
+                for runtime in suite.runtimes:
+                    yield from (_cell(v, _resolved(runtime, facts), device, load) for v in suite.variants)
+
+
+def _cell(variant: Variant | None, runtime: Runtime | None, device: str, load: Workload) -> Cell:
+    wish: list[Any] = [None, runtime, device, load]
+    if variant is not None:
+        wish[0] = [variant.name, variant.model, variant.recipe, variant.settings]
+    cell = Cell(
+        key=digest(wish)[:16],
+        variant=variant.name if variant else None,
+        runtime=runtime,
+        device=device,
+        workload=load,
+    )
+    if runtime is None:
+        return cell
+    why = load_runtime(runtime.name).supports(cell, variant.model if variant else None)
+    return msgspec.structs.replace(cell, unsupported=why)
+
+
+def _resolved(runtime: Runtime, facts: DeviceFacts) -> Runtime:
+    resolved: Runtime = load_runtime(runtime.name).resolved(runtime, facts)
+    return resolved
+
+
+def _trial(cell: Cell, round_number: int) -> Trial:
+    return Trial(id=f"{cell.key}-r{round_number}", cell=cell.key, round=round_number)

@@ -1,0 +1,297 @@
+"""The first end of an accuracy cell: tasks and texts become token-id requests.
+
+The same requests serve every variant and device; they are cached by all that they depend on.
+"""
+
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness.build.cache import cache_folder, sha256_file
+from harness.data.sources import read_text
+from harness.errors import BuildError, InputError
+from harness.measure.tasks import TaskFile
+from harness.store import read_lines, write_lines
+from harness.values import Task, Text, digest
+
+WORKER = "harness.measure.workers.lm_eval_tasks"
+WORKER_REVISION = 1
+LONGEST_ANSWER = 256
+"""lm-eval's default `max_gen_toks`."""
+
+Tokenize = Callable[[Sequence[str]], list[list[int]]]
+"""Encodes texts with the model's own tokenizer, special tokens as the model says."""
+
+Encoded = dict[str, list[int]]
+
+
+class Requests(msgspec.Struct, frozen=True, kw_only=True):
+    """The requests of one accuracy cell, as a file, and what is known of them."""
+
+    path: Path
+    hash: str
+    count: int
+    generates: bool
+    versions: dict[str, str]
+    truncated: int = 0
+    """Requests whose prompt was cut from the left to fit the context."""
+
+
+def task_requests(
+    task: Task, files: list[TaskFile], tokenize: Tokenize, tokenizer_id: str, seed: int, prefix_token: int
+) -> Requests:
+    """Requests of an lm-eval task.
+
+    Raises:
+        BuildError: lm-eval failed on the task.
+        InputError: the task asks for something that has no request form here.
+    """
+    key = digest(
+        [
+            "task",
+            WORKER_REVISION,
+            task.task,
+            task.limit,
+            task.fewshot,
+            task.context,
+            seed,
+            tokenizer_id,
+            prefix_token,
+            [[f.name, f.definition.rsplit("/", 1)[-1], f.overrides] for f in files],
+            [sha256_file(Path(p)) for f in files for p in f.data_files.values()],
+        ]
+    )[:32]
+
+    def build() -> list[dict[str, Any]]:
+        head, asked = ask_worker({"kind": "requests", **worker_job(task, files, seed)})
+        lines = list(assemble(asked, tokenize, task.context, prefix_token))
+        return [{"head": head["versions"]}, *lines]
+
+    return _cached(key, build)
+
+
+def worker_job(task: Task, files: list[TaskFile], seed: int) -> dict[str, Any]:
+    """What the worker must know for `requests` and, unchanged, for `grade`."""
+    return {
+        "tasks": [msgspec.to_builtins(f) for f in files],
+        "limit": task.limit,
+        "fewshot": task.fewshot,
+        "seed": seed,
+    }
+
+
+def text_requests(text: Text, tokenize: Tokenize, tokenizer_id: str, seed: int) -> Requests:
+    """Windows for perplexity, and the same windows with seeded positions for the distance to a reference."""
+    body = read_text(text.text)
+    key = digest(["text", body, text.window, text.positions, seed, tokenizer_id])[:32]
+
+    def build() -> list[dict[str, Any]]:
+        (tokens,) = tokenize([body])
+        return [{"head": {}}, *window_lines(tokens, text.window, text.positions, seed)]
+
+    return _cached(key, build)
+
+
+def window_lines(tokens: list[int], window: int, positions: int, seed: int) -> list[dict[str, Any]]:
+    """Requests of both kinds. Windows shorter than 2 tokens are dropped; rows follow the text.
+
+    A position p is one whose next token p + 1 lies in the same window.
+    """
+    windows = [tokens[i : i + window] for i in range(0, len(tokens), window)]
+    windows = [w for w in windows if len(w) >= 2]
+    places = [(w, p) for w, content in enumerate(windows) for p in range(len(content) - 1)]
+    draw = random.Random(f"{seed}:positions")  # noqa: S311 - a repeatable draw, no secret
+    chosen = sorted(draw.sample(places, min(positions, len(places))))
+    lines: list[dict[str, Any]] = [
+        {"id": w, "kind": "window", "context": content[:1], "continuation": content[1:]}
+        for w, content in enumerate(windows)
+    ]
+    for w, content in enumerate(windows):
+        mine = [(p, row) for row, (v, p) in enumerate(chosen) if v == w]
+        if mine:
+            lines.append(
+                {
+                    "id": len(windows) + w,
+                    "kind": "distance",
+                    "window": w,
+                    "tokens": content,
+                    "positions": [p for p, _ in mine],
+                    "rows": [row for _, row in mine],
+                }
+            )
+    return lines
+
+
+def assemble(
+    asked: list[dict[str, Any]], tokenize: Tokenize, context: int, prefix_token: int
+) -> Iterable[dict[str, Any]]:
+    """lm-eval's requests as token ids: each distinct string is encoded once, by lm-eval's own rules.
+
+    A continuation's tokens are those of context + continuation without the context's; trailing blanks of
+    the context move to the continuation; an empty context is the model's prefix token.
+    """
+    texts = sorted({text for request in asked for text in _texts(request)})
+    encoded = dict(zip(texts, tokenize(texts), strict=True)) if texts else {}
+    lines = []
+    for number, request in enumerate(asked):
+        match request["kind"]:
+            case "loglikelihood":
+                parts = [_pair(request, encoded, context, prefix_token)]
+            case "loglikelihood_rolling":
+                # One token less than the context, so that window and prefix token fit together.
+                parts = list(_rolling(encoded[request["args"][0]], context - 1, prefix_token))
+            case "generate_until":
+                parts = [_generation(request, encoded, context, prefix_token)]
+            case other:
+                raise InputError(f"lm-eval asks for {other!r} in task {request['task']}, which is not supported")
+        about = {key: request[key] for key in ("kind", "task", "doc", "index", "hash")}
+        lines += [{**about, "request": number, "prompt": request["args"][0], **part} for part in parts]
+    # Requests with the same context stand side by side: the runner decodes it once.
+    lines.sort(key=lambda line: (line["request"], line.get("context", [])))
+    return [{"id": number, **line} for number, line in enumerate(lines)]
+
+
+def ask_worker(job: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Run lm-eval in a process of its own; returns its head line and its lines.
+
+    Raises:
+        BuildError: with the worker's last line.
+    """
+    folder = cache_folder("worker", f"{os.getpid()}")
+    job_path, output = folder / "job.json", folder / "output.jsonl"
+    job_path.write_bytes(msgspec.json.encode(job))
+    environment = {
+        **os.environ,
+        "HF_HOME": str(cache_folder("huggingface")),
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", WORKER, str(job_path), str(output)],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env=environment,
+        )
+        if done.returncode != 0:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            names = ", ".join(t["name"] for t in job["tasks"][:3])
+            raise BuildError(f"lm-eval failed on {names} ({job['kind']}): {last}")
+        lines = list(read_lines(output))
+    finally:
+        job_path.unlink(missing_ok=True)
+        output.unlink(missing_ok=True)
+        folder.rmdir()
+    return lines[0], lines[1:]
+
+
+def plain_requests(requests: Path, target: Path) -> None:
+    """What the runner reads: only ids, tokens and limits, uncompressed."""
+    keys = ("id", "context", "continuation", "tokens", "positions", "rows", "max_tokens", "stop")
+    lines = ({key: line[key] for key in keys if key in line} for line in read_lines(requests) if "id" in line)
+    with open(target, "wb") as file:
+        file.writelines(msgspec.json.encode(line) + b"\n" for line in lines)
+
+
+def distance_requests(requests: Path, target: Path) -> int:
+    """The distance requests alone, for making the reference; returns how many."""
+    keys = ("id", "tokens", "positions", "rows")
+    lines = [{k: line[k] for k in keys} for line in read_lines(requests) if line.get("kind") == "distance"]
+    target.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+    return len(lines)
+
+
+def _cached(key: str, build: Callable[[], list[dict[str, Any]]]) -> Requests:
+    path = cache_folder("requests") / f"{key}.jsonl.gz"
+    if not path.is_file():
+        write_lines(path, build())
+    lines = list(read_lines(path))
+    head, body = lines[0]["head"], lines[1:]
+    return Requests(
+        path=path,
+        hash=key,
+        count=len(body),
+        generates=any(line.get("kind") == "generate_until" for line in body),
+        versions=head,
+        truncated=sum(1 for line in body if line.get("truncated")),
+    )
+
+
+def _texts(request: dict[str, Any]) -> Iterable[str]:
+    args = request["args"]
+    if request["kind"] == "loglikelihood":
+        context, continuation = _moved_blanks(args[0], args[1])
+        yield context
+        yield context + continuation
+        if context == "":
+            yield continuation
+    else:
+        yield args[0]
+
+
+def _moved_blanks(context: str, continuation: str) -> tuple[str, str]:
+    blanks = len(context) - len(context.rstrip())
+    if blanks:
+        return context[:-blanks], context[-blanks:] + continuation
+    return context, continuation
+
+
+def _pair(request: dict[str, Any], encoded: Encoded, limit: int, prefix_token: int) -> dict[str, Any]:
+    context, continuation = _moved_blanks(*request["args"])
+    whole = encoded[context + continuation]
+    if context == "":
+        head = [prefix_token]
+        tail = whole[1:] if whole[:1] == head else whole
+    else:
+        head = encoded[context]
+        tail = whole[len(head) :]
+    if not tail:
+        raise InputError(f"task {request['task']}: an answer of document {request['doc']} has no tokens of its own")
+    room = limit - len(tail)
+    cut = len(head) > room
+    line = {"context": head[-room:] if cut else head, "continuation": tail, "target": request["args"][1]}
+    return {**line, "truncated": True} if cut else line
+
+
+def _rolling(tokens: list[int], limit: int, prefix_token: int) -> Iterable[dict[str, Any]]:
+    """lm-eval's rolling windows with one token of context: each token is scored once.
+
+    The first window predicts up to `limit` tokens from the prefix token; a later one predicts the next
+    `limit` tokens, or the last fewer of them with as much context as fits.
+    """
+    yield {"context": [prefix_token], "continuation": tokens[:limit]}
+    for start in range(limit, len(tokens), limit):
+        end = min(start + limit, len(tokens))
+        begin = end - limit - 1
+        yield {"context": tokens[begin:start], "continuation": tokens[start:end]}
+
+
+def _generation(request: dict[str, Any], encoded: Encoded, limit: int, prefix_token: int) -> dict[str, Any]:
+    options = request["args"][1]
+    if options.get("do_sample"):
+        raise InputError(f"task {request['task']} samples its answers; only greedy generation is supported")
+    stop = options.get("until") or []
+    longest = min(int(options.get("max_gen_toks", LONGEST_ANSWER)), limit // 2)
+    tokens = encoded[request["args"][0]] or [prefix_token]
+    room = limit - longest
+    line = {
+        "tokens": tokens[-room:],
+        "max_tokens": longest,
+        "stop": [s for s in ([stop] if isinstance(stop, str) else stop) if s],
+    }
+    return {**line, "truncated": True} if len(tokens) > room else line
+
+
+def head_tokens(tokens: list[int], count: int, what: str) -> tuple[int, ...]:
+    """The first `count` tokens of the prompt text, repeated from its start where it is too short."""
+    if not tokens:
+        raise BuildError(f"the prompt text has no tokens for {what}")
+    repeated = tokens * (count // len(tokens) + 1)
+    return tuple(islice(repeated, count))

@@ -1,0 +1,218 @@
+"""llama.cpp through `bench-llama`: cell → job, events → observations. Pure; see docs/runner-protocol.md."""
+
+from typing import Any
+
+import msgspec
+
+from harness.measure.jobs import Job
+from harness.values import (
+    Bandwidth,
+    BandwidthSeen,
+    Cell,
+    DeviceFacts,
+    Hello,
+    Loaded,
+    Memory,
+    MemorySeen,
+    Model,
+    Observation,
+    Runtime,
+    Size,
+    Speed,
+    Task,
+    Text,
+    Timing,
+)
+
+PROGRAM = "bench-llama"
+SMALLEST_BUFFER = 256 << 20
+# The V cache can only be quantized together with flash attention.
+NEEDS_FLASH_ATTENTION = ("q8_0",)
+
+
+class Inputs(msgspec.Struct, frozen=True, kw_only=True):
+    """Files and token ids that a job needs, as paths on the device."""
+
+    program: str
+    model: str = ""
+    prompt: tuple[int, ...] = ()
+    prefix: tuple[int, ...] = ()
+    requests: str = ""
+    answers: str = ""
+    reference: str | None = None
+    generates: bool = False
+    timeout_s: float = 900.0
+
+
+class Parsed(msgspec.Struct, frozen=True, kw_only=True):
+    """The events of one program, sorted by what they mean."""
+
+    observations: tuple[Observation, ...]
+    warmups: tuple[Observation, ...]
+    error: str | None
+    done: bool
+    scored: dict[str, Any] | None
+
+
+def supports(cell: Cell, model: Model | None) -> str | None:
+    """Why this runtime cannot do this cell, or None."""
+    load, runtime = cell.workload, cell.runtime
+    assert runtime is not None
+    if runtime.kv_type in NEEDS_FLASH_ATTENTION and runtime.flash_attn == "off":
+        return f"llama.cpp keeps a {runtime.kv_type} KV cache only with flash attention"
+    if isinstance(load, Memory | Speed):
+        need = load.prompt_tokens + load.generated_tokens + (load.depth if isinstance(load, Speed) else 0)
+        if need > load.context:
+            return f"{need} tokens do not fit a context of {load.context}"
+    if model is not None and isinstance(load, Memory | Speed | Task) and load.context > model.context:
+        return f"context {load.context} is more than the {model.context} tokens the model was trained for"
+    return None
+
+
+def job(cell: Cell, inputs: Inputs, facts: DeviceFacts) -> Job:
+    """The program call for one trial of this cell."""
+    spec: dict[str, Any]
+    match cell.workload:
+        case Bandwidth() as load:
+            assert cell.runtime is not None
+            spec = {
+                "kind": "bandwidth",
+                "threads": _threads(cell.runtime.threads, facts),
+                "buffer": buffer_bytes(load, facts),
+                "repetitions": load.repetitions,
+                "warmups": load.warmups,
+            }
+        case Speed() as load:
+            spec = {
+                "kind": "speed",
+                **_common(cell, inputs, facts, load.context),
+                "prompt": list(inputs.prompt),
+                "prefix": list(inputs.prefix),
+                "generated": load.generated_tokens,
+                "repetitions": load.repetitions,
+                "warmups": load.warmups,
+            }
+        case Memory() as load:
+            spec = {
+                "kind": "memory",
+                **_common(cell, inputs, facts, load.context),
+                "load_mode": load.load_mode,
+                "prompt": list(inputs.prompt),
+                "generated": load.generated_tokens,
+            }
+        case Task() as load:
+            spec = _asking(cell, inputs, facts, load.context)
+        case Text() as load:
+            spec = _asking(cell, inputs, facts, max(load.window, 512))
+        case Size():
+            raise AssertionError("a size cell runs no program")
+    return Job(argv=(inputs.program, "{job}", "{events}"), spec=spec, timeout_s=inputs.timeout_s)
+
+
+def reference_job(cell: Cell, inputs: Inputs, output: str, window: int, facts: DeviceFacts) -> Job:
+    """The call that keeps a variant's distributions as a reference file."""
+    spec = {
+        "kind": "reference",
+        **_common(cell, inputs, facts, max(window, 512)),
+        "requests": inputs.requests,
+        "output": output,
+    }
+    return Job(argv=(inputs.program, "{job}", "{events}"), spec=spec, timeout_s=inputs.timeout_s)
+
+
+def tokenize_job(program: str, model: str, requests: str, answers: str) -> Job:
+    spec = {"kind": "tokenize", "model": model, "requests": requests, "answers": answers}
+    return Job(argv=(program, "{job}", "{events}"), spec=spec, timeout_s=600)
+
+
+def buffer_bytes(load: Bandwidth, facts: DeviceFacts) -> int:
+    """At least 4 × the last-level cache, so that reads come from memory."""
+    if load.buffer != "auto":
+        return load.buffer
+    return max(SMALLEST_BUFFER, 4 * (facts.llc_bytes or 0))
+
+
+def parse(events: bytes) -> Parsed:
+    """Read an events file; a torn last line is left out.
+
+    Raises:
+        ValueError: a line that is no event of the protocol: the program printed garbage.
+    """
+    observations: list[Observation] = []
+    warmups: list[Observation] = []
+    error: str | None = None
+    done, scored = False, None
+    for line in events.split(b"\n")[:-1]:
+        kind = msgspec.json.decode(line, type=_Event).event
+        if kind in _SEEN:
+            seen = msgspec.json.decode(line, type=_SEEN[kind])
+            warm = isinstance(seen, Timing | BandwidthSeen) and seen.warmup
+            (warmups if warm else observations).append(seen)
+        elif kind == "error":
+            error = msgspec.json.decode(line, type=_Error).message
+        elif kind == "scored":
+            scored = msgspec.json.decode(line)
+        elif kind == "done":
+            done = True
+        elif kind != "progress":
+            raise ValueError(f"unknown event {kind!r}")
+    return Parsed(observations=tuple(observations), warmups=tuple(warmups), error=error, done=done, scored=scored)
+
+
+class _Event(msgspec.Struct):
+    event: str
+
+
+class _Error(msgspec.Struct):
+    message: str
+
+
+_SEEN: dict[str, Any] = {
+    "hello": Hello,
+    "loaded": Loaded,
+    "timing": Timing,
+    "memory": MemorySeen,
+    "bandwidth": BandwidthSeen,
+}
+
+
+def _asking(cell: Cell, inputs: Inputs, facts: DeviceFacts, context: int) -> dict[str, Any]:
+    spec = {
+        "kind": "generate" if inputs.generates else "score",
+        **_common(cell, inputs, facts, context),
+        "requests": inputs.requests,
+        "answers": inputs.answers,
+    }
+    if not inputs.generates:
+        spec["reference"] = inputs.reference
+    return spec
+
+
+def _common(cell: Cell, inputs: Inputs, facts: DeviceFacts, context: int) -> dict[str, Any]:
+    runtime = cell.runtime
+    assert runtime is not None
+    return {
+        "model": inputs.model,
+        "threads": _threads(runtime.threads, facts),
+        "threads_batch": _threads(runtime.threads_batch, facts),
+        "context": context,
+        "batch": runtime.batch,
+        "ubatch": runtime.ubatch,
+        "load_mode": runtime.load_mode,
+        "repack": runtime.repack,
+        "kv_type": runtime.kv_type,
+        "flash_attn": runtime.flash_attn,
+    }
+
+
+def _threads(wish: int | str, facts: DeviceFacts) -> int:
+    return facts.usable_cores if wish == "auto" else int(wish)
+
+
+def resolved(runtime: Runtime, facts: DeviceFacts) -> Runtime:
+    """The runtime with `auto` thread counts replaced by what they mean on this device."""
+    return msgspec.structs.replace(
+        runtime,
+        threads=_threads(runtime.threads, facts),
+        threads_batch=_threads(runtime.threads_batch, facts),
+    )

@@ -1,0 +1,289 @@
+"""A run from its plan to its last graded item: make what is missing, execute what has no record, grade."""
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from harness.build.artifacts import Workshop
+from harness.build.runners.llama_cpp_build import Runner, ensure_runner
+from harness.errors import BuildError, StoreError
+from harness.measure.devices import open_device
+from harness.measure.execute import Equipment, execute
+from harness.measure.grade import check_answers, grade_task, grade_text
+from harness.measure.inputs import Preparation, Reference
+from harness.measure.jobs import Device
+from harness.measure.requests import Requests, plain_requests
+from harness.measure.runtimes.llama_cpp import Inputs
+from harness.measure.tasks import TaskFile, resolve_task
+from harness.progress import Progress
+from harness.store import Run, append_record, read_lines, read_run, write_durably, write_lines
+from harness.values import (
+    Answers,
+    Artifact,
+    Cell,
+    DeviceSpec,
+    Memory,
+    Plan,
+    Size,
+    Speed,
+    Task,
+    Text,
+    Trial,
+    TrialRecord,
+)
+
+WORK = ".work"
+
+
+class Ready(msgspec.Struct):
+    """Everything made for a run: what is missing here has its reason in `broken`."""
+
+    runner: Runner | None
+    artifacts: dict[str, Artifact]
+    broken: dict[str, str]
+    """Variant → why its artifact could not be made."""
+    preparation: Preparation | None
+
+
+def prepare(plan: Plan, progress: Progress) -> Ready:
+    """Make the runner and every artifact.
+
+    Raises:
+        InputError: a base model does not exist.
+        SetupError: no compiler, no network.
+        BuildError: no variant at all could be made.
+    """
+    suite = plan.suite
+    runner = ensure_runner(progress)
+    models = {v.model.name: v.model for v in suite.variants}
+    workshop = Workshop(models, runner, progress)
+    artifacts: dict[str, Artifact] = {}
+    broken: dict[str, str] = {}
+    for variant in suite.variants:
+        try:
+            artifacts[variant.name] = workshop.ensure(variant)
+        except BuildError as error:
+            broken[variant.name] = str(error)
+            progress.say(f"{variant.name}: {error}")
+    if not artifacts:
+        raise BuildError(next(iter(broken.values())))
+    local = open_device(DeviceSpec(name="local"))
+    return Ready(runner, artifacts, broken, Preparation(local, runner, workshop, suite, progress))
+
+
+def execute_missing(folder: Path, plan: Plan, ready: Ready, data: Path | None, progress: Progress) -> None:
+    """Execute every trial without a record, in the plan's order, and append each record at once.
+
+    Raises:
+        StoreError: another artifact than the one the run has records of, or the folder cannot be written.
+    """
+    run = read_run(folder)
+    check_artifacts(run, ready)
+    done = {record.trial for record in run.records}
+    cells = {cell.key: cell for cell in plan.cells}
+    left = [trial for trial in plan.trials if trial.id not in done]
+    floor = Floor(folder, plan, ready, data)
+    _open_accuracy(floor, [cells[t.cell] for t in left], progress)
+    try:
+        with progress.bar("trials", len(plan.trials)) as bar:
+            bar.update(len(done), len(plan.trials))
+            for number, trial in enumerate(left, len(done) + 1):
+                record = _one(floor, trial, cells[trial.cell], progress)
+                append_record(folder, record)
+                _report_trouble(record, cells[trial.cell], progress)
+                bar.update(number, len(plan.trials))
+    finally:
+        shutil.rmtree(folder / WORK, ignore_errors=True)
+
+
+def grade_missing(folder: Path, plan: Plan, data: Path | None, progress: Progress) -> None:
+    """Grade accuracy cells that have answers and no items yet, and compress their answers."""
+    cells = {cell.key: cell for cell in plan.cells}
+    run = read_run(folder)
+    todo = [(r, o) for r in run.records for o in r.observations if isinstance(o, Answers)]
+    todo = [(r, o) for r, o in todo if r.status == "ok" and not (folder / o.items).exists()]
+    if not todo:
+        return
+    with progress.bar("grading", len(todo)) as bar:
+        for number, (record, answers) in enumerate(todo, 1):
+            _compress(folder, answers)
+            workload = cells[record.cell].workload
+            if isinstance(workload, Task):
+                files = resolve_task(workload.task, data)
+                grade_task(folder, answers, workload, files, plan.suite.seed)
+            else:
+                grade_text(folder, answers)
+            bar.update(number, len(todo))
+
+
+def check_artifacts(run: Run, ready: Ready) -> None:
+    """A resumed run refuses another artifact than the one its records name.
+
+    Raises:
+        StoreError: with variant and both hashes.
+    """
+    variants = {cell.key: cell.variant for cell in run.plan.cells}
+    for record in run.records:
+        artifact = ready.artifacts.get(variants.get(record.cell) or "")
+        if artifact and record.artifact_sha256 and record.artifact_sha256 != artifact.sha256:
+            raise StoreError(
+                f"{run.id} measured {artifact.variant} with sha256 {record.artifact_sha256[:12]}…, "
+                f"but it is {artifact.sha256[:12]}… now: start a new run"
+            )
+
+
+class Floor:
+    """Where the trials of one run happen: its folder, devices, and the inputs made so far."""
+
+    def __init__(self, folder: Path, plan: Plan, ready: Ready, data: Path | None) -> None:
+        self.folder, self.plan, self.ready, self.data = folder, plan, ready, data
+        self.devices: dict[str, Device] = {spec.name: open_device(spec) for spec in plan.suite.devices}
+        self.facts = {name: device.facts() for name, device in self.devices.items()}
+        self.variants = {v.name: v for v in plan.suite.variants}
+        self.requests: dict[str, Requests] = {}
+        self.references: dict[str, Reference] = {}
+        self.broken: dict[str, str] = {}
+        """Cell → why its inputs could not be made."""
+
+    def why_not(self, cell: Cell) -> str | None:
+        if cell.variant is not None and cell.variant in self.ready.broken:
+            return f"the artifact could not be made: {self.ready.broken[cell.variant]}"
+        return self.broken.get(cell.key)
+
+    def equipment(self, cell: Cell) -> Equipment:
+        runner = self.ready.runner
+        return Equipment(
+            device=self.devices[cell.device],
+            facts=self.facts[cell.device],
+            artifact=self.ready.artifacts.get(cell.variant or ""),
+            inputs=None if isinstance(cell.workload, Size) else self._inputs(cell),
+            runner_sha256=runner.sha256 if runner and cell.runtime else None,
+        )
+
+    def answers(self, cell: Cell) -> Path:
+        return self.folder / "answers" / f"{cell.key}.jsonl"
+
+    def _inputs(self, cell: Cell) -> Inputs:
+        assert self.ready.runner is not None
+        inputs = Inputs(program=self.ready.runner.path)
+        if cell.variant is None:
+            return inputs
+        artifact = self.ready.artifacts[cell.variant]
+        inputs = msgspec.structs.replace(inputs, model=artifact.path)
+        if isinstance(cell.workload, Speed | Memory):
+            return self._with_prompt(cell, inputs, artifact)
+        requests = self.requests[cell.key]
+        plain = self.folder / WORK / f"requests-{requests.hash}.jsonl"
+        if not plain.exists():
+            plain.parent.mkdir(exist_ok=True)
+            plain_requests(requests.path, plain)
+        self.answers(cell).parent.mkdir(exist_ok=True)
+        reference = self.references.get(cell.key)
+        return msgspec.structs.replace(
+            inputs,
+            requests=str(plain),
+            answers=str(self.answers(cell)),
+            reference=str(reference.path) if reference else None,
+            generates=requests.generates,
+            timeout_s=24 * 3600.0,
+        )
+
+    def _with_prompt(self, cell: Cell, inputs: Inputs, artifact: Artifact) -> Inputs:
+        load, preparation = cell.workload, self.ready.preparation
+        assert isinstance(load, Speed | Memory) and preparation is not None and cell.variant
+        depth = load.depth if isinstance(load, Speed) else 0
+        model = self.variants[cell.variant].model
+        tokens = preparation.prompt(model, artifact, depth + load.prompt_tokens)
+        return msgspec.structs.replace(inputs, prefix=tokens[:depth], prompt=tokens[depth:])
+
+
+def _open_accuracy(floor: Floor, cells: Iterable[Cell], progress: Progress) -> None:
+    """Make requests and references before the first trial, so that no timed window waits on them."""
+    del progress
+    for cell in cells:
+        if cell.unsupported or not isinstance(cell.workload, Task | Text) or floor.why_not(cell):
+            continue
+        try:
+            _open_cell(floor, cell)
+        except BuildError as error:
+            floor.broken[cell.key] = str(error)
+
+
+def _open_cell(floor: Floor, cell: Cell) -> None:
+    preparation, artifacts = floor.ready.preparation, floor.ready.artifacts
+    assert preparation is not None and cell.variant is not None
+    variant = floor.variants[cell.variant]
+    load = cell.workload
+    files: list[TaskFile] = resolve_task(load.task, floor.data) if isinstance(load, Task) else []
+    requests = preparation.requests(cell, variant, artifacts[cell.variant], files)
+    kept = floor.folder / "requests" / f"{requests.hash}.jsonl.gz"
+    if not kept.exists():
+        write_durably(kept, requests.path.read_bytes())
+    floor.requests[cell.key] = requests
+    if isinstance(load, Text):
+        name = load.reference or floor.plan.suite.baselines[0]
+        if name not in artifacts:
+            raise BuildError(f"the reference {name} could not be made")
+        reference = preparation.reference(cell, floor.variants[name], artifacts[name], requests)
+        floor.references[cell.key] = reference
+
+
+def _one(floor: Floor, trial: Trial, cell: Cell, progress: Progress) -> TrialRecord:
+    if cell.unsupported is None and (why := floor.why_not(cell)) is not None:
+        return TrialRecord(trial=trial.id, cell=cell.key, round=trial.round, status="failed", reason=why)
+    work = floor.folder / WORK / "trial"
+    if not isinstance(cell.workload, Task | Text):
+        return execute(trial, cell, floor.equipment(cell), work, None)
+    what = f"{cell.variant} {cell.workload.label}"
+    with progress.bar(what, floor.requests[cell.key].count if cell.key in floor.requests else None) as bar:
+        record = execute(trial, cell, floor.equipment(cell), work, bar.update)
+    return _with_answers(floor, cell, record) if record.status == "ok" else record
+
+
+def _with_answers(floor: Floor, cell: Cell, record: TrialRecord) -> TrialRecord:
+    requests, reference = floor.requests[cell.key], floor.references.get(cell.key)
+    path = floor.answers(cell)
+    wrong = check_answers(requests.path, path)
+    if wrong is not None:
+        return msgspec.structs.replace(record, status="failed", reason=wrong)
+    answers = Answers(
+        requests=f"requests/{requests.hash}.jsonl.gz",
+        answers=f"answers/{cell.key}.jsonl.gz",
+        items=f"items/{cell.key}.jsonl.gz",
+        count=requests.count,
+        tokens=sum(_token_count(line) for line in read_lines(path)),
+        task_versions=requests.versions,
+        reference=reference.variant if reference else None,
+        reference_sha256=reference.artifact_sha256 if reference else None,
+    )
+    noise = (
+        (*record.noise, f"{requests.truncated} prompts cut to fit the context") if requests.truncated else record.noise
+    )
+    return msgspec.structs.replace(record, observations=(*record.observations, answers), noise=noise)
+
+
+def _token_count(answer: dict[str, object]) -> int:
+    tokens = answer.get("tokens")
+    if isinstance(tokens, int):
+        return tokens
+    positions = answer.get("kl")
+    return len(positions) if isinstance(positions, list) else 0
+
+
+def _compress(folder: Path, answers: Answers) -> None:
+    """Plain while running, compressed when complete; doing it again changes nothing."""
+    target = folder / answers.answers
+    plain = target.with_suffix("")
+    if plain.exists():
+        write_lines(target, list(read_lines(plain)))
+        plain.unlink()
+
+
+def _report_trouble(record: TrialRecord, cell: Cell, progress: Progress) -> None:
+    if record.status in ("ok", "unsupported") and not record.noise:
+        return
+    what = " ".join(p for p in (cell.variant or cell.device, cell.measure, cell.workload.label) if p)
+    text = record.reason or "; ".join(record.noise)
+    progress.say(f"{what}, round {record.round + 1}: {record.status if record.reason else 'noisy'}: {text}")

@@ -1,0 +1,391 @@
+"""Each metric once: unit, direction, definition, and how it follows from what one trial saw.
+
+Records hold nanoseconds and bytes; everything here is derived on reading, so that a corrected
+definition needs no new run. One process gives one value a metric: the median of its repetitions.
+"""
+
+from collections.abc import Iterable, Sequence
+from statistics import median
+from typing import Literal, TypeVar
+
+from harness.errors import UnknownNameError
+from harness.values import (
+    BandwidthSeen,
+    Files,
+    Loaded,
+    MemorySeen,
+    Observation,
+    Timing,
+    TrialRecord,
+    Value,
+)
+
+T = TypeVar("T")
+Kind = Literal["exact", "memory", "speed", "accuracy", "distance", "device"]
+
+
+class Metric(Value, frozen=True):
+    name: str
+    title: str
+    unit: str
+    better: Literal["lower", "higher"]
+    kind: Kind
+    definition: str
+    relevant: float = 0.02
+    """Smallest relative change that matters to a reader."""
+
+
+def _table(*metrics: Metric) -> dict[str, Metric]:
+    return {metric.name: metric for metric in metrics}
+
+
+METRICS: dict[str, Metric] = _table(
+    Metric(
+        name="size_bytes",
+        title="Size",
+        unit="bytes",
+        better="lower",
+        kind="exact",
+        definition="Bytes of the artifact's files on disk.",
+        relevant=0.001,
+    ),
+    Metric(
+        name="bits_per_weight",
+        title="Bits per weight",
+        unit="bits",
+        better="lower",
+        kind="exact",
+        definition="8 × bytes of all tensors / number of parameters; file headers left out.",
+        relevant=0.001,
+    ),
+    Metric(
+        name="peak_rss_bytes",
+        title="Peak memory",
+        unit="bytes",
+        better="lower",
+        kind="memory",
+        definition="VmHWM of a process that loads, prefills and decodes once, read by itself at its end; "
+        "where it swapped, the largest VmRSS + VmSwap seen, if that is more.",
+        relevant=0.01,
+    ),
+    Metric(
+        name="peak_anon_bytes",
+        title="Peak anonymous memory",
+        unit="bytes",
+        better="lower",
+        kind="memory",
+        definition="Largest RssAnon seen by a 10 ms sampler in the same pass: memory no other process shares.",
+        relevant=0.01,
+    ),
+    Metric(
+        name="peak_file_bytes",
+        title="Peak file-backed memory",
+        unit="bytes",
+        better="lower",
+        kind="memory",
+        definition="Largest RssFile seen by the same sampler: mapped files, weights included when they are mapped.",
+        relevant=0.01,
+    ),
+    Metric(
+        name="kv_cache_bytes",
+        title="KV cache",
+        unit="bytes",
+        better="lower",
+        kind="exact",
+        definition="Bytes allocated for keys and values of the whole context: "
+        "2 × layers × KV heads × head size × context × bytes of the KV type.",
+        relevant=0.001,
+    ),
+    Metric(
+        name="prefill_tok_s",
+        title="Prefill",
+        unit="tok/s",
+        better="higher",
+        kind="speed",
+        definition="Prompt tokens / (submission of the token ids → logits of the last prompt token ready); "
+        "no load, no tokenizer.",
+    ),
+    Metric(
+        name="ttft_s",
+        title="Time to first token",
+        unit="s",
+        better="lower",
+        kind="speed",
+        definition="Token ids in memory → first generated token id known; no load, no tokenizer.",
+    ),
+    Metric(
+        name="decode_tok_s",
+        title="Decode",
+        unit="tok/s",
+        better="higher",
+        kind="speed",
+        definition="(N − 1) / (t_N − t_1) over N generated tokens, greedy choice included, at the depth of the prompt.",
+    ),
+    Metric(
+        name="itl_p50_s",
+        title="Inter-token latency p50",
+        unit="s",
+        better="lower",
+        kind="speed",
+        definition="Median of the times between generated tokens, over all repetitions of one process.",
+    ),
+    Metric(
+        name="itl_p95_s",
+        title="Inter-token latency p95",
+        unit="s",
+        better="lower",
+        kind="speed",
+        definition="95th percentile of the times between generated tokens.",
+        relevant=0.05,
+    ),
+    Metric(
+        name="itl_p99_s",
+        title="Inter-token latency p99",
+        unit="s",
+        better="lower",
+        kind="speed",
+        definition="99th percentile of the times between generated tokens.",
+        relevant=0.1,
+    ),
+    Metric(
+        name="load_warm_s",
+        title="Load (page cache warm)",
+        unit="s",
+        better="lower",
+        kind="speed",
+        definition="Start of loading → context ready, with the file already in the page cache.",
+        relevant=0.05,
+    ),
+    Metric(
+        name="bandwidth_share",
+        title="Share of read bandwidth",
+        unit="fraction",
+        better="higher",
+        kind="speed",
+        definition="Bytes one decoded token must read (weights + KV cache at mean depth) × decode tok/s "
+        "/ the read bandwidth measured in the same round.",
+    ),
+    Metric(
+        name="read_bandwidth_bytes_s",
+        title="Read bandwidth",
+        unit="bytes/s",
+        better="higher",
+        kind="device",
+        definition="Bytes read per second by as many threads on the same cores, "
+        "from a buffer of at least 4 × the last-level cache.",
+    ),
+    Metric(
+        name="acc",
+        title="Accuracy",
+        unit="fraction",
+        better="higher",
+        kind="accuracy",
+        definition="Share of items whose correct choice has the highest log-likelihood (lm-eval's acc).",
+        relevant=0.01,
+    ),
+    Metric(
+        name="acc_norm",
+        title="Accuracy, length-normalised",
+        unit="fraction",
+        better="higher",
+        kind="accuracy",
+        definition="As acc, with each log-likelihood divided by the choice's length in bytes (lm-eval's acc_norm).",
+        relevant=0.01,
+    ),
+    Metric(
+        name="exact_match",
+        title="Exact match",
+        unit="fraction",
+        better="higher",
+        kind="accuracy",
+        definition="Share of items whose extracted answer equals the gold answer (lm-eval's filter of the task).",
+        relevant=0.01,
+    ),
+    Metric(
+        name="perplexity",
+        title="Perplexity",
+        unit="",
+        better="lower",
+        kind="accuracy",
+        definition="exp(mean negative log-likelihood a token) of a text, in windows that do not overlap; "
+        "the first token of each window is given, not scored.",
+        relevant=0.01,
+    ),
+    Metric(
+        name="kl_divergence",
+        title="KL divergence",
+        unit="nats",
+        better="lower",
+        kind="distance",
+        definition="Mean KL(reference ‖ variant) of the next-token distributions, whole vocabulary, "
+        "at seeded positions of a text.",
+        relevant=0.1,
+    ),
+    Metric(
+        name="top1_agreement",
+        title="Top-1 agreement",
+        unit="fraction",
+        better="higher",
+        kind="distance",
+        definition="Share of the same positions where variant and reference hold the same token most likely.",
+        relevant=0.01,
+    ),
+)
+
+
+def metric(name: str) -> Metric:
+    """The metric of that name; a task's own metric that is not in the table is a share of items.
+
+    Accuracy metrics of lm-eval tasks may have any name; see `known`.
+    """
+    return METRICS.get(name) or Metric(
+        name=name,
+        title=name,
+        unit="fraction",
+        better="higher",
+        kind="accuracy",
+        definition="lm-eval's metric of that name, mean over items.",
+        relevant=0.01,
+    )
+
+
+def check_names(names: Iterable[str], extra: Iterable[str] = ()) -> tuple[str, ...]:
+    """The names, if each is in the table or among `extra`.
+
+    Raises:
+        UnknownNameError: with the nearest known name.
+    """
+    known = {*METRICS, *extra}
+    for name in names:
+        if name not in known:
+            raise UnknownNameError("metric", name, known)
+    return tuple(names)
+
+
+def trial_values(record: TrialRecord) -> dict[str, float]:
+    """What one trial says, by metric; accuracy comes from the items of the run instead."""
+    seen = record.observations
+    values: dict[str, float | None] = {}
+    for function in (_of_files, _of_load, _of_memory, _of_timings, _of_bandwidth):
+        values.update(function(seen))
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def repetitions(record: TrialRecord) -> dict[str, list[float]]:
+    """The values of the single repetitions inside one process: only for showing spread."""
+    timings = _all(record.observations, Timing)
+    return {
+        "prefill_tok_s": [prefill_tok_s(t) for t in timings],
+        "ttft_s": [ttft_s(t) for t in timings],
+        "decode_tok_s": [v for t in timings if (v := decode_tok_s(t)) is not None],
+    }
+
+
+def prefill_tok_s(timing: Timing) -> float:
+    return timing.prompt_tokens / (timing.logits_ns / 1e9)
+
+
+def ttft_s(timing: Timing) -> float:
+    return timing.token_ns[0] / 1e9
+
+
+def decode_tok_s(timing: Timing) -> float | None:
+    """None for fewer than two generated tokens: there is no interval to time."""
+    if len(timing.token_ns) < 2:
+        return None
+    return (len(timing.token_ns) - 1) / ((timing.token_ns[-1] - timing.token_ns[0]) / 1e9)
+
+
+def token_gaps_s(timings: Iterable[Timing]) -> list[float]:
+    """Times between generated tokens, the first token's latency left out."""
+    return [(b - a) / 1e9 for t in timings for a, b in zip(t.token_ns, t.token_ns[1:], strict=False)]
+
+
+def quantile(values: Sequence[float], share: float) -> float | None:
+    """Linear interpolation between order statistics (Hyndman and Fan's type 7); None for no values."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    position = share * (len(ordered) - 1)
+    low = int(position)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (position - low)
+
+
+def read_bytes_a_token(files: Files, loaded: Loaded, timing: Timing) -> float | None:
+    """Bytes that decoding one token must read: weights once, and the KV cache at its mean depth."""
+    if files.decode_bytes is None or loaded.kv_bytes is None:
+        return None
+    depth = timing.prefix_tokens + timing.prompt_tokens + timing.generated_tokens / 2
+    return files.decode_bytes + loaded.kv_bytes / loaded.context * depth
+
+
+def bandwidth_share(record: TrialRecord, read_bandwidth_bytes_s: float) -> float | None:
+    """The share of the read bandwidth that this trial's decode reached."""
+    files, loaded = _all(record.observations, Files), _all(record.observations, Loaded)
+    timings = [t for t in _all(record.observations, Timing) if decode_tok_s(t) is not None]
+    if not (files and loaded and timings):
+        return None
+    per_token = read_bytes_a_token(files[0], loaded[0], timings[0])
+    rate = median(v for t in timings if (v := decode_tok_s(t)) is not None)
+    return None if per_token is None else per_token * rate / read_bandwidth_bytes_s
+
+
+def peak_rss_bytes(seen: MemorySeen) -> int | None:
+    """VmHWM, or the largest RSS + swap where that is more: what a phone is judged by."""
+    values = [v for v in (seen.vm_hwm_bytes, seen.peak_rss_plus_swap_bytes) if v is not None]
+    return max(values) if values else None
+
+
+def _of_files(seen: Sequence[Observation]) -> dict[str, float | None]:
+    files = _all(seen, Files)
+    if not files or _all(seen, Loaded):  # a timed trial repeats its artifact's facts; size is the size cell's
+        return {}
+    one = files[0]
+    bits = 8 * one.tensor_bytes / one.parameters if one.tensor_bytes and one.parameters else None
+    return {"size_bytes": sum(f.bytes for f in one.files), "bits_per_weight": bits}
+
+
+def _of_load(seen: Sequence[Observation]) -> dict[str, float | None]:
+    loaded = _all(seen, Loaded)
+    if not loaded or not _all(seen, Timing):
+        return {}
+    return {"load_warm_s": loaded[0].load_ns / 1e9}
+
+
+def _of_memory(seen: Sequence[Observation]) -> dict[str, float | None]:
+    memory, loaded = _all(seen, MemorySeen), _all(seen, Loaded)
+    if not memory:
+        return {}
+    one = memory[0]
+    return {
+        "peak_rss_bytes": peak_rss_bytes(one),
+        "peak_anon_bytes": one.peak_anon_bytes,
+        "peak_file_bytes": one.peak_file_bytes,
+        "kv_cache_bytes": loaded[0].kv_bytes if loaded else None,
+    }
+
+
+def _of_timings(seen: Sequence[Observation]) -> dict[str, float | None]:
+    timings = _all(seen, Timing)
+    if not timings:
+        return {}
+    decode = [v for t in timings if (v := decode_tok_s(t)) is not None]
+    gaps = token_gaps_s(timings)
+    return {
+        "prefill_tok_s": median(prefill_tok_s(t) for t in timings),
+        "ttft_s": median(ttft_s(t) for t in timings),
+        "decode_tok_s": median(decode) if decode else None,
+        "itl_p50_s": quantile(gaps, 0.5),
+        "itl_p95_s": quantile(gaps, 0.95),
+        "itl_p99_s": quantile(gaps, 0.99),
+    }
+
+
+def _of_bandwidth(seen: Sequence[Observation]) -> dict[str, float | None]:
+    windows = _all(seen, BandwidthSeen)
+    return {"read_bandwidth_bytes_s": median(w.bytes / (w.ns / 1e9) for w in windows) if windows else None}
+
+
+def _all(seen: Sequence[Observation], kind: type[T]) -> list[T]:
+    return [o for o in seen if isinstance(o, kind)]

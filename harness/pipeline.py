@@ -1,0 +1,152 @@
+"""The paths, readable from top to bottom. Heavy rooms are imported inside: `bench --help` must be instant."""
+
+import os
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from harness.config import Known, load_devices, load_suite
+from harness.errors import InputError, UnknownNameError
+from harness.progress import Progress
+from harness.store import create_run, hold_run, read_run, resolve_run
+from harness.values import FAILED, DeviceSpec, FileSource, Plan, Suite, Task
+
+if TYPE_CHECKING:
+    from harness.analyse.compare import Report
+    from harness.measure.jobs import Device
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line asks of a run."""
+
+    suite: str
+    devices: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    measures: tuple[str, ...] = ()
+    limit: int | None = None
+    rounds: int | None = None
+    data: Path | None = None
+
+
+def known_names() -> Known:
+    """All names that a suite may use."""
+    from harness.build.recipes import RECIPES
+    from harness.data.sources import TEXTS
+    from harness.measure.runtimes import RUNTIMES
+    from harness.measure.tasks import TASKS
+
+    return Known(recipes=tuple(RECIPES), runtimes=tuple(RUNTIMES), tasks=tuple(TASKS), texts=tuple(TEXTS))
+
+
+def plan(wish: Wish, command: Sequence[str]) -> Plan:
+    """Read the suite, look at the devices, decide what can be done. Touches nothing.
+
+    Raises:
+        InputError: a wrong suite, an unknown name, a missing model or data file, nothing possible.
+    """
+    from harness.measure.devices import open_device
+    from harness.measure.plan import make_plan, select
+
+    known, devices = known_names(), load_devices()
+    for task in wish.tasks:
+        if task not in known.tasks:
+            raise UnknownNameError("task", task, known.tasks)
+    suite = select(
+        load_suite(wish.suite, known, devices),
+        variants=wish.variants,
+        devices=[_device(name, devices) for name in wish.devices],
+        tasks=wish.tasks,
+        limit=wish.limit,
+        rounds=wish.rounds,
+        measures=wish.measures,
+    )
+    _check_files(suite, wish.data)
+    opened: dict[str, Device] = {spec.name: open_device(spec) for spec in suite.devices}
+    facts = {name: device.facts() for name, device in opened.items()}
+    return make_plan(suite, facts, tuple(command))
+
+
+def run(wish: Wish, command: Sequence[str], results: Path, progress: Progress) -> Path:
+    """plan → build → run → grade; returns the run's folder."""
+    from harness.measure.session import prepare
+
+    planned = plan(wish, command)
+    ready = prepare(planned, progress)
+    folder = create_run(results, planned, host=socket.gethostname())
+    progress.say(f"run {folder.name}: {len(planned.trials)} trials of {len(planned.cells)} cells")
+    _go_on(folder, planned, ready, wish.data, progress)
+    return folder
+
+
+def resume(name: str, results: Path, data: Path | None, progress: Progress) -> Path:
+    """Go on with a run where it stopped: trials with a record are not measured again."""
+    from harness.measure.session import prepare
+
+    folder = resolve_run(name, results)
+    planned = read_run(folder).plan
+    _check_files(planned.suite, data)
+    _go_on(folder, planned, prepare(planned, progress), data, progress)
+    return folder
+
+
+def failures(folder: Path) -> int:
+    """How many trials of a run failed; unsupported and too large are results, no failures."""
+    return sum(record.status in FAILED for record in read_run(folder).records)
+
+
+def analyse(names: Sequence[str], results: Path) -> "Report":
+    """Any runs → everything a page needs."""
+    from harness.analyse.compare import analyse as analyse_runs
+
+    return analyse_runs([read_run(resolve_run(name, results)) for name in names])
+
+
+def report(names: Sequence[str], results: Path, out: Path) -> list[Path]:
+    """Any runs → report.md, index.html, report.json, plots."""
+    from harness.render.report import write_report
+
+    return write_report(analyse(names, results), out)
+
+
+def data_folder(given: Path | None) -> Path | None:
+    """`--data`, or the environment's BENCH_DATA.
+
+    Raises:
+        InputError: it is no folder.
+    """
+    value = given or (Path(os.environ["BENCH_DATA"]) if os.environ.get("BENCH_DATA") else None)
+    if value is not None and not value.is_dir():
+        raise InputError(f"the data folder {value} (BENCH_DATA or --data) does not exist")
+    return value
+
+
+def _go_on(folder: Path, planned: Plan, ready: object, data: Path | None, progress: Progress) -> None:
+    from harness.measure.session import Ready, execute_missing, grade_missing
+
+    assert isinstance(ready, Ready)
+    with hold_run(folder):
+        execute_missing(folder, planned, ready, data, progress)
+        grade_missing(folder, planned, data, progress)
+
+
+def _device(name: str, devices: dict[str, DeviceSpec]) -> DeviceSpec:
+    if name not in devices:
+        raise UnknownNameError("device", name, devices)
+    return devices[name]
+
+
+def _check_files(suite: Suite, data: Path | None) -> None:
+    """What a plan can know to be missing is said before anything is made."""
+    from harness.measure.tasks import resolve_task
+
+    for variant in suite.variants:
+        source = variant.model.source
+        if isinstance(source, FileSource) and not Path(source.path).is_file():
+            raise InputError(f"model {variant.model.name!r}: no file at {source.path}")
+    for measure in suite.measures:
+        if isinstance(measure, Task):
+            resolve_task(measure.task, data)

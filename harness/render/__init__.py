@@ -1,0 +1,1 @@
+"""A report as pages: Markdown, HTML, plots, terminal. Nothing here computes a number."""

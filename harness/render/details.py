@@ -1,0 +1,189 @@
+"""What stands below the first screen: accuracy, memory, conditions, troubles, definitions."""
+
+from collections import defaultdict
+
+from harness.analyse.findings import PairedItems, Report, Waterfall
+from harness.analyse.stats import bounds
+from harness.metrics import metric
+from harness.render.page import Cell, Group, Section, Table, Term, cells, table
+from harness.render.settings import Setting
+from harness.render.tables import NOTHING
+from harness.render.words import listed, metric_title, number, p_value, points, quantity
+
+EXPLAINED = 0.95
+PART_TITLES = {
+    "runtime": "before loading",
+    "model": "weights",
+    "kv": "KV cache",
+    "compute": "compute buffers",
+    "output": "output buffer",
+}
+
+
+def accuracy_tables(setting: Setting) -> list[Table]:
+    """Paired differences, per-task scores and distances; empty ones are left out."""
+    found = []
+    if setting.accuracy and not setting.random_weights:
+        header = ("variant", "against", "questions", "difference", "clustered by group", "right → wrong",
+                  "wrong → right", "McNemar", "recovery")  # fmt: skip
+        groups: dict[str, list[tuple[Cell, ...]]] = defaultdict(list)
+        for pair in setting.accuracy:
+            groups[f"{metric_title(pair.metric, None)} on {pair.workload}"].append(_pair_cells(pair))
+        found.append(_grouped(header, groups, 2))
+    scores = [t for t in setting.report.tasks if (t.run, t.device, t.runtime) == _key(setting)]
+    if scores and not setting.random_weights:
+        groups = defaultdict(list)
+        for score in scores:
+            groups[f"{score.task}, {metric_title(score.metric, None)}"].append(
+                cells(score.variant or "", quantity(score.metric, score.value), f"{score.items:,}")
+            )
+        found.append(_grouped(("variant", "score", "questions"), groups, 1))
+    if setting.distances:
+        groups = defaultdict(list)
+        for one in setting.distances:
+            groups[f"{metric_title(one.metric, None)} on {one.workload}"].append(
+                cells(
+                    one.variant or "",
+                    "itself" if one.is_reference else one.reference,
+                    quantity(one.metric, one.value, *bounds(one.interval), interval=True),
+                    f"{one.positions:,} in {one.windows} windows",
+                )
+            )
+        found.append(_grouped(("variant", "from", "value (95 % interval)", "positions"), groups, 2))
+    return found
+
+
+def memory_table(setting: Setting) -> tuple[list[str], Table]:
+    """What the peaks are made of, a group a workload: (sentences, table)."""
+    kinds = [k for k in PART_TITLES if any(p.kind == k for f in setting.waterfalls for p in f.parts)]
+    groups: dict[str, list[tuple[Cell, ...]]] = defaultdict(list)
+    for fall in setting.waterfalls:
+        sums = [sum(p.bytes for p in fall.parts if p.kind == k) for k in kinds]
+        sizes = (*sums, fall.unexplained_bytes, fall.peak_bytes)
+        explained = f"{number(100 * fall.explained, 0)} %"
+        title = metric_title("peak_rss_bytes", setting.run.workloads.get(fall.workload))
+        groups[title].append(cells(fall.variant or "", *map(_mib, sizes), explained))
+    header = ("variant", *(PART_TITLES[k] for k in kinds), "unexplained", "peak", "explained")
+    said = [_explained(fall) for fall in setting.waterfalls]
+    return [s for s in said if s], _grouped(header, groups, 1)
+
+
+def conditions_table(setting: Setting) -> Table:
+    """Every condition as it was, with its several values where it has some."""
+    rows = []
+    for one in setting.conditions:
+        values = "; ".join(f"{v.value} ({v.where})" if v.where else v.value for v in one.values)
+        rows.append(cells(one.name, values))
+    return table(("condition", "as it was"), rows)
+
+
+def artifacts_table(setting: Setting) -> Table:
+    """The files that were measured; hashes shortened, whole in `full`."""
+    rows = []
+    for one in setting.report.artifacts:
+        if one.run != setting.run.id:
+            continue
+        types = ", ".join(f"{count} × {name}" for name, count in sorted(one.tensor_types.items()))
+        variant = next((v for v in setting.run.variants if v.name == one.variant), None)
+        rows.append(
+            (
+                Cell(one.variant),
+                Cell(variant.scheme if variant else ""),
+                Cell(types),
+                Cell(f"{one.bytes:,}"),
+                Cell(f"{one.parameters:,}" if one.parameters else "not known"),
+                Cell(one.sha256[:12], full=one.sha256),
+            )
+        )
+    return table(("variant", "scheme", "tensors", "bytes", "parameters", "sha256"), rows)
+
+
+def troubles_table(setting: Setting) -> Table:
+    """Every trial that failed, was set aside, or is doubtful."""
+    rows = [
+        cells(
+            one.variant or "the device",
+            one.workload,
+            "" if one.round is None else str(one.round + 1),
+            one.status.replace("_", " "),
+            one.what,
+        )
+        for one in setting.report.troubles
+        if one.run == setting.run.id and one.device == setting.device.name
+        if one.runtime in (setting.runtime, None)
+    ]
+    return table(("variant", "measure", "round", "status", "what"), rows)
+
+
+def glossary(report: Report) -> tuple[Term, ...]:
+    """Definitions of all metrics that the report holds."""
+    names = dict.fromkeys(row.metric for row in report.rows)
+    found = []
+    for name in names:
+        one = metric(name)
+        facts = ", ".join(part for part in (name, one.unit, f"{one.better} is better") if part)
+        found.append(Term(one.title, facts, one.definition))
+    return tuple(found)
+
+
+def differing_section(report: Report) -> Section:
+    """In what several runs are not alike; said before their numbers stand side by side."""
+    rows = [cells(one.name, *(value for _, value in one.values)) for one in report.differing]
+    said = (
+        "These runs differ in the conditions below. Their numbers stand side by side and are never merged: "
+        "each ratio is formed within one run."
+        if rows
+        else "These runs are alike in every recorded condition. Each ratio is still formed within one run."
+    )
+    tables = (table(("condition", *(run.id for run in report.runs)), rows),) if rows else ()
+    return Section("runs-differ", "What differs between the runs", (said,), tables)
+
+
+def weak_sentences(setting: Setting) -> list[str]:
+    """One for every baseline that is no fair opponent for speed."""
+    return [
+        f"{one.baseline} decodes at {number(100 * one.share, 0)} % of the read bandwidth of this device "
+        f"({one.workload}), less than half: ratios of speed against it say more about its kernels than about "
+        "the compression, so they are no headline."
+        for one in setting.weak.values()
+    ]
+
+
+def _pair_cells(pair: PairedItems) -> tuple[Cell, ...]:
+    clustered = NOTHING
+    if pair.clustered:
+        clustered = f"{points(pair.diff, *bounds(pair.clustered))}, {pair.clusters} groups"
+    return cells(
+        pair.variant or "",
+        pair.baseline,
+        f"{pair.items:,}",
+        points(pair.diff, *bounds(pair.interval)),
+        clustered,
+        NOTHING if pair.right_to_wrong is None else str(pair.right_to_wrong),
+        NOTHING if pair.wrong_to_right is None else str(pair.wrong_to_right),
+        NOTHING if pair.mcnemar_p is None else p_value(pair.mcnemar_p),
+        NOTHING if pair.recovery is None else f"{number(100 * pair.recovery, -1)} %",
+    )
+
+
+def _explained(fall: Waterfall) -> str | None:
+    said = []
+    if fall.missing:
+        said.append(fall.missing)
+    if fall.explained < EXPLAINED:
+        said.append(f"only {number(100 * fall.explained, 0)} % of the peak is explained, less than 95 %")
+    if fall.explained > 2 - EXPLAINED:
+        said.append("the parts are more than the peak, as with mapped pages that were never read")
+    return f"{fall.variant}, {fall.workload}: {listed(said)}." if said else None
+
+
+def _mib(count: int) -> str:
+    return f"{number(count / 2**20, -1)} MiB"
+
+
+def _grouped(header: tuple[str, ...], groups: dict[str, list[tuple[Cell, ...]]], numeric: int) -> Table:
+    return Table(header, tuple(Group(title, tuple(rows)) for title, rows in groups.items()), numeric)
+
+
+def _key(setting: Setting) -> tuple[str, str, str | None]:
+    return setting.run.id, setting.device.name, setting.runtime

@@ -1,0 +1,181 @@
+"""What is drawn: one first chart, one small plot a metric, one plot of peaks a memory workload."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from matplotlib.figure import Figure
+
+from harness.analyse.findings import Row, Waterfall
+from harness.metrics import metric
+from harness.render.details import PART_TITLES
+from harness.render.page import Picture
+from harness.render.palette import Draw, Palette
+from harness.render.plots import Bar, Bubble, Stack, bars, effects, stacks, tradeoff
+from harness.render.settings import Setting
+from harness.render.words import metric_title, number, points, quantity, times
+
+NOT_DRAWN = frozenset(
+    {"bits_per_weight", "itl_p50_s", "itl_p99_s", "peak_anon_bytes", "peak_file_bytes", "kv_cache_bytes"}
+)
+"""Beside another plot that says the same better; all are in the tables."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture and how it is drawn."""
+
+    picture: Picture
+    draw: Draw
+    wide: bool = False
+
+
+def chart(setting: Setting) -> Drawing | None:
+    """Accuracy against decode, bubbles by peak memory; None where one of the axes has no value."""
+    task, name, decode = setting.task_workload(), setting.task_metric(), setting.decode_workload()
+    if task is None or name is None or decode is None or setting.random_weights:
+        return None
+    bubbles = [b for v in setting.run.variants if (b := _bubble(setting, v.name, task, name, decode))]
+    if len(bubbles) < 2:
+        return None
+    most = max((b.area or 0.0 for b in bubbles), default=0.0)
+    bubbles = [replace(b, area=b.area / most if b.area and most else None) for b in bubbles]
+    x = f"{metric_title('decode_tok_s', setting.run.workloads.get(decode))}, tok/s"
+    y = f"{metric_title(name, None)} on {task}, %"
+
+    def draw(palette: Palette, title: str | None) -> Figure:
+        return tradeoff(bubbles, palette, title, x=x, y=y)
+
+    seen = "; ".join(f"{b.label}: {number(b.y, -1)} % at {b.x:.3g} tok/s" for b in bubbles)
+    first = setting.run.baselines[0]
+    caption = (
+        f"The area of a bubble is its peak memory. Vertical lines: 95 % interval of the paired difference "
+        f"from {first}. Horizontal lines: 95 % interval over rounds."
+    )
+    title = "Accuracy against decode"
+    return Drawing(Picture(_slug(setting, "accuracy-against-decode"), title, caption, f"{title}. {seen}."), draw, True)
+
+
+def metric_drawings(setting: Setting) -> list[Drawing]:
+    """One for each metric and workload that has a value."""
+    found = []
+    for name, workload in dict.fromkeys((r.metric, r.workload) for r in setting.rows):
+        rows = [r for r in setting.rows if (r.metric, r.workload) == (name, workload) and r.value is not None]
+        kind = metric(name).kind
+        if name in NOT_DRAWN or kind == "device" or not rows:
+            continue
+        if kind == "accuracy":
+            one = None if setting.random_weights else _effects(setting, name, workload, rows)
+        else:
+            one = _bars(setting, name, workload, rows)
+        if one is not None:
+            found.append(one)
+    return found
+
+
+def memory_drawing(setting: Setting, workload: str, falls: list[Waterfall]) -> Drawing:
+    """What the peaks are made of."""
+    kinds = {k: t for k, t in PART_TITLES.items() if any(p.kind == k for f in falls for p in f.parts)}
+    kinds["unexplained"] = "unexplained"
+    lines = [_stack(fall, kinds) for fall in falls]
+
+    def draw(palette: Palette, title: str | None) -> Figure:
+        return stacks(lines, kinds, palette, title)
+
+    title = metric_title("peak_rss_bytes", setting.run.workloads.get(workload))
+    seen = "; ".join(f"{line.label}: {line.text}" for line in lines)
+    return Drawing(Picture(_slug(setting, f"memory-{workload}"), title, "", f"{title}. {seen}."), draw, True)
+
+
+def _bubble(setting: Setting, variant: str, task: str, name: str, decode: str) -> Bubble | None:
+    y = setting.levels.get((variant, task, name))
+    x = setting.levels.get((variant, decode, "decode_tok_s"))
+    if x is None or y is None:
+        return None
+    memory = setting.levels.get((variant, setting.memory_workload() or "", "peak_rss_bytes"))
+    pair = next((p for p in setting.accuracy if (p.variant, p.workload, p.metric) == (variant, task, name)), None)
+    interval = pair.interval if pair else None
+    return Bubble(
+        label=variant,
+        x=x.value,
+        x_low=x.low,
+        x_high=x.high,
+        y=100 * y.value,
+        y_low=100 * (y.value - pair.diff + interval.low) if pair and interval else None,
+        y_high=100 * (y.value - pair.diff + interval.high) if pair and interval else None,
+        area=memory.value if memory else None,
+        compressed=variant not in setting.run.baselines,
+    )
+
+
+def _bars(setting: Setting, name: str, workload: str, rows: list[Row]) -> Drawing:
+    lines = []
+    for variant in dict.fromkeys(r.variant for r in rows):
+        level = setting.levels[variant, workload, name]
+        lines.append(
+            Bar(
+                label=variant or "the device",
+                value=level.value,
+                low=level.low,
+                high=level.high,
+                text=quantity(name, level.value, level.low, level.high),
+                compressed=variant not in setting.run.baselines,
+                rounds=tuple(r.value for r in level.rounds),
+            )
+        )
+
+    def draw(palette: Palette, title: str | None) -> Figure:
+        return bars(lines, palette, title)
+
+    return _drawing(setting, name, workload, lines, draw, "")
+
+
+def _effects(setting: Setting, name: str, workload: str, rows: list[Row]) -> Drawing | None:
+    first = setting.run.baselines[0]
+    lines = []
+    for row in rows:
+        if row.baseline != first or row.ratio is None:
+            continue
+        if row.diff is not None:
+            ends = [None if e is None else 100 * e for e in (row.diff, row.diff_low, row.diff_high)]
+            text = points(row.diff, row.diff_low, row.diff_high)
+        else:
+            ends = [row.ratio, row.ratio_low, row.ratio_high]
+            text = times(row.ratio, row.ratio_low, row.ratio_high)
+        value, low, high = ends
+        assert value is not None
+        lines.append(Bar(row.variant or "", value, low, high, text, compressed=True))
+    if not lines:
+        return None
+    by_items = any(r.diff is not None for r in rows)
+    axis = f"{'points against' if by_items else 'times that of'} {first}"
+
+    def draw(palette: Palette, title: str | None) -> Figure:
+        return effects(lines, palette, title, null=0.0 if by_items else 1.0, axis=axis)
+
+    return _drawing(setting, name, workload, lines, draw, "difference" if by_items else "ratio")
+
+
+def _drawing(setting: Setting, name: str, workload: str, lines: Iterable[Bar], draw: Draw, of: str) -> Drawing:
+    title = metric_title(name, setting.run.workloads.get(workload)) + (f": {of}" if of else "")
+    better = f"{metric(name).better} is better"
+    seen = "; ".join(f"{line.label}: {line.text}" for line in lines)
+    slug = _slug(setting, f"{name}-{workload}" if workload else name)
+    return Drawing(Picture(slug, title, better, f"{title}, {better}. {seen}."), draw)
+
+
+def _stack(fall: Waterfall, kinds: dict[str, str]) -> Stack:
+    sums = {k: float(sum(p.bytes for p in fall.parts if p.kind == k)) for k in kinds}
+    sums["unexplained"] = float(max(0, fall.unexplained_bytes))
+    peak = quantity("peak_rss_bytes", fall.peak_bytes)
+    text = f"{number(fall.peak_bytes / 2**20, 0)} MiB" if fall.peak_bytes else peak
+    return Stack(fall.variant or "", tuple((k, v) for k, v in sums.items() if v), text)
+
+
+def _slug(setting: Setting, text: str) -> str:
+    """A file name that is safe anywhere; other settings of the same report get a number in front."""
+    settings = dict.fromkeys((s.run, s.device, s.runtime) for s in setting.report.rows if s.runtime)
+    key = (setting.run.id, setting.device.name, setting.runtime)
+    place = list(settings).index(key) + 1 if key in settings else 1
+    prefix = f"{place}-" if len(settings) > 1 else ""
+    return prefix + re.sub(r"[^A-Za-z0-9_]+", "-", text).strip("-")[:80]

@@ -1,0 +1,142 @@
+"""Report → page and drawings: the order in which everything is said."""
+
+from collections.abc import Sequence
+
+from harness.analyse.findings import Report
+from harness.render.details import (
+    accuracy_tables,
+    artifacts_table,
+    conditions_table,
+    differing_section,
+    glossary,
+    memory_table,
+    troubles_table,
+    weak_sentences,
+)
+from harness.render.drawings import Drawing, chart, memory_drawing, metric_drawings
+from harness.render.first_screen import screen
+from harness.render.page import Notes, Page, Section, Table
+from harness.render.settings import Setting, settings
+from harness.render.tables import comparison_table, runs_table
+from harness.render.words import listed
+
+
+def compose(report: Report) -> tuple[Page, list[Drawing]]:
+    """All that the pages say, and all that has to be drawn for them."""
+    notes = Notes()
+    every = list(settings(report))
+    drawings: list[Drawing] = []
+    screens, sections = [], []
+    for setting in every:
+        first = chart(setting)
+        drawings += [first] if first else []
+        heading = setting.name if len(every) > 1 else ""
+        screens.append(screen(setting, notes, heading=heading, chart=first.picture if first else None))
+    if len(report.runs) > 1:
+        sections += [
+            differing_section(report),
+            Section("runs", "Runs side by side", (SIDE_BY_SIDE,), (runs_table(report, notes),)),
+        ]
+    for index, setting in enumerate(every):
+        suffix = f"-{index + 1}" if len(every) > 1 else ""
+        made, drawn = _sections(setting, notes, suffix)
+        sections += made
+        drawings += drawn
+    sections.append(Section("glossary", "Definitions", (HOW_TO_READ,), terms=glossary(report)))
+    page = Page(
+        title=listed(list(dict.fromkeys(run.title for run in report.runs))),
+        banners=(*banners(report), *((DIFFER,) if report.differing else ())),
+        screens=tuple(screens),
+        sections=tuple(sections),
+        notes=notes.all,
+        footer=_footer(report),
+    )
+    return page, drawings
+
+
+DIFFER = "These runs differ in their conditions; see “What differs between the runs”."
+SIDE_BY_SIDE = (
+    "Each cell holds the run's own value and the ratio, or the difference in points, against that run's "
+    "own first baseline."
+)
+HOW_TO_READ = (
+    "A ratio is the variant's value divided by the baseline's. Its 95 % interval is a t-interval over the "
+    "rounds: in each round the processes stand side by side, so that the logarithms of their ratios are "
+    "paired. Differences in accuracy are paired by question; a score itself is exact for its questions, and "
+    "a perplexity for its text. A distance to a reference has no ratio. Sizes are exact. MB are 10⁶ bytes, "
+    "MiB are 2²⁰."
+)
+PAIRED = (
+    "Every variant answers the same questions, so that a difference is judged question by question. "
+    "Recovery, the quotient of two scores, hides flips that cancel out: read it last. A distance compares "
+    "the next-token distributions at the same positions of a text."
+)
+PEAKS = (
+    "Each bar adds up what the runtime says it allocated and what the process held before it loaded the "
+    "model; the hatched rest is what nobody explains."
+)
+QUIET = "No trial failed, none was set aside, and none was doubtful."
+
+
+def _sections(setting: Setting, notes: Notes, suffix: str) -> tuple[list[Section], list[Drawing]]:
+    small = metric_drawings(setting)
+    peaks = []
+    for workload in dict.fromkeys(w.workload for w in setting.waterfalls):
+        falls = [w for w in setting.waterfalls if w.workload == workload]
+        peaks.append(memory_drawing(setting, workload, falls))
+    warnings, parts = memory_table(setting)
+    where = f" · {setting.name}" if suffix else ""
+
+    def section(
+        name: str,
+        title: str,
+        paragraphs: Sequence[str] = (),
+        shown: Sequence[Table] = (),
+        drawn: Sequence[Drawing] = (),
+    ) -> Section:
+        pictures = tuple(d.picture for d in drawn)
+        return Section(name + suffix, title + where, tuple(paragraphs), tuple(shown), pictures)
+
+    troubles = troubles_table(setting)
+    quiet = not troubles.groups[0].rows
+    found = [
+        section("comparison", "All metrics", weak_sentences(setting), (comparison_table(setting, notes),)),
+        section("plots", "Metric by metric", drawn=small),
+        section(
+            "memory",
+            "What the peak of memory is made of",
+            (PEAKS, *warnings),
+            (parts,) if parts.groups else (),
+            peaks,
+        ),
+        section("accuracy", "Accuracy and distance to the reference", (PAIRED,), accuracy_tables(setting)),
+        section("conditions", "Conditions", shown=(conditions_table(setting), artifacts_table(setting))),
+        section("troubles", "Noise and failures", (QUIET,) if quiet else (), () if quiet else (troubles,)),
+    ]
+    return [s for s in found if s.tables or s.pictures or s.paragraphs == (QUIET,)], [*small, *peaks]
+
+
+def banners(report: Report) -> list[str]:
+    """What must be known before any number is read."""
+    said = []
+    many = len(report.runs) > 1
+    for run in report.runs:
+        which = f"{run.id}: " if many else ""
+        if not run.complete:
+            said.append(f"{which}This run is not complete: {run.measured} of {run.trials} trials.")
+        failed = sum(
+            t.status not in ("noisy", "unsupported", "does_not_fit") for t in report.troubles if t.run == run.id
+        )
+        if failed:
+            do = "trials do" if failed > 1 else "trial does"
+            said.append(f"{which}{failed} {do} not count; see “Noise and failures”.")
+        random = [v.name for v in run.variants if v.random_weights]
+        if random:
+            said.append(f"{which}The weights of {listed(random)} are random: accuracy means nothing here.")
+    return said
+
+
+def _footer(report: Report) -> str:
+    versions = dict.fromkeys(f"bench {run.bench_version}" for run in report.runs if run.bench_version)
+    which = listed([f"run {run.id} of suite {run.suite}" for run in report.runs])
+    return f"Made by {listed(list(versions)) or 'bench'} from {which}. Exact numbers: report.json."

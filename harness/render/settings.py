@@ -1,0 +1,144 @@
+"""One device and runtime of one run: what a first screen is about, and how it finds its numbers."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from harness.analyse.findings import (
+    Condition,
+    DeviceSeen,
+    Distance,
+    InCell,
+    Level,
+    PairedItems,
+    Report,
+    Row,
+    RunSeen,
+    VariantSeen,
+    Waterfall,
+    WeakBaseline,
+)
+from harness.values import Memory, Speed, Task, Text, Workload
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A run's device and runtime, with everything of the report that belongs to them."""
+
+    report: Report
+    run: RunSeen
+    device: DeviceSeen
+    runtime: str | None
+
+    @property
+    def name(self) -> str:
+        return f"{self.run.id} · {self.device.title or self.device.name} · {self.runtime or 'no runtime'}"
+
+    @property
+    def compressed(self) -> list[VariantSeen]:
+        return [v for v in self.run.variants if not v.baseline]
+
+    @property
+    def random_weights(self) -> bool:
+        return any(v.random_weights for v in self.run.variants)
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        return [r for r in self.report.rows if self._here(r)]
+
+    @cached_property
+    def levels(self) -> dict[tuple[str | None, str, str], Level]:
+        """(variant, workload, metric) → level"""
+        here = (level for level in self.report.levels if self._here(level))
+        return {(level.variant, level.workload, level.metric): level for level in here}
+
+    @cached_property
+    def accuracy(self) -> list[PairedItems]:
+        return [p for p in self.report.accuracy if self._here(p)]
+
+    @cached_property
+    def distances(self) -> list[Distance]:
+        return [d for d in self.report.distances if self._here(d)]
+
+    @cached_property
+    def waterfalls(self) -> list[Waterfall]:
+        return [w for w in self.report.waterfalls if self._here(w)]
+
+    @cached_property
+    def weak(self) -> dict[str, WeakBaseline]:
+        """Baselines that earn no headline for speed, each with its weakest decode."""
+        found: dict[str, WeakBaseline] = {}
+        for one in self.report.weak_baselines:
+            if (one.run, one.device, one.runtime) != (self.run.id, self.device.name, self.runtime):
+                continue
+            if one.baseline not in found or one.share < found[one.baseline].share:
+                found[one.baseline] = one
+        return found
+
+    @cached_property
+    def conditions(self) -> list[Condition]:
+        return [
+            c
+            for c in self.report.conditions
+            if (c.run, c.device, c.runtime) == (self.run.id, self.device.name, self.runtime)
+        ]
+
+    def condition(self, name: str) -> str | None:
+        """A condition's value in words, the places beside values that do not hold everywhere."""
+        for one in self.conditions:
+            if one.name == name:
+                return "; ".join(f"{v.value} ({v.where})" if v.where else v.value for v in one.values)
+        return None
+
+    def of(self, metric: str, workload: str, variant: str | None) -> list[Row]:
+        """A variant's rows of one metric and workload, one a baseline."""
+        return [r for r in self.rows if (r.metric, r.workload, r.variant) == (metric, workload, variant)]
+
+    def size_workload(self) -> str | None:
+        return next((r.workload for r in self.rows if r.metric == "size_bytes"), None)
+
+    def memory_workload(self) -> str | None:
+        """The first that does not map its file, or else the first."""
+        return self._best(Memory, lambda w: isinstance(w, Memory) and w.load_mode == "none")
+
+    def decode_workload(self) -> str | None:
+        """The one that generates most tokens."""
+        found = self._best(Speed, lambda w: w.generated_tokens if isinstance(w, Speed) else 0)
+        workload = self.run.workloads.get(found or "")
+        return found if isinstance(workload, Speed) and workload.generated_tokens > 1 else None
+
+    def prefill_workload(self) -> str | None:
+        """The one with the longest prompt."""
+        return self._best(Speed, lambda w: w.prompt_tokens if isinstance(w, Speed) else 0)
+
+    def task_workload(self) -> str | None:
+        return self._best(Task, lambda _: 0)
+
+    def text_workload(self) -> str | None:
+        return self._best(Text, lambda _: 0)
+
+    def task_metric(self) -> str | None:
+        """The first metric of the first task."""
+        workload = self.task_workload()
+        return next((r.metric for r in self.rows if r.workload == workload), None)
+
+    def _best(self, kind: type[Workload], score: Callable[[Workload], float]) -> str | None:
+        seen = dict.fromkeys(r.workload for r in self.rows)
+        names = [n for n in seen if isinstance(self.run.workloads.get(n), kind)]
+        return max(names, key=lambda n: score(self.run.workloads[n]), default=None)
+
+    def _here(self, one: Row | InCell) -> bool:
+        same = one.run == self.run.id and one.device == self.device.name
+        return same and one.runtime in (self.runtime, None)
+
+
+def settings(report: Report) -> Iterator[Setting]:
+    """Every device and runtime of every run, in the order of the report."""
+    for run in report.runs:
+        rows = [r for r in report.rows if r.run == run.id]
+        for device in run.devices:
+            runtimes: dict[str | None, None] = dict.fromkeys(
+                r.runtime for r in rows if r.device == device.name and r.runtime
+            )
+            for runtime in runtimes or (None,):
+                yield Setting(report=report, run=run, device=device, runtime=runtime)

