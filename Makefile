@@ -6,7 +6,7 @@ endif
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check format clean
+.PHONY: run test check lint format clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/bench run --suite quick --device local
@@ -15,12 +15,14 @@ run: $(VENV)/run.stamp
 test: $(VENV)/test.stamp
 	$(BIN)/python -m pytest
 
-check: $(VENV)/test.stamp
+check: lint
+	$(BIN)/python -m pytest tests/unit -q
+
+lint: $(VENV)/test.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest tests/unit -q
 
 format: $(VENV)/test.stamp
 	$(BIN)/ruff format .

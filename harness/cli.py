@@ -88,6 +88,8 @@ def run(ctx: click.Context, /, results: Path, resume: str | None, dry_run: bool,
     from harness import pipeline
     from harness.terminal import TerminalProgress
 
+    if dry_run and resume is not None:
+        raise click.UsageError("--dry-run shows a new run's plan; --resume goes on with an old one")
     asked = _wish(wish)
     if dry_run:
         _print_plan(pipeline.plan(asked, _command(asked)))
@@ -164,6 +166,18 @@ def compare(runs: tuple[str, ...], results: Path, metrics: tuple[str, ...], as_j
     Console().print(comparison(analysed, metrics or None))
 
 
+@main.command()
+@click.argument("run", default="latest")
+@results_option
+@click.option("--data", type=click.Path(path_type=Path), help="Folder of data sets; default: BENCH_DATA.")
+def regrade(run: str, results: Path, data: Path | None) -> None:
+    """Grade a run's answers again with lm-eval's metrics; nothing is measured."""
+    from harness import pipeline
+    from harness.terminal import TerminalProgress
+
+    click.echo(pipeline.regrade(run, results, pipeline.data_folder(data), TerminalProgress()))
+
+
 KINDS = ("suites", "variants", "tasks", "metrics", "recipes", "runtimes", "devices", "runs")
 
 
@@ -206,7 +220,10 @@ def _wish(options: dict[str, Any]) -> Any:
 
 def _command(wish: Any) -> tuple[str, ...]:
     """The command that measures this again, without paths of this machine."""
-    words = ["bench", "run", "--suite", wish.suite, "--device", ",".join(wish.devices or ("local",))]
+    suite = Path(wish.suite).name if Path(wish.suite).is_absolute() else wish.suite
+    words = ["bench", "run", "--suite", suite]
+    if wish.devices:
+        words += ["--device", ",".join(wish.devices)]
     for option in ("variants", "measures", "tasks"):
         if names := getattr(wish, option):
             words += [f"--{option}", ",".join(names)]

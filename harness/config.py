@@ -86,12 +86,6 @@ class _SuiteFile(Value, frozen=True):
     extends: str | None = None
 
 
-class _DeviceFile(Value, frozen=True):
-    kind: str = "local"
-    title: str = ""
-    theoretical_bandwidth_bytes_s: float | None = None
-
-
 class Document:
     """A YAML mapping as plain data, and the line of every path inside it."""
 

@@ -189,7 +189,7 @@ METRICS: dict[str, Metric] = _table(
         unit="fraction",
         better="higher",
         kind="accuracy",
-        definition="As acc, with each log-likelihood divided by the choice's length in bytes (lm-eval's acc_norm).",
+        definition="As acc, each log-likelihood divided by the choice's characters (lm-eval's acc_norm).",
         relevant=0.01,
     ),
     Metric(
@@ -236,7 +236,7 @@ METRICS: dict[str, Metric] = _table(
 def metric(name: str) -> Metric:
     """The metric of that name; a task's own metric that is not in the table is a share of items.
 
-    Accuracy metrics of lm-eval tasks may have any name; see `known`.
+    Accuracy metrics of lm-eval tasks may have any name.
     """
     return METRICS.get(name) or Metric(
         name=name,

@@ -93,6 +93,19 @@ def resume(name: str, results: Path, data: Path | None, progress: Progress) -> P
     return folder
 
 
+def regrade(name: str, results: Path, data: Path | None, progress: Progress) -> Path:
+    """Grade a run's answers again; nothing is measured."""
+    from harness.measure.session import forget_items, grade_missing
+
+    folder = resolve_run(name, results)
+    planned = read_run(folder).plan
+    _check_files(planned.suite, data, models=False)
+    with hold_run(folder):
+        forget_items(folder)
+        grade_missing(folder, planned, data, progress)
+    return folder
+
+
 def failures(folder: Path) -> int:
     """How many trials of a run failed; unsupported and too large are results, no failures."""
     return sum(record.status in FAILED for record in read_run(folder).records)
@@ -139,11 +152,11 @@ def _device(name: str, devices: dict[str, DeviceSpec]) -> DeviceSpec:
     return devices[name]
 
 
-def _check_files(suite: Suite, data: Path | None) -> None:
+def _check_files(suite: Suite, data: Path | None, *, models: bool = True) -> None:
     """What a plan can know to be missing is said before anything is made."""
     from harness.measure.tasks import resolve_task
 
-    for variant in suite.variants:
+    for variant in suite.variants if models else ():
         source = variant.model.source
         if isinstance(source, FileSource) and not Path(source.path).is_file():
             raise InputError(f"model {variant.model.name!r}: no file at {source.path}")

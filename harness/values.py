@@ -45,8 +45,8 @@ class FileSource(Value, frozen=True, tag_field="from", tag="file"):
 class RandomSource(Value, frozen=True, tag_field="from", tag="random"):
     """Random weights of a given Llama-like shape, with the tokenizer of another model: for tests and shapes."""
 
-    tokenizer: Name
-    """Name of a model in the same suite."""
+    tokenizer: WheelSource | FileSource
+    """A model whose tokenizer is taken."""
     embedding: Positive
     feed_forward: Positive
     layers: Positive
@@ -102,7 +102,6 @@ class DeviceSpec(Value, frozen=True):
     name: Name
     kind: Literal["local"] = "local"
     title: str = ""
-    theoretical_bandwidth_bytes_s: float | None = None
 
 
 class Size(Value, frozen=True, tag_field="kind", tag="size"):
@@ -225,7 +224,7 @@ class Cell(Value, frozen=True):
     device: Name
     workload: Workload
     unsupported: str | None = None
-    """Why this cell is impossible; it gets one record and no trial."""
+    """Why this cell is impossible; its one trial is recorded without running anything."""
 
     @property
     def measure(self) -> str:
@@ -416,20 +415,25 @@ class Answers(Value, frozen=True, tag_field="event", tag="answers"):
     count: Count
     tokens: Count
     task_versions: dict[str, str] = {}
+    label: str = ""
+    """What must be said beside the scores, such as that the data is a local variant."""
     reference: Name | None = None
     """Variant the distances were taken to."""
     reference_sha256: str | None = None
 
 
 class ProcessSeen(Value, frozen=True, tag_field="event", tag="process"):
-    """What the host saw of the program from outside."""
+    """What the host saw of the program from outside.
+
+    The kernel's `ru_maxrss` is left out: a child inherits its parent's peak through fork and exec, so that a
+    small program started by a larger host shows the host's memory.
+    """
 
     exit_code: int | None
     signal: str | None
     wall_ns: Count
     user_ns: int | None
     system_ns: int | None
-    max_rss_bytes: int | None
     major_faults: int | None
 
 

@@ -288,7 +288,6 @@ class _Maker:
             wall_ns=10**9,
             user_ns=10**9,
             system_ns=10**7,
-            max_rss_bytes=None,
             major_faults=0,
         )
         if isinstance(workload, Size):

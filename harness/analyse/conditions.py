@@ -25,7 +25,7 @@ LOADED = {
     "threads": "decode threads",
     "threads_batch": "prefill threads",
     "load_mode": "load mode",
-    "repack": "weight repacking",
+    "repack": "weights repacked",
     "kv_type": "KV cache type",
     "flash_attn": "flash attention",
 }

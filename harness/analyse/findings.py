@@ -19,7 +19,7 @@ BY_DEFINITION = frozenset({ONE_ROUND, NO_BASELINE_VALUE})
 """Notes that hold for every row of their metric: a page explains them once."""
 
 
-class Row(Value):
+class Row(Value, frozen=True):
     """One metric of one variant in one cell, against one baseline."""
 
     run: str
@@ -50,7 +50,7 @@ class Row(Value):
     artifact_sha256: str | None
 
 
-class InCell(Value):
+class InCell(Value, frozen=True):
     """Where something was seen."""
 
     run: str
@@ -60,12 +60,12 @@ class InCell(Value):
     workload: str
 
 
-class RoundValue(Value):
+class RoundValue(Value, frozen=True):
     round: int
     value: float
 
 
-class Level(InCell):
+class Level(InCell, frozen=True):
     """A metric's own value, with the interval of the value alone (not of a comparison)."""
 
     metric: str
@@ -78,7 +78,7 @@ class Level(InCell):
     """One value a process; empty for metrics over items."""
 
 
-class PairedItems(InCell):
+class PairedItems(InCell, frozen=True):
     """A task's metric against a baseline, on the same items."""
 
     baseline: str
@@ -104,7 +104,7 @@ class PairedItems(InCell):
     """Whether the baseline cannot be told from guessing; None where the chance level is not known."""
 
 
-class TaskScore(InCell):
+class TaskScore(InCell, frozen=True):
     """One task of a group of tasks."""
 
     task: str
@@ -113,7 +113,7 @@ class TaskScore(InCell):
     value: float
 
 
-class Distance(InCell):
+class Distance(InCell, frozen=True):
     """How far the next-token distributions are from the reference's."""
 
     metric: str
@@ -126,13 +126,13 @@ class Distance(InCell):
     windows: int
 
 
-class Part(Value):
+class Part(Value, frozen=True):
     kind: Literal["model", "kv", "compute", "output", "runtime"]
     name: str
     bytes: int
 
 
-class Waterfall(InCell):
+class Waterfall(InCell, frozen=True):
     """What a peak of memory is made of."""
 
     peak_bytes: int
@@ -141,17 +141,19 @@ class Waterfall(InCell):
     """Negative where the parts are more than the peak, as with mapped pages that were never read."""
     explained: float
     """Share of the peak; may pass 1."""
+    beside_weights_bytes: int | None
+    """Part of the unexplained that was there right after loading (vocabulary, metadata, code)."""
     missing: str | None
     """What could not be seen, in words."""
 
 
-class ConditionValue(Value):
+class ConditionValue(Value, frozen=True):
     value: str
     where: str
     """Empty where it holds for everything."""
 
 
-class Condition(Value):
+class Condition(Value, frozen=True):
     """A condition of a run on one device and runtime, as it really was."""
 
     run: str
@@ -161,14 +163,14 @@ class Condition(Value):
     values: tuple[ConditionValue, ...]
 
 
-class Differing(Value):
+class Differing(Value, frozen=True):
     """A condition in which runs are not alike: (run, value) each."""
 
     name: str
     values: tuple[tuple[str, str], ...]
 
 
-class ArtifactSeen(Value):
+class ArtifactSeen(Value, frozen=True):
     run: str
     variant: str
     sha256: str
@@ -179,7 +181,7 @@ class ArtifactSeen(Value):
     tensor_types: dict[str, int]
 
 
-class Trouble(InCell):
+class Trouble(InCell, frozen=True):
     """A trial that failed, was discarded or set aside, or is doubtful."""
 
     round: int | None
@@ -188,7 +190,7 @@ class Trouble(InCell):
     what: str
 
 
-class WeakBaseline(Value):
+class WeakBaseline(Value, frozen=True):
     """A baseline whose decode reads memory at less than half the speed it could: no speed headline."""
 
     run: str
@@ -199,7 +201,7 @@ class WeakBaseline(Value):
     share: float
 
 
-class VariantSeen(Value):
+class VariantSeen(Value, frozen=True):
     name: str
     scheme: str
     recipe: str
@@ -210,14 +212,14 @@ class VariantSeen(Value):
     baseline: bool
 
 
-class DeviceSeen(Value):
+class DeviceSeen(Value, frozen=True):
     name: str
     kind: str
     title: str
     facts: DeviceFacts | None
 
 
-class RunSeen(Value):
+class RunSeen(Value, frozen=True):
     id: str
     suite: str
     title: str
@@ -239,7 +241,7 @@ class RunSeen(Value):
     """By the name that rows call them."""
 
 
-class Report(Value, kw_only=True):
+class Report(Value, frozen=True, kw_only=True):
     """Everything that pages about these runs need."""
 
     schema: int = REPORT_SCHEMA

@@ -107,6 +107,8 @@ def _of_rounds(seen: SeenCell, name: str) -> Measured:
         notes.append("differs between rounds although it should be exact")
     if not exact and cv is not None and cv > NOISY_CV:
         notes.append(f"varies by {100 * cv:.0f} % (coefficient of variation) over {len(ordered)} rounds")
+    if name == "bandwidth_share" and median(ordered) > 1:
+        notes.append("above 100 %: a part of the reads came from a cache, which the bandwidth's buffer exceeds")
     one = Interval(low=median(ordered), high=median(ordered))
     return Measured(
         name,

@@ -44,5 +44,14 @@ def waterfall(run: str, measured: MeasuredCell) -> Waterfall | None:
         parts=tuple(parts),
         unexplained_bytes=peak - total,
         explained=total / peak,
+        beside_weights_bytes=_beside_weights(memory_seen, load),
         missing="; ".join(missing) or None,
     )
+
+
+def _beside_weights(memory: MemorySeen, load: Loaded) -> int | None:
+    """What came with the load and is no weight and no cache; compute buffers are untouched until then."""
+    if memory.rss_after_load_bytes is None or memory.rss_before_load_bytes is None or not load.buffers:
+        return None
+    buffers = sum(b.bytes for b in load.buffers if b.kind in ("model", "kv"))
+    return max(0, memory.rss_after_load_bytes - memory.rss_before_load_bytes - buffers)

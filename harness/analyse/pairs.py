@@ -20,9 +20,11 @@ from harness.values import Value
 
 FEW_FLIPS = 10
 ROUNDING = 1e-9
+OF_THE_FORMAT = {"repack"}
+"""Conditions that follow from how the weights are stored: they are a part of what is compared."""
 
 
-class Compared(Value, kw_only=True):
+class Compared(Value, frozen=True, kw_only=True):
     """What a ratio's row holds; every None is explained in `notes`."""
 
     ratio: float | None = None
@@ -147,6 +149,6 @@ def _by_item(variant: MeasuredCell, baseline: MeasuredCell, own: Measured, other
 def _conditions_differ(variant: SeenCell, baseline: SeenCell) -> tuple[str, ...]:
     a = conditions_of(variant.counted[0]) if variant.counted else {}
     b = conditions_of(baseline.counted[0]) if baseline.counted else {}
-    names = sorted(a.keys() & b.keys())
+    names = sorted((a.keys() & b.keys()) - OF_THE_FORMAT)
     differ = [f"{name} {a[name]} against {b[name]}" for name in names if a[name] != b[name]]
     return (f"conditions differ from the baseline's: {'; '.join(differ)}",) if differ else ()

@@ -18,7 +18,7 @@ FEWEST_ROUNDS = 3
 FEWEST_CLUSTERS = 10
 
 
-class Interval(Value):
+class Interval(Value, frozen=True):
     low: float
     high: float
 

@@ -32,7 +32,7 @@ SETTINGS = (
     "flash_attn",
 )
 """Fields of `Loaded` that identify a cell."""
-ASKED = ("threads", "threads_batch", "repack", "kv_type", "flash_attn")
+ASKED = ("threads", "threads_batch", "kv_type", "flash_attn")
 """Fields that a suite may fix, and a runtime may not follow."""
 
 
@@ -91,6 +91,8 @@ def not_as_asked(cell: Cell, record: TrialRecord) -> list[str]:
         return []
     mode = cell.workload.load_mode if isinstance(cell.workload, Memory) else cell.runtime.load_mode
     asked = {"load_mode": mode, **{f: getattr(cell.runtime, f) for f in ASKED}}
+    if not cell.runtime.repack:  # asked for, it is done only where the format has a repacked form
+        asked["repack"] = False
     differ = [
         f"{field} {wanted}, ran with {seen}"
         for field, wanted in asked.items()

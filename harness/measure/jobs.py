@@ -29,7 +29,6 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     timed_out: bool = False
     out_of_memory: bool = False
     """The kernel's out-of-memory killer struck while the job ran."""
-    interrupted: bool = False
 
 
 class Conditions(msgspec.Struct, frozen=True, kw_only=True):

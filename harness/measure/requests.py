@@ -22,7 +22,11 @@ from harness.store import read_lines, write_lines
 from harness.values import Task, Text, digest
 
 WORKER = "harness.measure.workers.lm_eval_tasks"
+# Raised when the same wish gives other requests, so that cached ones are not taken for new ones.
 WORKER_REVISION = 1
+TEXT_REVISION = 2
+NO_ROW = -1
+"""A position that is scored but not compared with the reference."""
 LONGEST_ANSWER = 256
 """lm-eval's default `max_gen_toks`."""
 
@@ -90,7 +94,7 @@ def worker_job(task: Task, files: list[TaskFile], seed: int) -> dict[str, Any]:
 def text_requests(text: Text, tokenize: Tokenize, tokenizer_id: str, seed: int) -> Requests:
     """Windows for perplexity, and the same windows with seeded positions for the distance to a reference."""
     body = read_text(text.text)
-    key = digest(["text", body, text.window, text.positions, seed, tokenizer_id])[:32]
+    key = digest(["text", TEXT_REVISION, body, text.window, text.positions, seed, tokenizer_id])[:32]
 
     def build() -> list[dict[str, Any]]:
         (tokens,) = tokenize([body])
@@ -100,33 +104,27 @@ def text_requests(text: Text, tokenize: Tokenize, tokenizer_id: str, seed: int) 
 
 
 def window_lines(tokens: list[int], window: int, positions: int, seed: int) -> list[dict[str, Any]]:
-    """Requests of both kinds. Windows shorter than 2 tokens are dropped; rows follow the text.
+    """One request a window: every position is scored, the drawn ones are also compared with the reference.
 
-    A position p is one whose next token p + 1 lies in the same window.
+    A position p is one whose next token p + 1 lies in the same window; its row in the reference file
+    follows the text, and is -1 where it was not drawn. Windows shorter than 2 tokens are dropped.
     """
     windows = [tokens[i : i + window] for i in range(0, len(tokens), window)]
     windows = [w for w in windows if len(w) >= 2]
     places = [(w, p) for w, content in enumerate(windows) for p in range(len(content) - 1)]
     draw = random.Random(f"{seed}:positions")  # noqa: S311 - a repeatable draw, no secret
     chosen = sorted(draw.sample(places, min(positions, len(places))))
-    lines: list[dict[str, Any]] = [
-        {"id": w, "kind": "window", "context": content[:1], "continuation": content[1:]}
+    rows = {place: row for row, place in enumerate(chosen)}
+    return [
+        {
+            "id": w,
+            "kind": "window",
+            "tokens": content,
+            "positions": list(range(len(content) - 1)),
+            "rows": [rows.get((w, p), NO_ROW) for p in range(len(content) - 1)],
+        }
         for w, content in enumerate(windows)
     ]
-    for w, content in enumerate(windows):
-        mine = [(p, row) for row, (v, p) in enumerate(chosen) if v == w]
-        if mine:
-            lines.append(
-                {
-                    "id": len(windows) + w,
-                    "kind": "distance",
-                    "window": w,
-                    "tokens": content,
-                    "positions": [p for p, _ in mine],
-                    "rows": [row for _, row in mine],
-                }
-            )
-    return lines
 
 
 def assemble(
@@ -153,8 +151,6 @@ def assemble(
                 raise InputError(f"lm-eval asks for {other!r} in task {request['task']}, which is not supported")
         about = {key: request[key] for key in ("kind", "task", "doc", "index", "hash")}
         lines += [{**about, "request": number, "prompt": request["args"][0], **part} for part in parts]
-    # Requests with the same context stand side by side: the runner decodes it once.
-    lines.sort(key=lambda line: (line["request"], line.get("context", [])))
     return [{"id": number, **line} for number, line in enumerate(lines)]
 
 
@@ -201,11 +197,19 @@ def plain_requests(requests: Path, target: Path) -> None:
 
 
 def distance_requests(requests: Path, target: Path) -> int:
-    """The distance requests alone, for making the reference; returns how many."""
-    keys = ("id", "tokens", "positions", "rows")
-    lines = [{k: line[k] for k in keys} for line in read_lines(requests) if line.get("kind") == "distance"]
-    target.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
-    return len(lines)
+    """Only the positions that have a row, for making the reference; returns how many rows it will have."""
+    count = 0
+    with open(target, "wb") as file:
+        for line in read_lines(requests):
+            drawn = [
+                (p, row) for p, row in zip(line.get("positions", ()), line.get("rows", ()), strict=True) if row >= 0
+            ]
+            if drawn:
+                positions, rows = zip(*drawn, strict=True)
+                asked = {"id": line["id"], "tokens": line["tokens"], "positions": positions, "rows": rows}
+                file.write(msgspec.json.encode(asked) + b"\n")
+                count += len(drawn)
+    return count
 
 
 def _cached(key: str, build: Callable[[], list[dict[str, Any]]]) -> Requests:

@@ -57,8 +57,7 @@ def prepare(plan: Plan, progress: Progress) -> Ready:
     """
     suite = plan.suite
     runner = ensure_runner(progress)
-    models = {v.model.name: v.model for v in suite.variants}
-    workshop = Workshop(models, runner, progress)
+    workshop = Workshop(runner, progress)
     artifacts: dict[str, Artifact] = {}
     broken: dict[str, str] = {}
     for variant in suite.variants:
@@ -96,6 +95,11 @@ def execute_missing(folder: Path, plan: Plan, ready: Ready, data: Path | None, p
                 bar.update(number, len(plan.trials))
     finally:
         shutil.rmtree(folder / WORK, ignore_errors=True)
+
+
+def forget_items(folder: Path) -> None:
+    """Remove every graded item, so that `grade_missing` makes them anew from the answers."""
+    shutil.rmtree(folder / "items", ignore_errors=True)
 
 
 def grade_missing(folder: Path, plan: Plan, data: Path | None, progress: Progress) -> None:
@@ -144,6 +148,7 @@ class Floor:
         self.variants = {v.name: v for v in plan.suite.variants}
         self.requests: dict[str, Requests] = {}
         self.references: dict[str, Reference] = {}
+        self.labels: dict[str, str] = {}
         self.broken: dict[str, str] = {}
         """Cell → why its inputs could not be made."""
 
@@ -222,6 +227,7 @@ def _open_cell(floor: Floor, cell: Cell) -> None:
     if not kept.exists():
         write_durably(kept, requests.path.read_bytes())
     floor.requests[cell.key] = requests
+    floor.labels[cell.key] = "; ".join(sorted({f.label for f in files if f.label}))
     if isinstance(load, Text):
         name = load.reference or floor.plan.suite.baselines[0]
         if name not in artifacts:
@@ -255,6 +261,7 @@ def _with_answers(floor: Floor, cell: Cell, record: TrialRecord) -> TrialRecord:
         count=requests.count,
         tokens=sum(_token_count(line) for line in read_lines(path)),
         task_versions=requests.versions,
+        label=floor.labels.get(cell.key, ""),
         reference=reference.variant if reference else None,
         reference_sha256=reference.artifact_sha256 if reference else None,
     )
@@ -268,8 +275,8 @@ def _token_count(answer: dict[str, object]) -> int:
     tokens = answer.get("tokens")
     if isinstance(tokens, int):
         return tokens
-    positions = answer.get("kl")
-    return len(positions) if isinstance(positions, list) else 0
+    scored = answer.get("logprob")
+    return len(scored) if isinstance(scored, list) else 0
 
 
 def _compress(folder: Path, answers: Answers) -> None:

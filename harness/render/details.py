@@ -1,6 +1,7 @@
 """What stands below the first screen: accuracy, memory, conditions, troubles, definitions."""
 
 from collections import defaultdict
+from collections.abc import Iterator
 
 from harness.analyse.findings import PairedItems, Report, Waterfall
 from harness.analyse.stats import bounds
@@ -8,7 +9,7 @@ from harness.metrics import metric
 from harness.render.page import Cell, Group, Section, Table, Term, cells, table
 from harness.render.settings import Setting
 from harness.render.tables import NOTHING
-from harness.render.words import listed, metric_title, number, p_value, points, quantity
+from harness.render.words import listed, metric_title, number, p_value, points, quantity, status_words
 
 EXPLAINED = 0.95
 PART_TITLES = {
@@ -54,7 +55,7 @@ def accuracy_tables(setting: Setting) -> list[Table]:
 
 
 def memory_table(setting: Setting) -> tuple[list[str], Table]:
-    """What the peaks are made of, a group a workload: (sentences, table)."""
+    """What the peaks are made of, a group a workload: (warnings, table)."""
     kinds = [k for k in PART_TITLES if any(p.kind == k for f in setting.waterfalls for p in f.parts)]
     groups: dict[str, list[tuple[Cell, ...]]] = defaultdict(list)
     for fall in setting.waterfalls:
@@ -64,8 +65,7 @@ def memory_table(setting: Setting) -> tuple[list[str], Table]:
         title = metric_title("peak_rss_bytes", setting.run.workloads.get(fall.workload))
         groups[title].append(cells(fall.variant or "", *map(_mib, sizes), explained))
     header = ("variant", *(PART_TITLES[k] for k in kinds), "unexplained", "peak", "explained")
-    said = [_explained(fall) for fall in setting.waterfalls]
-    return [s for s in said if s], _grouped(header, groups, 1)
+    return list(_unexplained(setting)), _grouped(header, groups, 1)
 
 
 def conditions_table(setting: Setting) -> Table:
@@ -99,20 +99,19 @@ def artifacts_table(setting: Setting) -> Table:
 
 
 def troubles_table(setting: Setting) -> Table:
-    """Every trial that failed, was set aside, or is doubtful."""
+    """Every trial that failed, was set aside, or is doubtful; rounds with one trouble share a line."""
+    rounds: dict[tuple[str, str, str, str], list[int]] = defaultdict(list)
+    for one in setting.report.troubles:
+        if (one.run, one.device) != (setting.run.id, setting.device.name):
+            continue
+        if one.runtime in (setting.runtime, None):
+            key = (one.variant or "the device", one.workload, status_words(one.status), one.what)
+            rounds[key].append((one.round or 0) + 1)
     rows = [
-        cells(
-            one.variant or "the device",
-            one.workload,
-            "" if one.round is None else str(one.round + 1),
-            one.status.replace("_", " "),
-            one.what,
-        )
-        for one in setting.report.troubles
-        if one.run == setting.run.id and one.device == setting.device.name
-        if one.runtime in (setting.runtime, None)
+        cells(variant, workload, ", ".join(map(str, sorted(numbers))), status, what)
+        for (variant, workload, status, what), numbers in rounds.items()
     ]
-    return table(("variant", "measure", "round", "status", "what"), rows)
+    return table(("variant", "measure", "rounds", "status", "what"), rows)
 
 
 def glossary(report: Report) -> tuple[Term, ...]:
@@ -136,7 +135,8 @@ def differing_section(report: Report) -> Section:
         else "These runs are alike in every recorded condition. Each ratio is still formed within one run."
     )
     tables = (table(("condition", *(run.id for run in report.runs)), rows),) if rows else ()
-    return Section("runs-differ", "What differs between the runs", (said,), tables)
+    title = "What differs between the runs"
+    return Section("runs-differ", title, (said,), tables, link=title)
 
 
 def weak_sentences(setting: Setting) -> list[str]:
@@ -166,15 +166,27 @@ def _pair_cells(pair: PairedItems) -> tuple[Cell, ...]:
     )
 
 
-def _explained(fall: Waterfall) -> str | None:
-    said = []
-    if fall.missing:
-        said.append(fall.missing)
-    if fall.explained < EXPLAINED:
-        said.append(f"only {number(100 * fall.explained, 0)} % of the peak is explained, less than 95 %")
-    if fall.explained > 2 - EXPLAINED:
-        said.append("the parts are more than the peak, as with mapped pages that were never read")
-    return f"{fall.variant}, {fall.workload}: {listed(said)}." if said else None
+def _unexplained(setting: Setting) -> Iterator[str]:
+    """A sentence for each workload whose peaks are not understood well enough."""
+    by_workload: dict[str, list[Waterfall]] = defaultdict(list)
+    for fall in setting.waterfalls:
+        by_workload[metric_title("peak_rss_bytes", setting.run.workloads.get(fall.workload))].append(fall)
+    for title, falls in by_workload.items():
+        for missing in dict.fromkeys(f.missing for f in falls if f.missing):
+            yield f"{title}: {missing}."
+        poor = [f for f in falls if f.explained < EXPLAINED]
+        if poor:
+            shares = listed([f"{number(100 * f.explained, 0)} % ({f.variant})" for f in poor])
+            beside = [f.beside_weights_bytes for f in poor if f.beside_weights_bytes]
+            there = ""
+            if beside:
+                low, high = _mib(min(beside)), _mib(max(beside))
+                amount = low if low == high else f"{low} to {high}"
+                there = f" {amount} of the rest were there right after loading: vocabulary, metadata, code."
+            yield f"{title}: only {shares} of the peak is explained, less than 95 %.{there}"
+        over = [str(f.variant) for f in falls if f.explained > 2 - EXPLAINED]
+        if over:
+            yield f"{title}, {listed(over)}: the parts are more than the peak, as with pages never read."
 
 
 def _mib(count: int) -> str:

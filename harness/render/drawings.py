@@ -13,7 +13,7 @@ from harness.render.page import Picture
 from harness.render.palette import Draw, Palette
 from harness.render.plots import Bar, Bubble, Stack, bars, effects, stacks, tradeoff
 from harness.render.settings import Setting
-from harness.render.words import metric_title, number, points, quantity, times
+from harness.render.words import metric_title, number, points, quantity, status_words, times
 
 NOT_DRAWN = frozenset(
     {"bits_per_weight", "itl_p50_s", "itl_p99_s", "peak_anon_bytes", "peak_file_bytes", "kv_cache_bytes"}
@@ -60,9 +60,9 @@ def metric_drawings(setting: Setting) -> list[Drawing]:
     """One for each metric and workload that has a value."""
     found = []
     for name, workload in dict.fromkeys((r.metric, r.workload) for r in setting.rows):
-        rows = [r for r in setting.rows if (r.metric, r.workload) == (name, workload) and r.value is not None]
+        rows = [r for r in setting.rows if (r.metric, r.workload) == (name, workload)]
         kind = metric(name).kind
-        if name in NOT_DRAWN or kind == "device" or not rows:
+        if name in NOT_DRAWN or kind == "device" or all(r.value is None for r in rows):
             continue
         if kind == "accuracy":
             one = None if setting.random_weights else _effects(setting, name, workload, rows)
@@ -109,25 +109,23 @@ def _bubble(setting: Setting, variant: str, task: str, name: str, decode: str) -
 
 
 def _bars(setting: Setting, name: str, workload: str, rows: list[Row]) -> Drawing:
-    lines = []
-    for variant in dict.fromkeys(r.variant for r in rows):
-        level = setting.levels[variant, workload, name]
-        lines.append(
-            Bar(
-                label=variant or "the device",
-                value=level.value,
-                low=level.low,
-                high=level.high,
-                text=quantity(name, level.value, level.low, level.high),
-                compressed=variant not in setting.run.baselines,
-                rounds=tuple(r.value for r in level.rounds),
-            )
-        )
+    by_variant = {row.variant: row for row in rows}
+    lines = [_bar(setting, row) for row in by_variant.values()]
 
     def draw(palette: Palette, title: str | None) -> Figure:
         return bars(lines, palette, title)
 
     return _drawing(setting, name, workload, lines, draw, "")
+
+
+def _bar(setting: Setting, row: Row) -> Bar:
+    label, compressed = row.variant or "the device", row.variant not in setting.run.baselines
+    if row.value is None:
+        return Bar(label, 0.0, None, None, status_words(row.status), compressed)
+    level = setting.levels[row.variant, row.workload, row.metric]
+    text = quantity(row.metric, level.value, level.low, level.high)
+    rounds = tuple(r.value for r in level.rounds)
+    return Bar(label, level.value, level.low, level.high, text, compressed, rounds)
 
 
 def _effects(setting: Setting, name: str, workload: str, rows: list[Row]) -> Drawing | None:

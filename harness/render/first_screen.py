@@ -8,20 +8,17 @@ from harness.analyse.stats import bounds
 from harness.metrics import metric
 from harness.render.page import Card, Entry, Notes, Picture, Screen
 from harness.render.settings import Setting
-from harness.render.words import date, gain, listed, metric_title, number, p_value, points, quantity
-
-STATUS_WORDS = {
-    "unsupported": "not supported",
-    "failed": "failed",
-    "timed_out": "timed out",
-    "oom_killed": "out of memory",
-    "lost_device": "device lost",
-    "does_not_fit": "does not fit",
-    "invalid": "not valid",
-    "not_measured": "not measured yet",
-    "set_aside": "set aside",
-    "ok": "no value",
-}
+from harness.render.words import (
+    date,
+    gain,
+    listed,
+    metric_title,
+    number,
+    p_value,
+    points,
+    quantity,
+    status_words,
+)
 
 
 def screen(setting: Setting, notes: Notes, *, heading: str, chart: Picture | None) -> Screen:
@@ -65,12 +62,17 @@ def why_no_chart(setting: Setting) -> str:
     """Why accuracy cannot be drawn against decode."""
     if setting.random_weights:
         return "No chart of accuracy: the weights are random."
+    axes = (
+        ("accuracy", setting.task_workload(), setting.task_metric()),
+        ("decode", setting.decode_workload(), "decode_tok_s"),
+    )
     lacks = []
-    if setting.task_workload() is None:
-        lacks.append("a task")
-    if setting.decode_workload() is None:
-        lacks.append("decode")
-    return f"No chart of accuracy against decode: {listed(lacks) or 'a value'} was not measured."
+    for axis, workload, name in axes:
+        known = [v for v in setting.run.variants if (v.name, workload, name) in setting.levels]
+        if len(known) < 2:
+            lacks.append(axis)
+    what = f"{listed(lacks)} of at least two variants" if lacks else "two variants with both"
+    return f"No chart of accuracy against decode: it needs {what}."
 
 
 def _context(setting: Setting) -> str | None:
@@ -88,10 +90,11 @@ def _device(setting: Setting) -> str:
         return f"{name} (no facts were recorded)"
     memory = f"{facts.memory_bytes / 2**30:.1f} GiB memory" if facts.memory_bytes else "memory unknown"
     kind = "a phone" if setting.device.kind == "adb" else "not a phone"
-    virtual = f"virtual machine ({facts.virtual}), " if facts.virtual else ""
-    what = facts.cpu if facts.cpu in facts.model else f"{facts.model}, {facts.cpu}"
+    kind = f"a virtual machine, {kind}" if facts.virtual else kind
+    known = facts.model and "unknown" not in facts.model.lower() and facts.cpu not in facts.model
+    what = f"{facts.model}, {facts.cpu}" if known else facts.cpu
     cores = f"{facts.usable_cores} {'core' if facts.usable_cores == 1 else 'cores'}"
-    return f"{name} ({what}, {cores}, {memory}, {facts.os}, {facts.arch}, {virtual}{kind})"
+    return f"{name} ({what}, {cores}, {memory}, {facts.os}, {facts.arch}, {kind})"
 
 
 def _card(setting: Setting, name: str, workload: str, notes: Notes) -> Card:
@@ -154,14 +157,17 @@ def _quantity(setting: Setting, row: Row, variant: str | None, value: float | No
 
 def _no_value(variant: str, rows: list[Row]) -> Entry:
     if not rows:
-        return Entry(variant, "not planned", None, "", ())
-    return Entry(variant, STATUS_WORDS.get(rows[0].status, rows[0].status), None, "", (rows[0].reason or "",))
+        return Entry(variant, "not planned", None, "", (), plain=True)
+    word = status_words(rows[0].status)
+    reason = (rows[0].reason or "").removeprefix(word).strip(" ()")
+    return Entry(variant, word, None, "", (reason,), plain=True)
 
 
 def _cost(setting: Setting, notes: Notes) -> Card:
     """What compression cost in accuracy, by the first task and the first text."""
     if setting.random_weights:
-        said = Entry("all variants", "no accuracy", None, "", ("the weights are random: no score means anything",))
+        why = ("the weights are random: no score means anything",)
+        said = Entry("all variants", "no accuracy", None, "", why, plain=True)
         return Card("Cost in accuracy", "", (said,))
     workload, name = setting.task_workload(), setting.task_metric()
     subtitle = f"{metric_title(name, None)} on {workload}" if workload and name else "no task was measured"
@@ -172,13 +178,13 @@ def _cost(setting: Setting, notes: Notes) -> Card:
 def _cost_entry(setting: Setting, workload: str | None, name: str | None, variant: VariantSeen, notes: Notes) -> Entry:
     distance = _distance_lines(setting, variant.name)
     if workload is None or name is None:
-        return Entry(variant.name, "no task", None, "", distance)
+        return Entry(variant.name, "no task", None, "", distance, plain=True)
     rows = setting.of(name, workload, variant.name)
     refs = notes.refs(tuple(n for row in rows for n in row.notes))
     pairs = [p for p in setting.accuracy if (p.variant, p.workload, p.metric) == (variant.name, workload, name)]
     if not pairs:
         none = _no_value(variant.name, rows)
-        return Entry(variant.name, none.headline, None, "", (*none.lines, *distance), refs)
+        return Entry(variant.name, none.headline, None, "", (*none.lines, *distance), refs, plain=True)
     first = pairs[0]
     headline, _, interval = _points(first).partition(" (")
     others = tuple(f"{_points(p)} against {p.baseline}" for p in pairs[1:])

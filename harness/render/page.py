@@ -21,6 +21,8 @@ class Entry:
     """What the headline compares with, such as `than bf16`; may be empty."""
     lines: tuple[str, ...]
     refs: tuple[int, ...] = ()
+    plain: bool = False
+    """Whether the headline is no result but the lack of one."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,8 @@ class Section:
     tables: tuple[Table, ...] = ()
     pictures: tuple[Picture, ...] = ()
     terms: tuple[Term, ...] = ()
+    link: str | None = None
+    """Words of the link that leads here; None where none should."""
 
 
 @dataclass(frozen=True)

@@ -35,14 +35,14 @@ def compose(report: Report) -> tuple[Page, list[Drawing]]:
     if len(report.runs) > 1:
         sections += [
             differing_section(report),
-            Section("runs", "Runs side by side", (SIDE_BY_SIDE,), (runs_table(report, notes),)),
+            Section("runs", SIDES, (SIDE_BY_SIDE,), (runs_table(report, notes),), link=SIDES),
         ]
     for index, setting in enumerate(every):
         suffix = f"-{index + 1}" if len(every) > 1 else ""
         made, drawn = _sections(setting, notes, suffix)
         sections += made
         drawings += drawn
-    sections.append(Section("glossary", "Definitions", (HOW_TO_READ,), terms=glossary(report)))
+    sections.append(Section("glossary", "Definitions", (HOW_TO_READ,), terms=glossary(report), link="Definitions"))
     page = Page(
         title=listed(list(dict.fromkeys(run.title for run in report.runs))),
         banners=(*banners(report), *((DIFFER,) if report.differing else ())),
@@ -54,7 +54,9 @@ def compose(report: Report) -> tuple[Page, list[Drawing]]:
     return page, drawings
 
 
+DOUBTFUL_SHARE = 0.2
 DIFFER = "These runs differ in their conditions; see “What differs between the runs”."
+SIDES = "Runs side by side"
 SIDE_BY_SIDE = (
     "Each cell holds the run's own value and the ratio, or the difference in points, against that run's "
     "own first baseline."
@@ -95,7 +97,8 @@ def _sections(setting: Setting, notes: Notes, suffix: str) -> tuple[list[Section
         drawn: Sequence[Drawing] = (),
     ) -> Section:
         pictures = tuple(d.picture for d in drawn)
-        return Section(name + suffix, title + where, tuple(paragraphs), tuple(shown), pictures)
+        link = title if not suffix else setting.name if name == "comparison" else None
+        return Section(name + suffix, title + where, tuple(paragraphs), tuple(shown), pictures, link=link)
 
     troubles = troubles_table(setting)
     quiet = not troubles.groups[0].rows
@@ -130,6 +133,9 @@ def banners(report: Report) -> list[str]:
         if failed:
             do = "trials do" if failed > 1 else "trial does"
             said.append(f"{which}{failed} {do} not count; see “Noise and failures”.")
+        noisy = {(t.variant, t.workload, t.round) for t in report.troubles if t.run == run.id and t.status == "noisy"}
+        if len(noisy) > DOUBTFUL_SHARE * run.measured:
+            said.append(f"{which}{len(noisy)} of {run.measured} trials are doubtful; see “Noise and failures”.")
         random = [v.name for v in run.variants if v.random_weights]
         if random:
             said.append(f"{which}The weights of {listed(random)} are random: accuracy means nothing here.")

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 from harness.analyse.findings import Report, Row
 from harness.metrics import metric
-from harness.render.first_screen import STATUS_WORDS
 from harness.render.page import Cell, Group, Notes, Table
 from harness.render.settings import Setting
-from harness.render.words import metric_title, points, quantity, times
+from harness.render.words import metric_title, points, quantity, status_words, times
 
 NOTHING = "–"
 
@@ -70,7 +69,8 @@ def against_cell(row: Row) -> Cell:
 
 def no_value(row: Row) -> str:
     """`failed: the program died by SIGSEGV`"""
-    return f"{STATUS_WORDS.get(row.status, row.status)}: {row.reason or 'no reason was recorded'}"
+    word, reason = status_words(row.status), row.reason or "no reason was recorded"
+    return reason if reason.startswith(word) else f"{word}: {reason}"
 
 
 def _line(setting: Setting, rows: list[Row], baselines: Sequence[str], notes: Notes) -> tuple[Cell, ...]:

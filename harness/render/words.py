@@ -15,6 +15,18 @@ SMALL_NATS = 1e-3
 MULTIPLES_FROM = 1.5
 """From here on a ratio is said as a multiple, below it as a percentage."""
 
+STATUS_WORDS = {
+    "unsupported": "not supported",
+    "failed": "failed",
+    "timed_out": "timed out",
+    "oom_killed": "out of memory",
+    "lost_device": "device lost",
+    "does_not_fit": "does not fit",
+    "invalid": "not valid",
+    "not_measured": "not measured yet",
+    "set_aside": "set aside",
+    "ok": "no value",
+}
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -237,3 +249,8 @@ def date(iso: str) -> str:
         return f"{day} {months[month - 1]} {year}"
     except (ValueError, IndexError):
         return clean(iso)
+
+
+def status_words(status: str) -> str:
+    """A status as people say it; one that nobody knows as it is written."""
+    return STATUS_WORDS.get(status, status.replace("_", " "))

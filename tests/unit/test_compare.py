@@ -312,6 +312,16 @@ def test_settings_the_runtime_did_not_follow_are_said(tmp_path: Path) -> None:
     assert "asked for kv_type f16, ran with f32" in notes
 
 
+def test_repacking_is_a_part_of_the_format(tmp_path: Path) -> None:
+    def change(cell: Cell, record: TrialRecord) -> TrialRecord:
+        return replaced(record, Loaded, repack=cell.variant == "int4-ptq")
+
+    report = analyse([build_and_read(tmp_path, measures=SPEED, change=change)])
+    assert rows(report, "int4-ptq", "decode_tok_s")["f16"].notes == ()
+    found = {c.name: {v.value: v.where for v in c.values} for c in report.conditions}
+    assert found["weights repacked"] == {"off": "bf16, f16, int8", "on": "int4-ptq"}
+
+
 def test_impossible_trials_do_not_count(tmp_path: Path) -> None:
     def change(cell: Cell, record: TrialRecord) -> TrialRecord:
         if only(cell, variant="int8", measure="memory"):
@@ -510,7 +520,7 @@ def test_items_outside_of_the_run_are_refused(tmp_path: Path) -> None:
 
     (tmp_path / "elsewhere.jsonl").write_text("{}\n")
     run = build_and_read(tmp_path / "results", measures=(Task(task="knowledge_200"),), change=change)
-    with pytest.raises(StoreError, match="outside"):
+    with pytest.raises(StoreError, match="outside of the run's folder"):
         analyse([run])
 
 
@@ -537,6 +547,19 @@ def test_what_was_not_seen_of_a_peak_is_named(tmp_path: Path) -> None:
     fall = analyse([build_and_read(tmp_path, measures=measures, change=change)]).waterfalls[0]
     assert fall.explained == 0
     assert fall.missing == "the runtime reported no buffers; memory before loading was not seen"
+    assert fall.beside_weights_bytes is None
+
+
+def test_what_came_with_the_load_beside_weights_and_cache_is_told(tmp_path: Path) -> None:
+    def change(cell: Cell, record: TrialRecord) -> TrialRecord:
+        loaded = next(o for o in record.observations if isinstance(o, Loaded))
+        held = sum(b.bytes for b in loaded.buffers if b.kind in ("model", "kv"))
+        before = 19 << 20
+        return replaced(record, MemorySeen, rss_before_load_bytes=before, rss_after_load_bytes=before + held + 777)
+
+    measures = (Memory(load_mode="none", rounds=3),)
+    falls = analyse([build_and_read(tmp_path, measures=measures, change=change)]).waterfalls
+    assert [fall.beside_weights_bytes for fall in falls] == [777] * 4
 
 
 def test_conditions_say_where_each_value_holds(tmp_path: Path) -> None:

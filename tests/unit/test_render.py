@@ -30,6 +30,7 @@ from harness.values import (
     Bandwidth,
     Cell,
     Memory,
+    MemorySeen,
     Size,
     Speed,
     Task,
@@ -239,7 +240,7 @@ def test_the_first_screen_holds_what_must_be_known(written: Path) -> None:
 def test_noise_and_failures_are_named(written: Path) -> None:
     text = (written / "report.md").read_text(encoding="utf-8").split("## Noise and failures")[1]
     assert "| int4-ptq | speed p64+g16 | 2 | noisy | other load 0.41 cores during the timed windows |" in text
-    assert "| bf16 | memory p512+g16 ctx2048 no-mmap | 3 | oom killed | killed |" in text
+    assert "| bf16 | memory p512+g16 ctx2048 no-mmap | 3 | out of memory | killed |" in text
 
 
 def test_a_weak_baseline_gets_no_headline(tmp_path: Path) -> None:
@@ -282,6 +283,29 @@ def test_a_run_in_which_all_failed_makes_a_page(tmp_path: Path) -> None:
     text = page_text(small(tmp_path, change=change), tmp_path)
     assert "30 trials do not count" in text
     assert "failed: no such file" in text
+
+
+def test_a_noisy_run_says_so_before_its_numbers(tmp_path: Path) -> None:
+    def change(cell: Cell, record: TrialRecord) -> TrialRecord:
+        return msgspec.structs.replace(record, noise=("a", "b")) if cell.measure == "speed" else record
+
+    text = page_text(small(tmp_path, change=change), tmp_path)
+    assert "9 of 30 trials are doubtful" in text.split("**Size**")[0]
+
+
+def test_a_peak_that_is_not_understood_is_said(tmp_path: Path) -> None:
+    def change(cell: Cell, record: TrialRecord) -> TrialRecord:
+        if not only(cell, variant="int4-ptq", measure="memory"):
+            return record
+        seen = tuple(
+            msgspec.structs.replace(o, vm_hwm_bytes=400 << 20) if isinstance(o, MemorySeen) else o
+            for o in record.observations
+        )
+        return msgspec.structs.replace(record, observations=seen)
+
+    text = page_text(small(tmp_path, change=change), tmp_path)
+    assert "only 62 % (int4-ptq) of the peak is explained, less than 95 %" in text
+    assert "less than 95 %" not in page_text(small(tmp_path / "b"), tmp_path / "b")
 
 
 def test_only_baselines_make_a_page(tmp_path: Path) -> None:
@@ -397,6 +421,12 @@ def test_escaped_markdown_renders_as_the_text_it_was(text: str) -> None:
     rendered = Elements(MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(f"x {escape(text)}"))
     assert "".join(rendered.text).strip() == "x " + text.replace("\n", " ")
     assert [tag for tag, _ in rendered.tags] == ["p"]
+
+
+def test_escaped_markdown_links_to_nothing_and_calls_nobody() -> None:
+    # A code host makes links of bare addresses and mentions, which CommonMark's parser does not show.
+    assert not re.search(r"<|://|www\.|(^|\s)@", escape("<b> http://e.example www.e.example @someone"))
+    assert escape("Decode@64") == "Decode@64"
 
 
 def test_code_spans_hold_backticks() -> None:

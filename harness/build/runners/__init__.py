@@ -1,1 +1,1 @@
-"""Native runners: name → how to make one. Adding a runner is one module and one line in RUNTIMES."""
+"""Native runners: sources, and how to make a program of them. One module a runner."""

@@ -122,6 +122,5 @@ def _reap(process: "subprocess.Popen[bytes]", started: int) -> ProcessSeen:
         wall_ns=time.monotonic_ns() - started,
         user_ns=int(usage.ru_utime * 1e9),
         system_ns=int(usage.ru_stime * 1e9),
-        max_rss_bytes=usage.ru_maxrss * 1024,
         major_faults=usage.ru_majflt,
     )

@@ -1,7 +1,7 @@
 """Runtimes: two pure functions each. name → module, loaded late; adding one is one module and one line.
 
-A runtime module has `supports(cell, model) -> str | None` (why not, or None), `job(cell, inputs) -> Job`
-and `parse(events) -> Parsed`.
+A runtime module has `supports(cell, model) -> str | None` (why not, or None), `resolved(runtime, facts)`
+(`auto` settings as they are on this device), `job(cell, inputs, facts) -> Job` and `parse(events) -> Parsed`.
 """
 
 from importlib import import_module

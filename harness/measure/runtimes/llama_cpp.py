@@ -154,7 +154,7 @@ def parse(events: bytes) -> Parsed:
             scored = msgspec.json.decode(line)
         elif kind == "done":
             done = True
-        elif kind != "progress":
+        elif kind != "quantized":
             raise ValueError(f"unknown event {kind!r}")
     return Parsed(observations=tuple(observations), warmups=tuple(warmups), error=error, done=done, scored=scored)
 

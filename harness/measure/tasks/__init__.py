@@ -36,7 +36,7 @@ class TaskFile(Value, frozen=True, kw_only=True):
     definition: str
     data_files: dict[str, str]
     overrides: dict[str, Any] = {}
-    metadata: dict[str, str] = {}
+    label: str = ""
 
 
 TASKS: dict[str, TaskSpec] = {
@@ -119,7 +119,7 @@ def _task_file(name: str, spec: TaskSpec, part: str, data: Path | None) -> TaskF
         definition=spec.definition.replace("{part}", part),
         data_files=files,
         overrides=spec.overrides,
-        metadata={"label": spec.label} if spec.label else {},
+        label=spec.label,
     )
 
 

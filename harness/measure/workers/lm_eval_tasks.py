@@ -161,6 +161,7 @@ def item_lines(result: dict[str, Any]) -> list[dict[str, Any]]:
                     "task": task,
                     "id": sample["doc_id"],
                     "group": sample["doc"].get("subject"),
+                    "chance": chance_of(sample),
                     "metrics": {},
                 },
             )
@@ -170,6 +171,13 @@ def item_lines(result: dict[str, Any]) -> list[dict[str, Any]]:
                 item["metrics"][key] = plain_number(sample[name])
         lines.extend(items[key] for key in sorted(items))
     return lines
+
+
+def chance_of(sample: dict[str, Any]) -> float | None:
+    """What guessing would score: one in the number of choices; None where there are none to choose from."""
+    arguments = sample["arguments"]
+    choices = len(arguments) if len(arguments) > 1 else 0
+    return 1 / choices if choices else None
 
 
 def plain_number(value: Any) -> Any:

@@ -14,6 +14,9 @@ namespace bench {
 
 namespace {
 
+// A position that is scored, but not compared with the reference.
+constexpr int32_t kNoRow = -1;
+
 struct Request {
     int64_t id;
     std::vector<llama_token> tokens;
@@ -41,7 +44,7 @@ std::vector<Request> read_all(const std::string & path, int32_t context) {
     std::vector<Request> requests;
     read_requests(path, [&](Fields & fields, int64_t id) {
         Request request{id, fields.filled_integers("tokens"), fields.filled_integers("positions"),
-                        fields.filled_integers("rows")};
+                        fields.filled_integers("rows", kNoRow)};
         check_positions(request);
         if (request.tokens.size() > size_t(context)) {
             throw BadInput(request_name(id) + ": has " + std::to_string(request.tokens.size()) +
@@ -125,10 +128,11 @@ uint32_t count_rows(const std::vector<Request> & requests) {
 
 void check_rows(const std::vector<Request> & requests, uint32_t rows) {
     for (const Request & request : requests) {
-        const int32_t largest = *std::max_element(request.rows.begin(), request.rows.end());
-        if (uint32_t(largest) >= rows) {
-            throw BadInput(request_name(request.id) + ": row " + std::to_string(largest) +
-                           " is outside of the reference of " + std::to_string(rows));
+        for (const int32_t row : request.rows) {
+            if (row != kNoRow && uint32_t(row) >= rows) {
+                throw BadInput(request_name(request.id) + ": row " + std::to_string(row) +
+                               " is outside of the reference of " + std::to_string(rows));
+            }
         }
     }
 }
@@ -142,16 +146,20 @@ void check_all_tokens(const std::vector<Request> & requests, int32_t vocabulary)
 Record compare(const Request & request, PositionReader & reader, ReferenceReader & reference) {
     const size_t count = request.positions.size();
     const size_t vocabulary = reference.vocabulary();
-    std::vector<double> kl(count), logprob(count);
-    std::vector<bool> top1(count);
+    std::vector<double> logprob(count);
+    Record kl = Record::array_t(count);  // nulls
+    Record top1 = kl;
     reader.read(request, [&](size_t place, const float * logits) {
         const RowSummary summary = summarize(logits, vocabulary);
-        const float * row = reference.row(uint32_t(request.rows[place]));
         const llama_token next = request.tokens[size_t(request.positions[place]) + 1];
+        logprob[place] = double(logits[next]) - summary.log_sum;
+        if (request.rows[place] == kNoRow) {
+            return;
+        }
+        const float * row = reference.row(uint32_t(request.rows[place]));
         kl[place] = divergence(row, logits, summary.log_sum, vocabulary);
         // half floats tie more often than logits; any of the tied tokens agrees
         top1[place] = row[summary.best] == row[argmax(row, vocabulary)];
-        logprob[place] = double(logits[next]) - summary.log_sum;
     });
     return {{"id", request.id}, {"kl", kl}, {"top1", top1}, {"logprob", logprob}};
 }
@@ -163,7 +171,7 @@ void run_distance(const ScoreJob & job, Events & events) {
     ReferenceReader reference(*job.reference);
     check_rows(requests, reference.rows());
     Answers answers(job.answers);
-    Engine engine(job.engine, Shape::many_rows);
+    Engine engine(job.engine, Rows::many);
     check_all_tokens(requests, engine.vocabulary());
     if (reference.vocabulary() != uint32_t(engine.vocabulary())) {
         throw std::runtime_error("the reference's vocabulary of " +
@@ -188,7 +196,7 @@ void run_distance(const ScoreJob & job, Events & events) {
 void run(const ReferenceJob & job, Events & events) {
     const std::vector<Request> requests = read_all(job.requests, job.engine.context);
     const uint32_t rows = count_rows(requests);
-    Engine engine(job.engine, Shape::many_rows);
+    Engine engine(job.engine, Rows::many);
     check_all_tokens(requests, engine.vocabulary());
     ReferenceWriter writer(job.output, rows, uint32_t(engine.vocabulary()));
     events.write("loaded", engine.loaded());

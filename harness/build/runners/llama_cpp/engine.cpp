@@ -14,7 +14,6 @@ namespace {
 
 // Logits are float32 rows over the vocabulary: 130 rows at 128,256 tokens.
 constexpr size_t kLogitsBudget = 64 << 20;
-constexpr int32_t kMaxSequences = 32;
 
 std::string model_description(const llama_model * model) {
     char text[256];
@@ -105,10 +104,11 @@ void check_tokens(const std::vector<llama_token> & tokens, int32_t vocabulary,
     }
 }
 
-Engine::Engine(const EngineSettings & settings, Shape shape) {
+Engine::Engine(const EngineSettings & settings, Rows rows) {
     const int64_t start = now_ns();
     load(settings);
-    make_context(settings, shape);
+    rows_limit_ = rows == Rows::one ? 1 : affordable_rows(settings);
+    make_context(settings);
     attach_threads(settings);
     loaded_ = describe(settings, now_ns() - start);
 }
@@ -124,34 +124,22 @@ void Engine::load(const EngineSettings & settings) {
     }
 }
 
-void Engine::set_limits(Shape shape, const EngineSettings & settings) {
-    if (shape == Shape::one_row) {
-        return;
-    }
-    const size_t batch = size_t(std::min(settings.batch, settings.context));
+size_t Engine::affordable_rows(const EngineSettings & settings) const {
     const size_t rows = kLogitsBudget / (size_t(vocabulary()) * sizeof(float));
-    rows_limit_ = std::max<size_t>(1, std::min(rows, batch));
-    if (shape == Shape::many_sequences) {
-        // one for the shared context, the rest for continuations
-        sequences_limit_ = int32_t(std::min<size_t>(rows_limit_ + 1, kMaxSequences));
-    }
+    return std::max<size_t>(1, std::min(rows, size_t(settings.batch)));
 }
 
-void Engine::make_context(const EngineSettings & settings, Shape shape) {
-    set_limits(shape, settings);
+void Engine::make_context(const EngineSettings & settings) {
     llama_context_params params = llama_context_default_params();
     params.n_ctx = uint32_t(settings.context);
     params.n_batch = uint32_t(settings.batch);
     params.n_ubatch = uint32_t(settings.ubatch);
-    params.n_seq_max = uint32_t(sequences_limit_);
-    // llama.cpp reserves at least a row a sequence
-    params.n_outputs_max = uint32_t(std::max<size_t>(rows_limit_, size_t(sequences_limit_)));
+    params.n_outputs_max = uint32_t(rows_limit_);
     params.n_threads = settings.threads;
     params.n_threads_batch = settings.threads_batch;
     params.flash_attn_type = settings.flash_attn;
     params.type_k = settings.kv_type;
     params.type_v = settings.kv_type;
-    params.kv_unified = shape == Shape::many_sequences;
     context_.reset(llama_init_from_model(model_.get(), params));
     if (!context_) {
         throw std::runtime_error("cannot make a context" + session_.log().last_errors());

@@ -36,23 +36,18 @@ using ModelPtr = std::unique_ptr<llama_model, ModelDeleter>;
 ModelPtr load_model(const std::string & path, const llama_model_params & params,
                     const LlamaLog & log);
 
-// How many rows of logits one call may produce, and how many sequences share the KV cache.
-enum class Shape {
-    one_row,        // only ever one token's logits
-    many_rows,      // up to a memory budget
-    many_sequences  // the same, over several sequences
-};
+// How many rows of logits one call may produce: llama.cpp sizes its buffers by it.
+enum class Rows { one, many };
 
 class Engine {
 public:
-    Engine(const EngineSettings & settings, Shape shape);
+    Engine(const EngineSettings & settings, Rows rows);
 
     const llama_vocab * vocab() const { return llama_model_get_vocab(model_.get()); }
     int32_t vocabulary() const { return llama_vocab_n_tokens(vocab()); }
     llama_memory_t memory() const { return llama_get_memory(context_.get()); }
     size_t batch_limit() const { return llama_n_batch(context_.get()); }
     size_t rows_limit() const { return rows_limit_; }
-    int32_t sequences_limit() const { return sequences_limit_; }
 
     // The fields of the loaded event.
     const Record & loaded() const { return loaded_; }
@@ -73,8 +68,8 @@ private:
     };
 
     void load(const EngineSettings & settings);
-    void make_context(const EngineSettings & settings, Shape shape);
-    void set_limits(Shape shape, const EngineSettings & settings);
+    size_t affordable_rows(const EngineSettings & settings) const;
+    void make_context(const EngineSettings & settings);
     void attach_threads(const EngineSettings & settings);
     static ThreadPoolPtr make_pool(int32_t threads, bool paused);
     Record describe(const EngineSettings & settings, int64_t load_ns) const;
@@ -82,7 +77,6 @@ private:
     LlamaSession session_;
     ModelPtr model_;
     size_t rows_limit_ = 1;
-    int32_t sequences_limit_ = 1;
     ThreadPoolPtr pool_, batch_pool_;
     std::unique_ptr<llama_context, ContextDeleter> context_;
     Record loaded_;

@@ -1,12 +1,14 @@
 #include "fields.hpp"
 
-#include <limits>
-
 namespace bench {
 
 using nlohmann::json;
 
 namespace {
+
+std::string range(int64_t min, int64_t max) {
+    return "from " + std::to_string(min) + " to " + std::to_string(max);
+}
 
 bool fits(const json & value, int64_t min, int64_t max) {
     if (!value.is_number_integer()) {
@@ -74,31 +76,32 @@ bool Fields::boolean(const char * key) {
 int64_t Fields::integer(const char * key, int64_t min, int64_t max) {
     const json & value = at(key);
     if (!fits(value, min, max)) {
-        refuse(key, "must be an integer from " + std::to_string(min) + " to " + std::to_string(max));
+        const bool any = min == INT64_MIN && max == INT64_MAX;
+        refuse(key, any ? "must be an integer" : "must be an integer " + range(min, max));
     }
     return value.get<int64_t>();
 }
 
-std::vector<int32_t> Fields::integers(const char * key) {
+std::vector<int32_t> Fields::integers(const char * key, int32_t min) {
     const json & value = at(key);
     std::vector<int32_t> numbers;
     if (value.is_array()) {
         numbers.reserve(value.size());
         for (const json & entry : value) {
-            if (!fits(entry, 0, INT32_MAX)) {
+            if (!fits(entry, min, INT32_MAX)) {
                 break;
             }
             numbers.push_back(entry.get<int32_t>());
         }
     }
     if (!value.is_array() || numbers.size() != value.size()) {
-        refuse(key, "must be a list of integers from 0 to " + std::to_string(INT32_MAX));
+        refuse(key, "must be a list of integers " + range(min, INT32_MAX));
     }
     return numbers;
 }
 
-std::vector<int32_t> Fields::filled_integers(const char * key) {
-    std::vector<int32_t> numbers = integers(key);
+std::vector<int32_t> Fields::filled_integers(const char * key, int32_t min) {
+    std::vector<int32_t> numbers = integers(key, min);
     if (numbers.empty()) {
         refuse(key, "must not be empty");
     }

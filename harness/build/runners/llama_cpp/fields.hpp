@@ -27,8 +27,8 @@ public:
     std::optional<std::string> path_or_null(const char * key);
     bool boolean(const char * key);
     int64_t integer(const char * key, int64_t min, int64_t max);
-    std::vector<int32_t> integers(const char * key);
-    std::vector<int32_t> filled_integers(const char * key);
+    std::vector<int32_t> integers(const char * key, int32_t min = 0);
+    std::vector<int32_t> filled_integers(const char * key, int32_t min = 0);
     std::vector<std::string> texts(const char * key);
 
     template <typename T>

@@ -157,7 +157,7 @@ Generated Generator::generate(const Request & request) {
 void run(const GenerateJob & job, Events & events) {
     const std::vector<Request> requests = read_all(job);
     Answers answers(job.answers);
-    Engine engine(job.engine, Shape::one_row);
+    Engine engine(job.engine, Rows::one);
     for (const Request & request : requests) {
         check_tokens(request.tokens, engine.vocabulary(), request_name(request.id));
     }

@@ -63,7 +63,8 @@ void LlamaLog::take(ggml_log_level level, const char * text) {
     if (repeat_) {
         std::fputs(text, stderr);
     }
-    if (level != GGML_LOG_LEVEL_CONT) {
+    if (level != GGML_LOG_LEVEL_CONT && level != level_) {
+        finish_line();  // an error may break into a line that says what is going on
         level_ = level;
     }
     if (level_ == GGML_LOG_LEVEL_DEBUG) {

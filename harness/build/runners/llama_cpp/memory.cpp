@@ -78,7 +78,7 @@ private:
 void run(const MemoryJob & job, Events & events) {
     const MemoryStatus before = read_memory_status();
     PeakSampler sampler;
-    Engine engine(job.engine, Shape::one_row);
+    Engine engine(job.engine, Rows::one);
     GreedyRun greedy(engine, {}, job.prompt, job.generated);
     const MemoryStatus after_load = read_memory_status();
     events.write("loaded", engine.loaded());

@@ -32,7 +32,7 @@ Record timing_of(const SpeedJob & job, const GreedyRun & run, const Window & win
 }
 
 void run(const SpeedJob & job, Events & events) {
-    Engine engine(job.engine, Shape::one_row);
+    Engine engine(job.engine, Rows::one);
     GreedyRun greedy(engine, job.prefix, job.prompt, job.generated);
     events.write("loaded", engine.loaded());
 

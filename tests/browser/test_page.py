@@ -1,0 +1,176 @@
+"""The page in a real browser: no request, no overflow, light and dark, contrast, paper."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from harness.analyse.compare import analyse
+from harness.render.report import write_report
+from harness.values import Cell, TrialRecord
+from tests.builders import build_and_read, only
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+pytestmark = pytest.mark.chromium
+LONG = "a-reason-without-any-place-to-break-" * 6
+
+COLOURS = """() => {
+  const scratch = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+  const rgb = (css) => {
+    scratch.clearRect(0, 0, 1, 1); scratch.fillStyle = css; scratch.fillRect(0, 0, 1, 1);
+    return Array.from(scratch.getImageData(0, 0, 1, 1).data);
+  };
+  const behind = (node) => {
+    for (let n = node; n; n = n.parentElement) {
+      const found = rgb(getComputedStyle(n).backgroundColor);
+      if (found[3] > 0) return found;
+    }
+    return [255, 255, 255, 255];
+  };
+  const seen = {};
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const node = walker.currentNode.parentElement;
+    if (!walker.currentNode.data.trim()) continue;
+    const style = getComputedStyle(node);
+    const front = rgb(node.closest('svg') ? style.fill : style.color);
+    seen[[front, behind(node)].join('|')] = [front, behind(node), walker.currentNode.data.trim().slice(0, 40)];
+  }
+  return Object.values(seen);
+}"""
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A plain report, and one of two runs with long reasons."""
+    folder = tmp_path_factory.mktemp("pages")
+
+    def change(cell: Cell, record: TrialRecord) -> TrialRecord:
+        if only(cell, variant="int8", measure="speed"):
+            return msgspec.structs.replace(record, status="failed", reason=LONG, observations=())
+        return msgspec.structs.replace(record, noise=(LONG,))
+
+    plain = build_and_read(folder)
+    other = build_and_read(folder, name="20260715T101500Z-quick-example-00bb", threads=8, change=change)
+    write_report(analyse([plain]), folder / "plain")
+    write_report(analyse([plain, other]), folder / "two")
+    return {name: folder / name / "index.html" for name in ("plain", "two")}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield opened
+        opened.close()
+
+
+def opened(browser: Any, path: Path, *, width: int = 1400, scheme: str = "light") -> Any:
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page.goto(path.as_uri())
+    return page
+
+
+def test_the_page_asks_for_nothing_and_complains_of_nothing(browser: Any, pages: dict[str, Path]) -> None:
+    page = browser.new_page()
+    requests: list[str] = []
+    said: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(pages["two"].as_uri(), wait_until="networkidle")
+    assert requests == [pages["two"].as_uri()]
+    assert said == []
+    page.close()
+
+
+@pytest.mark.parametrize("name", ["plain", "two"])
+@pytest.mark.parametrize("width", [320, 400, 768, 1400])
+def test_nothing_is_wider_than_the_screen(browser: Any, pages: dict[str, Path], name: str, width: int) -> None:
+    page = opened(browser, pages[name], width=width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    beyond = page.evaluate(
+        """(width) => [...document.querySelectorAll('main *, footer *')]
+          .filter((n) => !n.closest('.scroll, svg') && n.getBoundingClientRect().right > width + 0.5)
+          .map((n) => n.tagName + '.' + n.className + ': ' + n.textContent.slice(0, 40))""",
+        width,
+    )
+    assert beyond == []
+    page.close()
+
+
+def test_the_dark_scheme_is_dark(browser: Any, pages: dict[str, Path]) -> None:
+    backgrounds = {}
+    for scheme in ("light", "dark"):
+        page = opened(browser, pages["plain"], scheme=scheme)
+        backgrounds[scheme] = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        label = page.evaluate("getComputedStyle(document.querySelector('.plot svg text')).fill")
+        ink = page.evaluate("getComputedStyle(document.body).color")
+        assert label == ink
+        page.close()
+    assert sum(map(int, re.findall(r"\d+", backgrounds["light"])[:3])) > 700
+    assert sum(map(int, re.findall(r"\d+", backgrounds["dark"])[:3])) < 120
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_all_text_has_contrast(browser: Any, pages: dict[str, Path], scheme: str) -> None:
+    page = opened(browser, pages["two"], scheme=scheme)
+    pairs = page.evaluate(COLOURS)
+    page.close()
+    assert len(pairs) >= 4
+    for front, behind, text in pairs:
+        assert contrast(front, behind) >= 4.5, (text, front, behind)
+
+
+def contrast(front: list[float], behind: list[float]) -> float:
+    """WCAG's contrast ratio of two opaque colours."""
+
+    def luminance(colour: list[float]) -> float:
+        parts = [c / 255 for c in colour[:3]]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    high, low = sorted((luminance(front), luminance(behind)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_contrast_is_wcags() -> None:
+    assert contrast([0, 0, 0], [255, 255, 255]) == pytest.approx(21)
+    assert contrast([118, 118, 118], [255, 255, 255]) == pytest.approx(4.54, abs=0.01)
+
+
+def test_the_first_screen_holds_the_cards_and_the_cost(browser: Any, pages: dict[str, Path]) -> None:
+    page = opened(browser, pages["plain"])
+    assert page.locator(".cards .card").count() == 4
+    for selector in (".lead", ".cards", ".cost .headline"):
+        box = page.locator(selector).first.bounding_box()
+        assert box["y"] + box["height"] < 900, selector
+    page.close()
+
+
+def test_it_can_be_used_with_a_keyboard(browser: Any, pages: dict[str, Path]) -> None:
+    page = opened(browser, pages["plain"], width=400)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.tagName") == "A"
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    reachable = page.evaluate("[...document.querySelectorAll('.scroll')].every((n) => n.tabIndex === 0)")
+    assert reachable
+    page.close()
+
+
+def test_it_prints(browser: Any, pages: dict[str, Path]) -> None:
+    page = opened(browser, pages["plain"], scheme="dark")
+    pdf = page.pdf(format="A4")
+    assert pdf.startswith(b"%PDF")
+    assert 3 <= len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 14
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    page.set_viewport_size({"width": 718, "height": 1000})  # A4 less its margins, at 96 dpi
+    assert page.evaluate("document.documentElement.scrollWidth") <= 718
+    page.close()

@@ -1,0 +1,19 @@
+"""What all tests share: a machine that lacks something skips by name, but never in CI."""
+
+import os
+import shutil
+
+import pytest
+
+STRICT = bool(os.environ.get("CI") or os.environ.get("BENCH_REQUIRE_ALL"))
+NEEDS = {"chromium": "chromium"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for marker, program in NEEDS.items():
+        if STRICT or shutil.which(program):
+            continue
+        reason = f"{program} is not installed (Debian, Ubuntu: apt-get install {program})"
+        for item in items:
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))

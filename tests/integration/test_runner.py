@@ -1,0 +1,275 @@
+"""The native runner: its scores are right, and every wrong job ends with one clear line."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from harness.build.runners.llama_cpp_build import Runner
+from harness.store import read_lines
+from harness.values import Artifact
+from tests.integration.conftest import Ask
+
+pytestmark = pytest.mark.runner
+
+COMMON = {
+    "threads": 1,
+    "threads_batch": 1,
+    "context": 256,
+    "batch": 64,
+    "ubatch": 32,
+    "load_mode": "none",
+    "repack": False,
+    "kv_type": "f32",
+    "flash_attn": "off",
+}
+
+
+def write(path: Path, lines: list[dict[str, Any]]) -> str:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return str(path)
+
+
+@pytest.fixture
+def model(artifacts: dict[str, Artifact]) -> str:
+    return artifacts["f16"].path
+
+
+def scores(ask: Ask, model: str, folder: Path, lines: list[dict[str, Any]], **changes: Any) -> dict[int, Any]:
+    answers = folder / f"answers-{len(list(folder.iterdir()))}.jsonl"
+    job = {"kind": "score", "model": model, **COMMON, "reference": None, "answers": str(answers)}
+    code, events, errors = ask({**job, "requests": write(folder / "q.jsonl", lines)}, **changes)
+    assert code == 0, errors
+    assert events[-1]["event"] == "done"
+    return {a["id"]: a for a in read_lines(answers)}
+
+
+CONTEXT = [100, 2000, 300, 40, 5000]
+
+
+def test_a_continuation_is_the_sum_of_its_steps(ask: Ask, model: str, tmp_path: Path) -> None:
+    tail = [7, 77, 777, 7777]
+    steps = [{"id": i, "context": CONTEXT + tail[:i], "continuation": [tail[i]]} for i in range(4)]
+    found = scores(ask, model, tmp_path, [*steps, {"id": 9, "context": CONTEXT, "continuation": tail}])
+    assert found[9]["logprob"] == pytest.approx(sum(found[i]["logprob"] for i in range(4)), abs=1e-3)
+    assert found[9]["greedy"] == all(found[i]["greedy"] for i in range(4)) and found[9]["tokens"] == 4
+
+
+def test_probabilities_of_all_tokens_sum_to_one(ask: Ask, model: str, tmp_path: Path) -> None:
+    lines = [{"id": t, "context": CONTEXT, "continuation": [t]} for t in range(49152)]
+    found = scores(ask, model, tmp_path, lines)
+    assert math.fsum(math.exp(a["logprob"]) for a in found.values()) == pytest.approx(1, abs=1e-4)
+    assert sum(a["greedy"] for a in found.values()) == 1
+    best = max(found.values(), key=lambda a: a["logprob"])
+    assert best["greedy"]
+
+
+def test_answers_do_not_depend_on_company_order_or_batch(ask: Ask, model: str, tmp_path: Path) -> None:
+    lines = [
+        {"id": 10 * c + n, "context": [*CONTEXT, c], "continuation": [3 + n + i for i in range(1 + 9 * n)]}
+        for c in range(6)
+        for n in range(5)
+    ]
+    together = scores(ask, model, tmp_path, lines)
+    groups = [lines[i : i + 5] for i in range(0, 30, 5)]
+    backwards = scores(ask, model, tmp_path, [line for group in reversed(groups) for line in group])
+    assert together == backwards, "the order of groups changes nothing at all"
+    alone = {k: v for group in groups for k, v in scores(ask, model, tmp_path, group).items()}
+    assert together == alone
+    small = scores(ask, model, tmp_path, lines, batch=16, ubatch=16)
+    for key, answer in together.items():
+        assert small[key]["logprob"] == pytest.approx(answer["logprob"], abs=1e-3)
+
+
+def test_kv_types_and_threads_agree(ask: Ask, model: str, tmp_path: Path) -> None:
+    lines = [{"id": 0, "context": CONTEXT, "continuation": [9, 8, 7]}]
+    exact = scores(ask, model, tmp_path, lines)[0]["logprob"]
+    two_threads = {"threads": 2, "threads_batch": 2}
+    for changes in ({"kv_type": "f16"}, two_threads, {"load_mode": "mmap"}, {"flash_attn": "on"}):
+        assert scores(ask, model, tmp_path, lines, **changes)[0]["logprob"] == pytest.approx(exact, abs=2e-2)
+
+
+def test_killed_while_scoring_it_goes_on_with_the_same_answers(
+    ask: Ask, runner: Runner, model: str, tmp_path: Path
+) -> None:
+    lines = [
+        {"id": 3 * c + n, "context": [*CONTEXT, c], "continuation": [5 + n, 6, 7]} for c in range(400) for n in range(3)
+    ]
+    whole = scores(ask, model, tmp_path, lines)
+    answers = tmp_path / "resumed.jsonl"
+    job = {"kind": "score", "model": model, **COMMON, "reference": None, "requests": write(tmp_path / "r.jsonl", lines)}
+    (tmp_path / "job.json").write_bytes(msgspec.json.encode({**job, "answers": str(answers)}))
+    argv = [runner.path, str(tmp_path / "job.json"), str(tmp_path / "events.jsonl")]
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not answers.exists() or answers.stat().st_size < 2000:
+        assert process.poll() is None, "the program ended before it could be killed"
+        os.sched_yield()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = answers.read_bytes()
+    assert 0 < before.count(b"\n") < len(lines)
+    answers.write_bytes(before + b'{"id": 11')  # what a kill in the middle of a write leaves
+    code, events, errors = ask({**job, "answers": str(answers)})
+    assert code == 0, errors
+    given = list(read_lines(answers))
+    assert answers.read_bytes().startswith(before)
+    assert {a["id"]: a for a in given} == whole and len(given) == len(lines)
+    scored = next(e for e in events if e["event"] == "scored")
+    assert scored["skipped"] == before.count(b"\n") and scored["answered"] == len(lines) - scored["skipped"]
+
+
+def test_distance_to_its_own_reference_is_zero(ask: Ask, artifacts: dict[str, Artifact], tmp_path: Path) -> None:
+    tokens = [(37 * i) % 49152 for i in range(60)]
+    drawn = [{"id": 0, "tokens": tokens, "positions": [3, 10, 58], "rows": [0, 1, 2]}]
+    job = {"kind": "reference", "model": artifacts["f16"].path, **COMMON}
+    reference = tmp_path / "reference.bin"
+    code, _, errors = ask({**job, "requests": write(tmp_path / "d.jsonl", drawn), "output": str(reference)})
+    assert code == 0, errors
+    assert reference.stat().st_size == 24 + 3 * 49152 * 2
+    everything = [{"id": 0, "tokens": tokens, "positions": list(range(59)), "rows": [-1] * 59}]
+    for row, position in enumerate((3, 10, 58)):
+        everything[0]["rows"][position] = row
+    for name, low, high in (("f16", 0.0, 1e-4), ("int4-ptq", 1e-5, 10.0)):
+        found = scores(ask, artifacts[name].path, tmp_path, everything, reference=str(reference))[0]
+        kl = [v for v in found["kl"] if v is not None]
+        assert len(kl) == 3 and len(found["logprob"]) == 59
+        assert [i for i, v in enumerate(found["top1"]) if v is not None] == [3, 10, 58]
+        assert all(low <= v <= high for v in kl), name
+    pairs = [{"id": p, "context": tokens[: p + 1], "continuation": [tokens[p + 1]]} for p in (3, 30, 58)]
+    again = scores(ask, artifacts["int4-ptq"].path, tmp_path, pairs)
+    for p in (3, 30, 58):
+        assert found["logprob"][p] == pytest.approx(again[p]["logprob"], abs=1e-2)
+
+
+def test_generation_is_greedy_and_stops(ask: Ask, artifacts: dict[str, Artifact], tmp_path: Path) -> None:
+    def generate(stop: list[str]) -> dict[str, Any]:
+        answers = tmp_path / f"g{len(stop)}.jsonl"
+        lines = [{"id": 0, "tokens": CONTEXT, "max_tokens": 12, "stop": stop}]
+        job = {"kind": "generate", "model": artifacts["f16"].path, **COMMON}
+        code, _, errors = ask({**job, "requests": write(tmp_path / "g.jsonl", lines), "answers": str(answers)})
+        assert code == 0, errors
+        return next(iter(read_lines(answers)))
+
+    free = generate([])
+    assert free["stopped"] in ("length", "eog") and free["text"]
+    middle = free["text"][len(free["text"]) // 2 :][:3]
+    stopped = generate([middle])
+    assert stopped["stopped"] == "stop" and free["text"].startswith(stopped["text"]) and middle not in stopped["text"]
+
+
+def test_tokens_are_the_models_own(ask: Ask, artifacts: dict[str, Artifact], tmp_path: Path) -> None:
+    texts = ["Hello world", "", "Zwölf Boxkämpfer 😀", "a <|im_start|> b"]
+    lines = [{"id": i, "text": t, "add_special": False, "parse_special": False} for i, t in enumerate(texts)]
+    lines.append({"id": 9, "text": texts[3], "add_special": False, "parse_special": True})
+    job = {"kind": "tokenize", "model": artifacts["f16"].path, "requests": write(tmp_path / "t.jsonl", lines)}
+    code, _, errors = ask({**job, "answers": str(tmp_path / "t.out")})
+    assert code == 0, errors
+    found = {a["id"]: a["tokens"] for a in read_lines(tmp_path / "t.out")}
+    assert found[0] == [19556, 905] and found[1] == []
+    assert 1 in found[9] and 1 not in found[3], "special tokens are parsed only when asked for"
+
+
+SPEED = {"kind": "speed", **COMMON, "prompt": [1, 2, 3], "prefix": [], "generated": 2, "repetitions": 1, "warmups": 0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said", "code"),
+    [
+        ({"surprise": 1}, "surprise", 2),
+        ({"prompt": None}, "prompt", 2),
+        ({"prompt": []}, "prompt", 2),
+        ({"threads": 0}, "threads", 2),
+        ({"threads": "two"}, "threads", 2),
+        ({"repack": 1}, "repack", 2),
+        ({"load_mode": "magic"}, "load_mode", 2),
+        ({"kind": "dance"}, "kind", 2),
+        ({"context": 3}, "context", None),
+        ({"prompt": [49152]}, "49152", None),
+        ({"prompt": [-1]}, "prompt", 2),
+        ({"model": "/nowhere/m.gguf"}, "/nowhere/m.gguf", None),
+    ],
+)
+def test_a_wrong_job_is_one_clear_line(
+    ask: Ask, model: str, changes: dict[str, Any], said: str, code: int | None
+) -> None:
+    found, events, errors = ask({**SPEED, "model": model}, **changes)
+    assert found == code if code is not None else found in (1, 2)
+    assert said in errors and len(errors.strip().splitlines()) == 1
+    assert events[-1]["event"] == "error" and said in events[-1]["message"]
+
+
+def test_a_missing_key_is_named(ask: Ask, model: str) -> None:
+    code, _, errors = ask({k: v for k, v in {**SPEED, "model": model}.items() if k != "ubatch"})
+    assert code == 2 and "ubatch" in errors
+
+
+@pytest.mark.parametrize("size", [0, 3, 4, 20, 5000, 6_000_000])
+def test_a_damaged_model_is_an_error_not_a_crash(ask: Ask, model: str, tmp_path: Path, size: int) -> None:
+    damaged = tmp_path / "damaged.gguf"
+    damaged.write_bytes(Path(model).read_bytes()[:size])
+    code, events, errors = ask({**SPEED, "model": str(damaged)})
+    assert code in (1, 2) and events[-1]["event"] == "error"
+    assert "damaged.gguf" in errors and len(errors.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"no json\n",
+        b'{"id": 0}\n',
+        b'{"id": 0, "context": [], "continuation": [1]}\n',
+        b'{"id": 0, "context": [1], "continuation": [99999]}\n',
+        b'{"id": 0, "context": [1], "continuation": [1]}\n{"id": 0, "context": [1], "continuation": [1]}\n',
+    ],
+)
+def test_wrong_requests_are_refused(ask: Ask, model: str, tmp_path: Path, line: bytes) -> None:
+    (tmp_path / "q.jsonl").write_bytes(line)
+    job = {"kind": "score", "model": model, **COMMON, "reference": None}
+    code, events, errors = ask({**job, "requests": str(tmp_path / "q.jsonl"), "answers": str(tmp_path / "a.jsonl")})
+    assert code in (1, 2) and events[-1]["event"] == "error" and len(errors.strip().splitlines()) == 1
+
+
+OBSERVER = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:]).returncode
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize("load_mode", ["none", "mmap"])
+def test_the_peak_is_what_the_kernel_accounts(
+    runner: Runner, artifacts: dict[str, Artifact], tmp_path: Path, load_mode: str
+) -> None:
+    """A small observer starts the program: what it sees of its child is what `/usr/bin/time` would see."""
+    job = {"kind": "memory", "model": artifacts["bf16"].path, **COMMON, "load_mode": load_mode, "context": 4096}
+    (tmp_path / "job.json").write_bytes(msgspec.json.encode({**job, "prompt": [5] * 200, "generated": 4}))
+    argv = [
+        sys.executable,
+        "-S",
+        "-c",
+        OBSERVER,
+        runner.path,
+        str(tmp_path / "job.json"),
+        str(tmp_path / "events.jsonl"),
+    ]
+    outside = int(subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+    memory = next(e for e in read_lines(tmp_path / "events.jsonl") if e["event"] == "memory")
+    assert memory["vm_hwm_bytes"] == pytest.approx(outside, rel=0.01)
+    assert memory["vm_hwm_bytes"] > 24 << 20 and memory["samples"] > 0
+
+
+def test_bandwidth_reads_what_it_says(ask: Ask) -> None:
+    job = {"kind": "bandwidth", "threads": 2, "buffer": 8 << 20, "repetitions": 3, "warmups": 1}
+    code, events, errors = ask(job)
+    assert code == 0, errors
+    windows = [e for e in events if e["event"] == "bandwidth"]
+    assert [w["warmup"] for w in windows] == [True, False, False, False]
+    assert all(abs(w["bytes"] - (8 << 20)) < 4096 and w["ns"] > 0 and w["threads"] == 2 for w in windows)

@@ -1,0 +1,132 @@
+"""Suites: what is wrong is said with file, line, path and the known choices."""
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.config import PROJECT, Document, find_suite, load_devices, load_suite
+from harness.errors import ConfigError, InputError, UnknownNameError
+from harness.pipeline import known_names
+from harness.values import Speed, Suite
+
+QUICK = (PROJECT / "suites" / "quick.yaml").read_text(encoding="utf-8")
+
+
+def load(tmp_path: Path, text: str | bytes) -> Suite:
+    path = tmp_path / "s.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return load_suite(str(path), known_names(), load_devices())
+
+
+def line_of(text: str, needle: str) -> int:
+    return next(n for n, line in enumerate(text.splitlines(), 1) if needle in line)
+
+
+def test_the_shipped_suites_load() -> None:
+    for name in ("quick",):
+        suite = load_suite(name, known_names(), load_devices())
+        assert [v.name for v in suite.variants] == ["bf16", "f16", "int8", "int4-ptq"]
+        assert suite.baselines == ("bf16", "f16")
+
+
+WRONG = [
+    ("kind: size", "kind: sise", "sise", "did you mean 'size'"),
+    ("reference: f16", "reference: f17", "f17", "did you mean 'f16'"),
+    ("recipe: f16", "recipe: f61", "f61", "known: bf16, f16, ptq, released"),
+    ("  llama.cpp:", "  llamacpp:", "llamacpp", "did you mean 'llama.cpp'"),
+    ("task: knowledge_200", "task: knowlege_200", "knowlege_200", "did you mean 'knowledge_200'"),
+    ("text: text_5000", "text: txt", "txt", "known: text_5000"),
+    ("devices: [local]", "devices: [lokal]", "lokal", "did you mean 'local'"),
+    ("baselines: [bf16, f16]", "baselines: [bf61, f16]", "bf61", "did you mean 'bf16'"),
+    ("repack: true", "repack: 3", "repack: 3", "expected bool"),
+    ("    repetitions: 3", "    repititions: 3", "repititions", "did you mean 'repetitions'"),
+    ("generated_tokens: 64", "generated_tokens: many", "many", "expected whole number"),
+    ("generated_tokens: 64", "generated_tokens: 0", "generated_tokens: 0", ">= 1"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "needle", "said"), WRONG)
+def test_a_wrong_suite_is_one_line_with_its_place(tmp_path: Path, old: str, new: str, needle: str, said: str) -> None:
+    text = QUICK.replace(old, new, 1)
+    assert text != QUICK
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, text)
+    message = str(caught.value)
+    assert said in message
+    assert f"s.yaml:{line_of(text, needle)}:" in message
+    assert "\n" not in message
+
+
+def test_duplicate_keys_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"s\.yaml:\d+: duplicate key .seed"):
+        load(tmp_path, QUICK + "\nseed: 3\n")
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "is empty"),
+        (b"# only a comment\n", "is empty"),
+        (b"\x7fELF\x02\x01\x00\xff\xfe", "is not UTF-8 text"),
+        (b"\x00\x01\x02", "is not YAML text"),
+        (b"- a\n- b\n", "must hold a mapping"),
+        (b"just words\n", "must hold a mapping"),
+        (b"a: [1, 2\nb: 3\n", "expected"),
+        (b"a: 1\n\tb: 2\n", "cannot start any token"),
+    ],
+)
+def test_what_is_no_suite_is_refused(tmp_path: Path, body: bytes, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, body)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_key_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="'title' is missing"):
+        load(tmp_path, re.sub(r"^title:.*\n", "", QUICK, flags=re.MULTILINE))
+
+
+def test_extends_merges_and_later_keys_win(tmp_path: Path) -> None:
+    suite = load(
+        tmp_path,
+        "extends: quick\nname: mine\nseed: 7\nvariants:\n  extra:\n    model: smollm2-135m-instruct\n    recipe: bf16\n"
+        "measures:\n  - {kind: speed, prompt_tokens: 8, generated_tokens: 2}\n",
+    )
+    assert (suite.name, suite.seed) == ("mine", 7)
+    assert "extra" in [v.name for v in suite.variants] and "int8" in [v.name for v in suite.variants]
+    assert [type(m) for m in suite.measures] == [Speed]
+
+
+def test_extends_in_a_circle_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    with pytest.raises(ConfigError, match="extends this suite already"):
+        load(tmp_path, f"extends: {path}\n")
+
+
+def test_an_unknown_suite_names_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'quick'"):
+        find_suite("quik")
+
+
+def test_a_relative_model_path_is_relative_to_the_suite(tmp_path: Path) -> None:
+    text = re.sub(r"    source:\n(      .*\n)+", "    source: {from: file, path: m.gguf}\n", QUICK)
+    suite = load(tmp_path, text)
+    assert suite.variants[0].model.source.path == str(tmp_path / "m.gguf")  # type: ignore[union-attr]
+
+
+def test_yaml_1_2_numbers_and_strings(tmp_path: Path) -> None:
+    path = tmp_path / "n.yaml"
+    path.write_text("a: 1e-4\nb: 12:30\nc: yes\n")
+    assert Document(path).data == {"a": 1e-4, "b": "12:30", "c": "yes"}
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_a_suite_or_an_error_for_people(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    try:
+        load(tmp_path_factory.mktemp("any"), text.encode("utf-8", "surrogatepass"))
+    except InputError as error:
+        assert "\n" not in str(error)

@@ -1,0 +1,219 @@
+"""The documentation is complete and true: every name is on its page, every link and file it names exists."""
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+import msgspec
+import pytest
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from harness.analyse.findings import Report, Row
+from harness.build.recipes import RECIPES
+from harness.cli import main
+from harness.config import MEASURES, PROJECT, list_suites
+from harness.data.sources import TEXTS
+from harness.measure.devices import DEVICES
+from harness.measure.runtimes import RUNTIMES
+from harness.measure.tasks import TASKS
+from harness.metrics import METRICS
+from harness.values import (
+    Answers,
+    BandwidthSeen,
+    Environment,
+    Files,
+    Hello,
+    Loaded,
+    MemorySeen,
+    Plan,
+    ProcessSeen,
+    Status,
+    Timing,
+    TrialRecord,
+)
+
+DOCS = PROJECT / "docs"
+MADE = frozenset({"results", "reports"})
+"""Folders of which only `example/` and a README are committed."""
+RENDERED = Path("tests/golden")
+"""Pages made by bench, without the plots that belong to them."""
+CODE_SPAN = re.compile(r"`([^`\n]+)`")
+HARNESS_PATH = re.compile(r"\bharness/[\w./-]*\w/?")
+
+
+def pages() -> list[Path]:
+    """Every Markdown page of the project, generated ones left out."""
+    found = []
+    for path in sorted(PROJECT.rglob("*.md")):
+        parts = path.relative_to(PROJECT).parts
+        hidden = any(part.startswith(".") for part in parts)
+        foreign = parts[0] in MADE and len(parts) > 2 and parts[1] != "example"
+        if not hidden and not foreign and not path.is_relative_to(PROJECT / RENDERED):
+            found.append(path)
+    return found
+
+
+PAGES = pages()
+page = pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(PROJECT)))
+
+
+def read(name: str) -> str:
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def names_in(text: str) -> set[str]:
+    """Whatever stands in a code span, whole and word by word."""
+    spans = CODE_SPAN.findall(text)
+    return {*spans, *(word for span in spans for word in re.split(r"[\s,]+", span))}
+
+
+def section(text: str, heading: str) -> str:
+    """The text below a heading, up to the next one of the same level or above."""
+    level = heading.split(" ")[0]
+    found = re.search(rf"^{re.escape(heading)}$(.*?)(?=^#{{1,{len(level)}}} |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert found, f"no heading {heading!r}"
+    return found.group(1)
+
+
+def fields(kind: Any) -> list[str]:
+    return [field.encode_name for field in msgspec.structs.fields(kind)]
+
+
+def missing(names: Iterable[str], text: str) -> list[str]:
+    known = names_in(text)
+    return [name for name in names if name not in known]
+
+
+# ---------------------------------------------------------------- commands
+
+
+def commands() -> list[tuple[str, click.Command]]:
+    assert isinstance(main, click.Group)
+    return list(main.commands.items())
+
+
+@pytest.mark.parametrize(("name", "command"), commands(), ids=lambda value: value if isinstance(value, str) else "")
+def test_every_option_is_documented(name: str, command: click.Command) -> None:
+    text = section(read("commands.md"), f"## bench {name}")
+    options = [opt for param in command.params if isinstance(param, click.Option) for opt in param.opts]
+    assert not missing(options, text), f"docs/commands.md, bench {name}"
+    for param in command.params:
+        if isinstance(param.type, click.Choice):
+            assert not missing(map(str, param.type.choices), text), f"docs/commands.md, bench {name}"
+
+
+def test_no_option_is_documented_that_does_not_exist() -> None:
+    for name, command in commands():
+        known = {opt for param in command.params for opt in param.opts} | {"--help"}
+        spans = CODE_SPAN.findall(section(read("commands.md"), f"## bench {name}"))
+        said = {span.split(" ")[0] for span in spans if span.startswith("--")}
+        assert said <= known, f"docs/commands.md, bench {name}"
+
+
+def test_no_command_is_documented_that_does_not_exist() -> None:
+    said = set(re.findall(r"^## bench (\S+)$", read("commands.md"), re.MULTILINE))
+    assert said == {name for name, _ in commands()}
+
+
+# ---------------------------------------------------------------- names
+
+
+NAMES: list[tuple[str, Iterable[str], str]] = [
+    ("recipe", RECIPES, "adding-a-part.md"),
+    ("runtime", RUNTIMES, "adding-a-part.md"),
+    ("kind of device", DEVICES, "adding-a-part.md"),
+    ("task", TASKS, "method/accuracy.md"),
+    ("text", TEXTS, "method/perplexity-and-distance.md"),
+    ("status", get_args(Status), "results-format.md"),
+    ("kind of measure", MEASURES, "method/README.md"),
+    ("kind of measure", MEASURES, "commands.md"),
+    ("metric", METRICS, "glossary.md"),
+    ("metric", METRICS, "method/README.md"),
+]
+
+
+@pytest.mark.parametrize(("kind", "names", "where"), NAMES, ids=lambda value: value if isinstance(value, str) else "")
+def test_every_name_is_documented(kind: str, names: Iterable[str], where: str) -> None:
+    assert not missing(names, read(where)), f"each {kind} stands in docs/{where}"
+
+
+def test_every_suite_is_named_somewhere() -> None:
+    everything = "\n".join(path.read_text(encoding="utf-8") for path in PAGES)
+    own = {path.stem for path in (PROJECT / "suites").glob("*.yaml")}
+    assert not missing(own & set(list_suites()), everything)
+
+
+def test_the_glossary_says_of_each_metric_what_the_table_says() -> None:
+    text = read("glossary.md")
+    for one in METRICS.values():
+        row = f"| `{one.name}` | {one.title} | {one.unit or '–'} | {one.better} | {one.kind} |"
+        assert row in text, "docs/glossary.md"
+
+
+def test_each_method_page_is_listed_and_has_all_sections() -> None:
+    overview = read("method/README.md")
+    for path in sorted((DOCS / "method").glob("*.md")):
+        if path.name == "README.md":
+            continue
+        assert f"({path.name})" in overview, "docs/method/README.md"
+        headings = re.findall(r"^## (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+        wanted = ["Concept", "Biases", "Controls", "Protocol", "Implementation"]
+        assert [heading for heading in headings if heading in wanted] == wanted, path.name
+
+
+# ---------------------------------------------------------------- formats
+
+
+@pytest.mark.parametrize("kind", [Hello, Loaded, Timing, MemorySeen, BandwidthSeen])
+def test_the_protocol_has_every_key_of_an_event(kind: Any) -> None:
+    event = kind.__struct_config__.tag
+    rows = re.findall(rf"^\| `{event}` \| (.*)$", section(read("runner-protocol.md"), "## Events"), re.MULTILINE)
+    assert len(rows) == 1, f"docs/runner-protocol.md has no row of the event {event!r}"
+    assert not missing(fields(kind), rows[0]), f"docs/runner-protocol.md, event {event!r}"
+
+
+@pytest.mark.parametrize("kind", [Plan, TrialRecord, Environment, Files, ProcessSeen, Answers, Report, Row])
+def test_the_results_format_has_every_key(kind: Any) -> None:
+    assert not missing(fields(kind), read("results-format.md")), f"docs/results-format.md, {kind.__name__}"
+
+
+# ---------------------------------------------------------------- links and files
+
+
+def tokens(path: Path) -> Iterator[Token]:
+    for token in MarkdownIt("commonmark").enable("table").parse(path.read_text(encoding="utf-8")):
+        yield token
+        yield from token.children or ()
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors that a code host gives to the headings of a page."""
+    found, heading = set(), False
+    for token in tokens(path):
+        if token.type == "inline" and heading:
+            words = "".join(child.content for child in token.children or () if child.type in ("text", "code_inline"))
+            found.add(re.sub(r"[^\w\- ]", "", words.lower()).replace(" ", "-"))
+        heading = token.type == "heading_open"
+    return found
+
+
+@page
+def test_relative_links_lead_somewhere(path: Path) -> None:
+    for token in tokens(path):
+        link = token.attrs.get("href") or token.attrs.get("src")
+        if link is None or re.match(r"[a-z][a-z0-9+.-]*:", str(link)):
+            continue
+        name, _, anchor = str(link).partition("#")
+        target = (path.parent / name).resolve() if name else path
+        assert target.exists(), f"{path.relative_to(PROJECT)}: no {link}"
+        if anchor:
+            assert anchor in anchors(target), f"{path.relative_to(PROJECT)}: no {link}"
+
+
+@page
+def test_files_that_pages_name_exist(path: Path) -> None:
+    for name in HARNESS_PATH.findall(path.read_text(encoding="utf-8")):
+        assert (PROJECT / name).exists(), f"{path.relative_to(PROJECT)} names {name}"

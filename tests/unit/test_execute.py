@@ -1,0 +1,112 @@
+"""What a program did → status, reason and noise."""
+
+import msgspec
+import pytest
+
+from harness.measure.execute import judge, noise, other_load_cores
+from harness.measure.jobs import Outcome
+from harness.measure.runtimes.llama_cpp import Parsed
+from harness.values import Artifact, ArtifactFile, Cell, Memory, MemorySeen, Observation, ProcessSeen, Runtime, Speed
+from tests.unit.test_metrics import timing
+
+RUNTIME = Runtime(name="llama.cpp", threads=2, threads_batch=2)
+SPEED = Cell(
+    key="0" * 16,
+    variant="a",
+    runtime=RUNTIME,
+    device="local",
+    workload=Speed(prompt_tokens=64, generated_tokens=2, repetitions=2),
+)
+MEMORY = msgspec.structs.replace(SPEED, workload=Memory())
+ARTIFACT = Artifact(
+    variant="a",
+    format="gguf",
+    sha256="0" * 64,
+    files=(ArtifactFile(name="m", bytes=1100, sha256="0" * 64),),
+    parameters=500,
+    tensor_bytes=1000,
+    decode_bytes=1000,
+    path="/m",
+)
+
+
+def process(**changes: object) -> ProcessSeen:
+    seen = ProcessSeen(exit_code=0, signal=None, wall_ns=10**9, user_ns=1, system_ns=1, major_faults=0)
+    return msgspec.structs.replace(seen, **changes)
+
+
+def outcome(**changes: object) -> Outcome:
+    return msgspec.structs.replace(Outcome(process=process(), events=b"", stderr_tail=""), **changes)
+
+
+def parsed(*seen: Observation, **changes: object) -> Parsed:
+    return msgspec.structs.replace(Parsed(observations=seen, warmups=(), error=None, done=True, scored=None), **changes)
+
+
+GOOD = (timing(100, (110, 120)), timing(100, (110, 120)))
+
+
+def test_a_good_run_is_ok() -> None:
+    assert judge(SPEED, ARTIFACT, outcome(), parsed(*GOOD), None) == ("ok", None)
+
+
+@pytest.mark.parametrize(
+    ("ended", "seen", "broken", "status", "said"),
+    [
+        (outcome(timed_out=True), parsed(), None, "timed_out", "no end after 1 s"),
+        (outcome(out_of_memory=True, process=process(signal="SIGKILL")), parsed(), None, "oom_killed", "memory killer"),
+        (outcome(process=process(exit_code=None, signal="SIGILL")), parsed(), None, "failed", "SIGILL"),
+        (outcome(), parsed(), "unknown event 'x'", "failed", "no event"),
+        (
+            outcome(process=process(exit_code=1)),
+            parsed(error="no such file", done=False),
+            None,
+            "failed",
+            "no such file",
+        ),
+        (outcome(process=process(exit_code=3), stderr_tail="a\nlast\n"), parsed(done=False), None, "failed", "code 3"),
+        (outcome(), parsed(done=False), None, "failed", "before it was done"),
+        (outcome(), parsed(GOOD[0]), None, "invalid", "1 repetitions instead of 2"),
+        (outcome(), parsed(GOOD[0], timing(100, (110,))), None, "invalid", "token counts"),
+        (outcome(), parsed(GOOD[0], timing(100, (110, 120), prompt=63)), None, "invalid", "token counts"),
+    ],
+)
+def test_every_bad_end_has_its_status(ended: Outcome, seen: Parsed, broken: str | None, status: str, said: str) -> None:
+    found, reason = judge(SPEED, ARTIFACT, ended, seen, broken)
+    assert found == status and reason is not None and said in reason and "\n" not in reason
+
+
+def memory_seen(peak: int | None) -> MemorySeen:
+    fields = {f.name: None for f in msgspec.structs.fields(MemorySeen)}
+    return MemorySeen(**{**fields, "vm_hwm_bytes": peak, "samples": 1, "prompt_tokens": 1, "generated_tokens": 1})  # type: ignore[arg-type]
+
+
+def test_a_peak_below_the_weights_is_impossible_unless_they_are_mapped() -> None:
+    assert judge(MEMORY, ARTIFACT, outcome(), parsed(memory_seen(999)), None)[0] == "invalid"
+    assert judge(MEMORY, ARTIFACT, outcome(), parsed(memory_seen(1000)), None)[0] == "ok"
+    mapped = msgspec.structs.replace(MEMORY, workload=Memory(load_mode="mmap"))
+    assert judge(mapped, ARTIFACT, outcome(), parsed(memory_seen(999)), None)[0] == "ok"
+    assert judge(MEMORY, ARTIFACT, outcome(), parsed(memory_seen(None)), None)[0] == "invalid"
+
+
+def busy(machine: int | None, own: int | None, wall: int, steal: int = 0, faults: int = 0) -> Observation:
+    window = timing(100, (wall - 10, wall))
+    return msgspec.structs.replace(
+        window, wall_ns=wall, machine_busy_ns=machine, cpu_ns=own, machine_steal_ns=steal, major_faults=faults
+    )
+
+
+def test_other_load_is_what_others_and_the_hypervisor_took() -> None:
+    assert other_load_cores([busy(2_000, 1_500, 1_000)]) == pytest.approx(0.5)  # type: ignore[list-item]
+    assert other_load_cores([busy(1_500, 1_500, 1_000, steal=400)]) == pytest.approx(0.4)  # type: ignore[list-item]
+    assert other_load_cores([busy(1_400, 1_500, 1_000)]) == 0  # type: ignore[list-item]
+    assert other_load_cores([busy(None, 1_500, 1_000)]) is None  # type: ignore[list-item]
+
+
+def test_noise_names_load_faults_and_variation() -> None:
+    assert noise([busy(1_510, 1_500, 1_000)]) == []
+    assert "other load 0.50 cores" in noise([busy(2_000, 1_500, 1_000)])[0]
+    assert noise([busy(1_500, 1_500, 1_000, faults=3)]) == ["3 major page faults in timed windows"]
+    varied = noise([timing(100, (110, 210)), timing(200, (210, 410))])
+    assert any("prefill varies" in line for line in varied) and any("decode varies" in line for line in varied)
+    assert noise([]) == []

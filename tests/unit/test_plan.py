@@ -1,0 +1,116 @@
+"""Planning is pure: the same suite and facts give the same trials in the same order."""
+
+from collections import Counter
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.config import load_devices, load_suite
+from harness.errors import InputError, UnknownNameError
+from harness.measure.plan import make_plan, select
+from harness.pipeline import known_names
+from harness.values import DeviceFacts, Plan, Size, Speed, Suite, Task
+
+FACTS = DeviceFacts(
+    device="local",
+    model="m",
+    os="o",
+    arch="x86_64",
+    cpu="c",
+    logical_cpus=4,
+    usable_cores=2,
+    memory_bytes=8 << 30,
+    llc_bytes=32 << 20,
+)
+
+
+@pytest.fixture(scope="module")
+def quick() -> Suite:
+    return load_suite("quick", known_names(), load_devices())
+
+
+def plan_of(suite: Suite) -> Plan:
+    return make_plan(suite, {"local": FACTS}, ("bench", "run"))
+
+
+def test_a_plan_is_repeatable_and_the_seed_changes_only_the_order(quick: Suite) -> None:
+    one, again = plan_of(quick), plan_of(quick)
+    other = plan_of(msgspec.structs.replace(quick, seed=quick.seed + 1))
+    assert one == again
+    assert one.trials != other.trials
+    assert sorted(t.id for t in one.trials) == sorted(t.id for t in other.trials)
+
+
+def test_every_cell_gets_its_rounds_exactly_once(quick: Suite) -> None:
+    plan = plan_of(quick)
+    assert len({t.id for t in plan.trials}) == len(plan.trials)
+    counts = Counter(t.cell for t in plan.trials)
+    for cell in plan.cells:
+        expected = getattr(cell.workload, "rounds", 1)
+        assert counts[cell.key] == expected
+
+
+def test_variants_of_a_workload_are_neighbours_in_each_round(quick: Suite) -> None:
+    plan = plan_of(quick)
+    cells = {c.key: c for c in plan.cells}
+    speed = [(t.round, cells[t.cell].workload, cells[t.cell].variant) for t in plan.trials]
+    speed = [s for s in speed if isinstance(s[1], Speed)]
+    for first in range(0, len(speed), len(quick.variants)):
+        block = speed[first : first + len(quick.variants)]
+        assert len({(r, msgspec.json.encode(w)) for r, w, _ in block}) == 1
+        assert len({v for _, _, v in block}) == len(quick.variants)
+
+
+def test_threads_are_resolved_and_belong_to_the_key(quick: Suite) -> None:
+    plan = plan_of(quick)
+    more = make_plan(quick, {"local": msgspec.structs.replace(FACTS, usable_cores=4)}, ())
+    speed = next(c for c in plan.cells if isinstance(c.workload, Speed))
+    assert speed.runtime is not None and speed.runtime.threads == 2
+    assert {c.key for c in plan.cells if c.runtime} & {c.key for c in more.cells if c.runtime} == set()
+
+
+def test_an_impossible_cell_has_a_reason_and_one_trial(quick: Suite) -> None:
+    big = Speed(prompt_tokens=2000, generated_tokens=64, context=1024)
+    plan = plan_of(msgspec.structs.replace(quick, measures=(Size(), big)))
+    impossible = [c for c in plan.cells if c.unsupported]
+    assert len(impossible) == 4 and "do not fit a context of 1024" in str(impossible[0].unsupported)
+    assert all(sum(t.cell == c.key for t in plan.trials) == 1 for c in impossible)
+
+
+def test_nothing_possible_is_refused(quick: Suite) -> None:
+    big = Speed(prompt_tokens=2000, generated_tokens=64, context=1024)
+    with pytest.raises(InputError, match="nothing in suite 'quick' can be measured"):
+        plan_of(msgspec.structs.replace(quick, measures=(big,)))
+
+
+def test_the_same_measure_twice_is_refused(quick: Suite) -> None:
+    load = Speed(prompt_tokens=8, generated_tokens=2)
+    with pytest.raises(InputError, match="twice"):
+        plan_of(msgspec.structs.replace(quick, measures=(load, load)))
+
+
+def test_select_keeps_the_baselines(quick: Suite) -> None:
+    chosen = select(quick, variants=["int4-ptq"])
+    assert [v.name for v in chosen.variants] == ["bf16", "f16", "int4-ptq"]
+    with pytest.raises(UnknownNameError, match="did you mean 'int8'"):
+        select(quick, variants=["int9"])
+    with pytest.raises(UnknownNameError, match="did you mean 'speed'"):
+        select(quick, measures=["spede"])
+
+
+def test_select_replaces_tasks_and_limits(quick: Suite) -> None:
+    tasks = [m for m in select(quick, tasks=["mmlu"], limit=9).measures if isinstance(m, Task)]
+    assert tasks == [Task(task="mmlu", limit=9)]
+    assert [m.limit for m in select(quick, limit=5).measures if isinstance(m, Task)] == [5]
+
+
+@given(rounds=st.integers(min_value=1, max_value=9), seed=st.integers(min_value=0, max_value=10**6))
+@settings(max_examples=30)
+def test_rounds_interleave(rounds: int, seed: int) -> None:
+    quick = load_suite("quick", known_names(), load_devices())
+    plan = plan_of(msgspec.structs.replace(select(quick, rounds=rounds), seed=seed))
+    cells = {c.key: c for c in plan.cells}
+    timed = [t.round for t in plan.trials if isinstance(cells[t.cell].workload, Speed)]
+    assert timed == sorted(timed)
