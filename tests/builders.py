@@ -176,7 +176,9 @@ def _plan(
 ) -> Plan:
     source: Any = FileSource(path="model.gguf")
     if random_weights:
-        source = RandomSource(tokenizer="t", embedding=64, feed_forward=128, layers=2, heads=4, kv_heads=2)
+        source = RandomSource(
+            tokenizer=FileSource(path="t.gguf"), embedding=64, feed_forward=128, layers=2, heads=4, kv_heads=2
+        )
     model = Model(name="smollm2-135m-instruct", source=source, label=label, licence="Apache-2.0", context=8192)
     runtime = Runtime(name="llama.cpp")
     suite = Suite(

@@ -150,7 +150,7 @@ def run(job: dict[str, Any], lm: LM) -> dict[str, Any]:
 
 def item_lines(result: dict[str, Any]) -> list[dict[str, Any]]:
     """One line an item, lm-eval's metrics of all its filters side by side."""
-    lines = []
+    lines: list[dict[str, Any]] = []
     for task, samples in result["samples"].items():
         items: dict[int, dict[str, Any]] = {}
         for sample in samples:
