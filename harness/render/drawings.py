@@ -14,6 +14,7 @@ from harness.render.palette import Draw, Palette
 from harness.render.plots import Bar, Bubble, Stack, bars, effects, stacks, tradeoff
 from harness.render.settings import Setting
 from harness.render.words import metric_title, number, points, quantity, status_words, times
+from harness.values import digest
 
 NOT_DRAWN = frozenset(
     {"bits_per_weight", "itl_p50_s", "itl_p99_s", "peak_anon_bytes", "peak_file_bytes", "kv_cache_bytes"}
@@ -130,19 +131,7 @@ def _bar(setting: Setting, row: Row) -> Bar:
 
 def _effects(setting: Setting, name: str, workload: str, rows: list[Row]) -> Drawing | None:
     first = setting.run.baselines[0]
-    lines = []
-    for row in rows:
-        if row.baseline != first or row.ratio is None:
-            continue
-        if row.diff is not None:
-            ends = [None if e is None else 100 * e for e in (row.diff, row.diff_low, row.diff_high)]
-            text = points(row.diff, row.diff_low, row.diff_high)
-        else:
-            ends = [row.ratio, row.ratio_low, row.ratio_high]
-            text = times(row.ratio, row.ratio_low, row.ratio_high)
-        value, low, high = ends
-        assert value is not None
-        lines.append(Bar(row.variant or "", value, low, high, text, compressed=True))
+    lines = [line for row in rows if row.baseline == first and (line := _effect(row))]
     if not lines:
         return None
     by_items = any(r.diff is not None for r in rows)
@@ -152,6 +141,17 @@ def _effects(setting: Setting, name: str, workload: str, rows: list[Row]) -> Dra
         return effects(lines, palette, title, null=0.0 if by_items else 1.0, axis=axis)
 
     return _drawing(setting, name, workload, lines, draw, "difference" if by_items else "ratio")
+
+
+def _effect(row: Row) -> Bar | None:
+    label = row.variant or "the device"
+    if row.diff is not None:
+        low, high = (None if e is None else 100 * e for e in (row.diff_low, row.diff_high))
+        return Bar(label, 100 * row.diff, low, high, points(row.diff, row.diff_low, row.diff_high), True)
+    if row.ratio is not None:
+        text = times(row.ratio, row.ratio_low, row.ratio_high)
+        return Bar(label, row.ratio, row.ratio_low, row.ratio_high, text, True)
+    return None
 
 
 def _drawing(setting: Setting, name: str, workload: str, lines: Iterable[Bar], draw: Draw, of: str) -> Drawing:
@@ -171,9 +171,14 @@ def _stack(fall: Waterfall, kinds: dict[str, str]) -> Stack:
 
 
 def _slug(setting: Setting, text: str) -> str:
-    """A file name that is safe anywhere; other settings of the same report get a number in front."""
+    """A file name that is safe anywhere, and another one for another text.
+
+    Settings of one report get a number in front; what loses more than the usual signs gets a hash.
+    """
     settings = dict.fromkeys((s.run, s.device, s.runtime) for s in setting.report.rows if s.runtime)
     key = (setting.run.id, setting.device.name, setting.runtime)
     place = list(settings).index(key) + 1 if key in settings else 1
     prefix = f"{place}-" if len(settings) > 1 else ""
-    return prefix + re.sub(r"[^A-Za-z0-9_]+", "-", text).strip("-")[:80]
+    name = re.sub(r"[^A-Za-z0-9_]+", "-", text).strip("-")[:80]
+    usual = len(text) <= 80 and re.fullmatch(r"[A-Za-z0-9_ +-]+", text)
+    return prefix + (name if usual else f"{name}-{digest(text)[:6]}")

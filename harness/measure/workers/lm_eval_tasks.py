@@ -174,10 +174,14 @@ def item_lines(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def chance_of(sample: dict[str, Any]) -> float | None:
-    """What guessing would score: one in the number of choices; None where there are none to choose from."""
-    arguments = sample["arguments"]
-    choices = len(arguments) if len(arguments) > 1 else 0
-    return 1 / choices if choices else None
+    """What guessing would score: one in the number of choices.
+
+    None where there is nothing to choose from, or where the score is a mass and not right or wrong.
+    """
+    choices = len(sample["arguments"])
+    if choices < 2 or sample.get("acc") not in (0.0, 1.0):
+        return None
+    return 1 / choices
 
 
 def plain_number(value: Any) -> Any:

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <sstream>
 #include <stdexcept>
 
@@ -46,15 +47,41 @@ Record list_buffers(const std::vector<LoggedBuffer> & buffers) {
     return list;
 }
 
-Record kv_bytes(const std::vector<LoggedBuffer> & buffers) {
-    Record total = nullptr;
-    for (const LoggedBuffer & buffer : buffers) {
-        if (buffer.kind == "kv") {
-            const auto bytes = std::llround(buffer.mib * 1024 * 1024);
-            total = bytes + (total.is_null() ? 0 : total.get<long long>());
+int64_t head_size(const llama_model * model, const char * which) {
+    char text[64];
+    if (llama_model_meta_val_str(model, "general.architecture", text, sizeof(text)) > 0) {
+        const std::string key = std::string(text) + ".attention." + which;
+        if (llama_model_meta_val_str(model, key.c_str(), text, sizeof(text)) > 0) {
+            return std::atoll(text);
         }
     }
-    return total;
+    return llama_model_n_embd(model) / llama_model_n_head(model);
+}
+
+// What plain attention needs: layers x context x (a row of K + a row of V).
+int64_t computed_kv_bytes(const llama_model * model, const llama_context * context, ggml_type type) {
+    const int64_t heads = llama_model_n_head_kv(model);
+    const size_t k = ggml_row_size(type, heads * head_size(model, "key_length"));
+    const size_t v = ggml_row_size(type, heads * head_size(model, "value_length"));
+    return int64_t(llama_model_n_layer(model)) * llama_n_ctx(context) * int64_t(k + v);
+}
+
+// llama.cpp logs MiB with two decimals: enough to see whether the computed number is what was
+// allocated (it is not for sliding windows or recurrent layers), too coarse to be it.
+Record kv_bytes(const std::vector<LoggedBuffer> & buffers, int64_t computed) {
+    constexpr double rounding = 0.0051 * 1024 * 1024;
+    double logged = 0;
+    int count = 0;
+    for (const LoggedBuffer & buffer : buffers) {
+        if (buffer.kind == "kv") {
+            logged += buffer.mib * 1024 * 1024;
+            ++count;
+        }
+    }
+    if (count == 0) {
+        return nullptr;
+    }
+    return std::abs(double(computed) - logged) <= rounding * count ? computed : std::llround(logged);
 }
 
 bool ends_with(const std::string & text, const std::string & end) {
@@ -196,7 +223,7 @@ Record Engine::describe(const EngineSettings & settings, int64_t load_ns) const 
     r["repack"] = repacked;
     r["kv_type"] = ggml_type_name(settings.kv_type);
     r["flash_attn"] = flash_attention_name(session_.log().flash_attention(), settings.flash_attn);
-    r["kv_bytes"] = kv_bytes(buffers);
+    r["kv_bytes"] = kv_bytes(buffers, computed_kv_bytes(model, context, settings.kv_type));
     r["cpu_features"] = cpu_features();
     r["buffers"] = list_buffers(buffers);
     return r;
