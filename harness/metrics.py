@@ -4,6 +4,7 @@ Records hold nanoseconds and bytes; everything here is derived on reading, so th
 definition needs no new run. One process gives one value a metric: the median of its repetitions.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import Literal, TypeVar
@@ -212,6 +213,30 @@ METRICS: dict[str, Metric] = _table(
         relevant=0.01,
     ),
     Metric(
+        name="word_perplexity",
+        title="Perplexity a word",
+        unit="",
+        better="lower",
+        kind="accuracy",
+        definition="exp(− sum of log-likelihoods / number of words), over all documents (lm-eval's word_perplexity).",
+    ),
+    Metric(
+        name="byte_perplexity",
+        title="Perplexity a byte",
+        unit="",
+        better="lower",
+        kind="accuracy",
+        definition="exp(− sum of log-likelihoods / number of UTF-8 bytes), over all documents.",
+    ),
+    Metric(
+        name="bits_per_byte",
+        title="Bits per byte",
+        unit="bits",
+        better="lower",
+        kind="accuracy",
+        definition="− sum of log-likelihoods / number of UTF-8 bytes / ln 2, over all documents.",
+    ),
+    Metric(
         name="kl_divergence",
         title="KL divergence",
         unit="nats",
@@ -247,6 +272,15 @@ def metric(name: str) -> Metric:
         definition="lm-eval's metric of that name, mean over items.",
         relevant=0.01,
     )
+
+
+def ratio_of_sums(name: str, numerator: float, denominator: float) -> float:
+    """A metric whose items are a numerator and a denominator each; perplexities come as log-likelihoods."""
+    if name in ("word_perplexity", "byte_perplexity"):
+        return math.exp(-numerator / denominator)
+    if name == "bits_per_byte":
+        return -numerator / denominator / math.log(2)
+    return numerator / denominator
 
 
 def check_names(names: Iterable[str], extra: Iterable[str] = ()) -> tuple[str, ...]:

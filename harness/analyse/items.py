@@ -17,6 +17,8 @@ class Item(msgspec.Struct, frozen=True, tag_field="kind", tag="item"):
     task: str
     id: int | str
     metrics: dict[str, float]
+    sums: dict[str, tuple[float, float]] = {}
+    """Numerator and denominator of metrics that are a ratio of sums over all items."""
     group: str | None = None
     chance: float | None = None
     """What guessing would score, where the task knows it."""

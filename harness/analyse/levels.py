@@ -18,7 +18,7 @@ from harness.analyse.stats import (
     share_interval,
 )
 from harness.analyse.trials import observed
-from harness.metrics import METRICS
+from harness.metrics import METRICS, ratio_of_sums
 from harness.store import Run
 from harness.values import Answers, Task, Text
 
@@ -60,7 +60,7 @@ def measure_cells(run: Run, cells: Sequence[SeenCell]) -> list[MeasuredCell]:
     of_workload: dict[str, tuple[str, ...]] = {}
     for seen in cells:
         if isinstance(seen.cell.workload, Task) and (found := graded[seen.cell.key][0]):
-            names = (*of_workload.get(seen.workload, ()), *(n for i in found.items for n in i.metrics))
+            names = (*of_workload.get(seen.workload, ()), *(n for i in found.items for n in (*i.metrics, *i.sums)))
             of_workload[seen.workload] = tuple(dict.fromkeys(names))
     return [_measured(seen, *graded[seen.cell.key], of_workload) for seen in cells]
 
@@ -78,7 +78,9 @@ def _measured(
         reason = seen.reason or why or "no items"
         return MeasuredCell(seen, {n: Measured(n, None, reason) for n in names}, None, reference)
     if isinstance(workload, Task):
-        found = {n: _of_items(n, graded.items, seen.notes) for n in names}
+        label = answers[-1].label
+        notes = (*seen.notes, label) if label else seen.notes
+        found = {n: _of_items(n, graded.items, notes) for n in names}
     else:
         found = _of_text(graded, reference, seen)
     return MeasuredCell(seen, found, graded, reference)
@@ -128,6 +130,10 @@ def _why_unseen(name: str) -> str:
 
 
 def _of_items(name: str, items: Sequence[Item], notes: tuple[str, ...]) -> Measured:
+    sums = [item.sums[name] for item in items if name in item.sums]
+    if sums:
+        value = ratio_of_sums(name, sum(a for a, _ in sums), sum(b for _, b in sums))
+        return Measured(name, value, n=len(sums), notes=(*notes, "a ratio of sums over all items: no interval"))
     values = [item.metrics[name] for item in items if name in item.metrics]
     if not values:
         return Measured(name, None, "no item has this metric", notes=notes)

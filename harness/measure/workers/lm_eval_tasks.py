@@ -25,6 +25,7 @@ from lm_eval.tasks import TaskManager
 
 FEWSHOT_SEED = 1234
 """What lm-eval's own command line uses, so that its few-shot examples are ours too."""
+WEIGHTED = ("word_perplexity", "byte_perplexity", "bits_per_byte")
 TASKS_FOLDER = Path(lm_eval.__file__).parent / "tasks"
 
 
@@ -163,12 +164,16 @@ def item_lines(result: dict[str, Any]) -> list[dict[str, Any]]:
                     "group": sample["doc"].get("subject"),
                     "chance": chance_of(sample),
                     "metrics": {},
+                    "sums": {},
                 },
             )
             for name in sample["metrics"]:
                 plain = sample["filter"] in ("none", None)
                 key = name if plain else f"{name},{sample['filter']}"
-                item["metrics"][key] = plain_number(sample[name])
+                if isinstance(sample[name], list | tuple):
+                    item["sums"][key] = sums_of(name, sample[name])
+                else:
+                    item["metrics"][key] = float(sample[name])
         lines.extend(items[key] for key in sorted(items))
     return lines
 
@@ -184,11 +189,15 @@ def chance_of(sample: dict[str, Any]) -> float | None:
     return 1 / choices
 
 
-def plain_number(value: Any) -> Any:
-    """Metrics as JSON: numbers, or lists of them (IFEval counts instructions, WikiText sums)."""
-    if isinstance(value, list | tuple):
-        return [plain_number(item) for item in value]
-    return float(value)
+def sums_of(name: str, parts: Any) -> list[float]:
+    """Numerator and denominator of a metric that is a ratio of sums over all items.
+
+    Perplexities come as (log-likelihood, count); anything else as one verdict a part, such as IFEval's
+    instructions.
+    """
+    if name in WEIGHTED:
+        return [float(parts[0]), float(parts[1])]
+    return [float(sum(parts)), float(len(parts))]
 
 
 def main() -> int:

@@ -55,11 +55,13 @@ int64_t head_size(const llama_model * model, const char * which) {
             return std::atoll(text);
         }
     }
-    return llama_model_n_embd(model) / llama_model_n_head(model);
+    const int32_t heads = llama_model_n_head(model);  // 0 in models without attention
+    return llama_model_n_embd(model) / std::max(heads, 1);
 }
 
 // What plain attention needs: layers x context x (a row of K + a row of V).
-int64_t computed_kv_bytes(const llama_model * model, const llama_context * context, ggml_type type) {
+int64_t computed_kv_bytes(const llama_model * model, const llama_context * context,
+                          ggml_type type) {
     const int64_t heads = llama_model_n_head_kv(model);
     const size_t k = ggml_row_size(type, heads * head_size(model, "key_length"));
     const size_t v = ggml_row_size(type, heads * head_size(model, "value_length"));

@@ -17,7 +17,8 @@ namespace bench {
 void read_lines(const std::string & path, const std::function<void(Fields &)> & take);
 
 // The same for requests: passes the id, which must be unique in the file.
-void read_requests(const std::string & path, const std::function<void(Fields &, int64_t id)> & take);
+void read_requests(const std::string & path,
+                   const std::function<void(Fields &, int64_t id)> & take);
 
 // "request 12"
 std::string request_name(int64_t id);

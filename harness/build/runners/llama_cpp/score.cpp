@@ -1,7 +1,7 @@
 // Log-likelihood of continuations. Adjacent requests with the same context form a group whose
-// context is decoded once. Each continuation is then decoded in calls of its own: put into one
-// call with others its sum moves (by up to 1 nat where activations are quantized, since another
-// shape of batch rounds differently), and an answer would depend on its neighbours.
+// context is decoded once. Each continuation is then decoded in calls of its own: another shape
+// of batch rounds differently, so in one call with others its sum would depend on them (measured
+// with Q4_0: by up to 1.4 nats over 30 unlikely tokens).
 #include "engine.hpp"
 #include "kinds.hpp"
 #include "logits.hpp"
@@ -9,7 +9,6 @@
 #include "token_batch.hpp"
 
 #include <algorithm>
-#include <stdexcept>
 
 namespace bench {
 

@@ -7,7 +7,8 @@ namespace bench {
 
 namespace {
 
-Record timing_of(const SpeedJob & job, const GreedyRun & run, const Window & window, int32_t index) {
+Record timing_of(const SpeedJob & job, const GreedyRun & run, const Window & window,
+                 int64_t index) {
     const ProcessCounters process = window.process();
     const MachineCounters machine = window.machine();
     Record r;
@@ -44,7 +45,7 @@ void run(const SpeedJob & job, Events & events) {
         Window window;
         greedy.run();
         window.stop();
-        events.write("timing", timing_of(job, greedy, window, int32_t(i)));
+        events.write("timing", timing_of(job, greedy, window, i));
     }
 }
 
