@@ -133,7 +133,9 @@ def _of_items(name: str, items: Sequence[Item], notes: tuple[str, ...]) -> Measu
     sums = [item.sums[name] for item in items if name in item.sums]
     if sums:
         value = ratio_of_sums(name, sum(a for a, _ in sums), sum(b for _, b in sums))
-        return Measured(name, value, n=len(sums), notes=(*notes, "a ratio of sums over all items: no interval"))
+        return Measured(
+            name, value, n=len(sums), notes=(*notes, "a ratio of sums over all items: no interval of its own")
+        )
     values = [item.metrics[name] for item in items if name in item.metrics]
     if not values:
         return Measured(name, None, "no item has this metric", notes=notes)

@@ -20,6 +20,8 @@ from harness.values import Value
 
 FEW_FLIPS = 10
 ROUNDING = 1e-9
+PERPLEXITIES = {"word_perplexity", "byte_perplexity"}
+"""Exponentials of a ratio of sums."""
 OF_THE_FORMAT = {"repack"}
 """Conditions that follow from how the weights are stored: they are a part of what is compared."""
 
@@ -52,6 +54,8 @@ def compare_metric(variant: MeasuredCell, baseline: MeasuredCell | None, name: s
         found = _by_round(own, other)
     elif name == "perplexity":
         found = _by_window(variant, baseline, own, other)
+    elif variant.graded is not None and any(name in item.sums for item in variant.graded.items):
+        found = _by_sums(variant, baseline, own, other)
     else:
         found = _by_item(variant, baseline, own, other)
     said = _conditions_differ(variant.seen, baseline.seen)
@@ -120,6 +124,29 @@ def _by_window(variant: MeasuredCell, baseline: MeasuredCell, own: Measured, oth
 def _paired_windows(variant: Sequence[Window], baseline: Sequence[Window]) -> list[tuple[Window, Window]]:
     known = {(w.window, w.tokens): w for w in baseline}
     return [(w, known[w.window, w.tokens]) for w in variant if (w.window, w.tokens) in known]
+
+
+def _by_sums(variant: MeasuredCell, baseline: MeasuredCell, own: Measured, other: Measured) -> Compared:
+    """A metric that is one ratio of sums over all items: its items are the units of the interval."""
+    assert own.value is not None and other.value is not None
+    assert variant.graded is not None and baseline.graded is not None
+    ratio, notes = _ratio(own.value, other.value)
+    known = {(i.task, i.id): i.sums[own.metric] for i in baseline.graded.items if own.metric in i.sums}
+    mine = {(i.task, i.id): i.sums[own.metric] for i in variant.graded.items if own.metric in i.sums}
+    # Only items with the same denominator, such as its words, say something of the numerators.
+    pairs = [(sums, known[key]) for key, sums in mine.items() if key in known and sums[1] == known[key][1]]
+    if len(pairs) < max(own.n, other.n):
+        notes = (*notes, f"{len(pairs)} items are the same for both, of {max(own.n, other.n)}")
+    interval: Interval | None = None
+    if own.metric in PERPLEXITIES:
+        found = ratio_of_sums_interval([b[0] - v[0] for v, b in pairs], [v[1] for v, _ in pairs])
+        interval = found and Interval(low=math.exp(found.low), high=math.exp(found.high))
+    else:
+        sign = -1 if sum(b[0] for _, b in pairs) < 0 else 1
+        interval = ratio_of_sums_interval([sign * v[0] for v, _ in pairs], [sign * b[0] for _, b in pairs])
+    if interval is None:
+        notes = (*notes, "no interval of the ratio: fewer than two paired items")
+    return Compared(ratio=ratio, ratio_interval=interval, n=len(pairs), notes=notes)
 
 
 def _by_item(variant: MeasuredCell, baseline: MeasuredCell, own: Measured, other: Measured) -> Compared:

@@ -176,7 +176,7 @@ def _cost(setting: Setting, notes: Notes) -> Card:
 
 
 def _cost_entry(setting: Setting, workload: str | None, name: str | None, variant: VariantSeen, notes: Notes) -> Entry:
-    distance = _distance_lines(setting, variant.name)
+    distance = (*_perplexity_lines(setting, variant.name), *_distance_lines(setting, variant.name))
     if workload is None or name is None:
         return Entry(variant.name, "no task", None, "", distance, plain=True)
     rows = setting.of(name, workload, variant.name)
@@ -215,6 +215,15 @@ def _pair_lines(pair: PairedItems) -> tuple[str, ...]:
     if pair.near_chance:
         lines.append(f"{pair.baseline} is close to guessing here: look at the KL divergence instead")
     return tuple(lines)
+
+
+def _perplexity_lines(setting: Setting, variant: str) -> tuple[str, ...]:
+    said = []
+    for row in setting.perplexities(variant):
+        if row.ratio is not None and row.value is not None:
+            change = gain(row.metric, row.ratio, row.ratio_low, row.ratio_high).against(str(row.baseline))
+            said.append(f"{metric_title(row.metric, None)} {quantity(row.metric, row.value)}, {change}")
+    return tuple(said)
 
 
 def _distance_lines(setting: Setting, variant: str) -> tuple[str, ...]:

@@ -18,7 +18,10 @@ from harness.analyse.findings import (
     Waterfall,
     WeakBaseline,
 )
+from harness.metrics import metric
 from harness.values import Memory, Speed, Task, Text, Workload
+
+PERPLEXITIES = ("perplexity", "word_perplexity")
 
 
 @dataclass(frozen=True)
@@ -112,15 +115,26 @@ class Setting:
         return self._best(Speed, lambda w: w.prompt_tokens if isinstance(w, Speed) else 0)
 
     def task_workload(self) -> str | None:
-        return self._best(Task, lambda _: 0)
+        """The first task that is scored in shares of its items."""
+        return self._task()[0]
 
     def text_workload(self) -> str | None:
         return self._best(Text, lambda _: 0)
 
     def task_metric(self) -> str | None:
-        """The first metric of the first task."""
-        workload = self.task_workload()
-        return next((r.metric for r in self.rows if r.workload == workload), None)
+        """That task's first such metric."""
+        return self._task()[1]
+
+    def perplexities(self, variant: str) -> list[Row]:
+        """A variant's perplexities of all texts and tasks, against the first baseline."""
+        first = self.run.baselines[0]
+        return [r for r in self.rows if (r.variant, r.baseline) == (variant, first) and r.metric in PERPLEXITIES]
+
+    def _task(self) -> tuple[str | None, str | None]:
+        for row in self.rows:
+            if isinstance(self.run.workloads.get(row.workload), Task) and metric(row.metric).unit == "fraction":
+                return row.workload, row.metric
+        return None, None
 
     def _best(self, kind: type[Workload], score: Callable[[Workload], float]) -> str | None:
         seen = dict.fromkeys(r.workload for r in self.rows)

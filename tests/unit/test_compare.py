@@ -37,6 +37,7 @@ from tests.builders import MEASURES, TRUTHS, Change, Truth, build_and_read, buil
 
 DECODE = Speed(prompt_tokens=64, generated_tokens=16, rounds=5, repetitions=2)
 SPEED: tuple[Any, ...] = (Bandwidth(rounds=5, repetitions=2), DECODE)
+NAMES = ("word_perplexity", "bits_per_byte")
 COLUMNS = [
     *("run", "variant", "baseline", "runtime", "device", "workload", "metric", "unit", "status", "reason"),
     *("value", "baseline_value", "ratio", "ratio_low", "ratio_high", "diff", "diff_low", "diff_high"),
@@ -493,6 +494,36 @@ def test_a_task_of_its_own_metric_is_shown_under_that_name(tmp_path: Path) -> No
     report = analyse([run])
     assert rows(report, "int8", "f1")["bf16"].diff == 0
     assert {p.right_to_wrong for p in report.accuracy} == {None}
+
+
+def test_a_ratio_of_sums_over_items_has_an_interval_over_items(tmp_path: Path) -> None:
+    run = build_and_read(tmp_path, measures=(Task(task="knowledge_200"),), items=40)
+    draw, sums = np.random.default_rng(5), {}
+    words = draw.integers(20, 200, 40)
+    hard = draw.normal(3.0, 0.5, 40)
+    for cell in run.plan.cells:
+        path = run.path / f"items/{cell.key}.jsonl.gz"
+        loss = words * (hard + draw.normal(0.1, 0.02, 40))
+        sums[cell.variant] = loss
+        lines = [
+            {**x, "metrics": {}, "sums": {n: [-float(loss[x["id"]]), float(words[x["id"]])] for n in NAMES}}
+            for x in read_lines(path)
+        ]
+        write_lines(path, lines)
+    report = analyse([run])
+    ours, base = sums["int8"], sums["bf16"]
+    row = rows(report, "int8", "word_perplexity")["bf16"]
+    centre = (ours - base).sum() / words.sum()
+    residuals = (ours - base) - centre * words
+    half = t_quantile(39) * math.sqrt(40 / 39 * (residuals**2).sum()) / words.sum()
+    assert row.ratio == pytest.approx(math.exp(centre))
+    assert (row.ratio_low, row.ratio_high) == pytest.approx((math.exp(centre - half), math.exp(centre + half)))
+    assert (row.n, row.diff) == (40, None)
+    bits = rows(report, "int8", "bits_per_byte")["bf16"]
+    assert bits.ratio == pytest.approx(ours.sum() / base.sum())
+    assert bits.ratio_low is not None and bits.ratio_high is not None
+    assert bits.ratio_low < bits.ratio < bits.ratio_high  # type: ignore[operator]
+    assert report.accuracy == ()
 
 
 def test_answers_without_items_wait_for_their_grades(tmp_path: Path) -> None:

@@ -285,6 +285,17 @@ def test_a_run_in_which_all_failed_makes_a_page(tmp_path: Path) -> None:
     assert "failed: no such file" in text
 
 
+def test_a_task_of_perplexities_is_no_share_of_items(tmp_path: Path) -> None:
+    run = build_and_read(tmp_path, truths=THREE, measures=SMALL[:5], items=30)
+    for path in (run.path / "items").iterdir():
+        lines = [{**x, "metrics": {}, "sums": {"word_perplexity": [-300.0, 100.0]}} for x in read_lines(path)]
+        write_lines(path, lines)
+    text = page_text(analyse([run]), tmp_path)
+    assert "Perplexity a word 20.1, no difference seen" in text
+    assert "No chart of accuracy against decode: it needs accuracy" in text
+    assert "20.1 %" not in text and "2,010" not in text
+
+
 def test_a_noisy_run_says_so_before_its_numbers(tmp_path: Path) -> None:
     def change(cell: Cell, record: TrialRecord) -> TrialRecord:
         return msgspec.structs.replace(record, noise=("a", "b")) if cell.measure == "speed" else record
