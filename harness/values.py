@@ -116,8 +116,8 @@ class Bandwidth(Value, frozen=True, tag_field="kind", tag="bandwidth"):
     """Read bandwidth of the device, by as many threads on the same cores as the models use."""
 
     rounds: Positive = 5
-    repetitions: Positive = 5
-    warmups: Count = 1
+    repetitions: Positive = 40
+    warmups: Count = 2
     buffer: Positive | Literal["auto"] = "auto"
     """Bytes; `auto`: 4 × the last-level cache, at least 256 MiB."""
 

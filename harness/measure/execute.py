@@ -34,6 +34,8 @@ from harness.values import (
 )
 
 OTHER_LOAD_CORES = 0.3
+SHORTEST_WALL_NS = 200_000_000
+"""Windows that are shorter together say nothing of other load: /proc/stat counts in ticks of 10 ms a core."""
 VARIATION = 0.10
 ROOM = 1.3
 """Available memory must be at least this many times the need."""
@@ -131,7 +133,7 @@ def noise(seen: Sequence[Observation]) -> list[str]:
 def other_load_cores(windows: Sequence[Timing | BandwidthSeen]) -> float | None:
     """Cores that others kept busy, or a hypervisor took away, during the windows together.
 
-    /proc/stat counts in ticks of 10 ms, so single short windows would say little.
+    None where the machine does not say, or where the windows are too short to tell.
     """
     busy = wall = 0
     for window in windows:
@@ -139,7 +141,7 @@ def other_load_cores(windows: Sequence[Timing | BandwidthSeen]) -> float | None:
             return None
         busy += max(0, window.machine_busy_ns - window.cpu_ns) + (window.machine_steal_ns or 0)
         wall += window.wall_ns if isinstance(window, Timing) else window.ns
-    return busy / wall if wall else None
+    return busy / wall if wall >= SHORTEST_WALL_NS else None
 
 
 def files_of(artifact: Artifact | None) -> Files:

@@ -123,6 +123,8 @@ def quantity(
     lo, hi = (None, None) if low is None or high is None else (low * factor, high * factor)
     exact = metric(name).kind in ("exact", "accuracy")  # a score is a count on its items, and so exact
     place = last_place(shown, lo, hi, exact=exact)
+    if shown:
+        place = min(place, _power(shown))  # what was seen is never printed as 0, however wide its interval
     text = f"{number(shown, place)} {unit}".strip()
     return text if not interval or lo is None or hi is None else f"{text} ({span(lo, hi, place)})"
 

@@ -6,7 +6,18 @@ import pytest
 from harness.measure.execute import judge, noise, other_load_cores
 from harness.measure.jobs import Outcome
 from harness.measure.runtimes.llama_cpp import Parsed
-from harness.values import Artifact, ArtifactFile, Cell, Memory, MemorySeen, Observation, ProcessSeen, Runtime, Speed
+from harness.values import (
+    Artifact,
+    ArtifactFile,
+    Cell,
+    Memory,
+    MemorySeen,
+    Observation,
+    ProcessSeen,
+    Runtime,
+    Speed,
+    Timing,
+)
 from tests.unit.test_metrics import timing
 
 RUNTIME = Runtime(name="llama.cpp", threads=2, threads_batch=2)
@@ -89,18 +100,25 @@ def test_a_peak_below_the_weights_is_impossible_unless_they_are_mapped() -> None
     assert judge(MEMORY, ARTIFACT, outcome(), parsed(memory_seen(None)), None)[0] == "invalid"
 
 
-def busy(machine: int | None, own: int | None, wall: int, steal: int = 0, faults: int = 0) -> Observation:
-    window = timing(100, (wall - 10, wall))
+def busy(machine_ms: int | None, own_ms: int | None, wall_ms: int, steal_ms: int = 0, faults: int = 0) -> Timing:
+    """A window by its milliseconds of wall clock and of CPU time: the machine's, its own, the hypervisor's."""
+    window = timing(100, (wall_ms * 10**6 - 10, wall_ms * 10**6))
     return msgspec.structs.replace(
-        window, wall_ns=wall, machine_busy_ns=machine, cpu_ns=own, machine_steal_ns=steal, major_faults=faults
+        window,
+        wall_ns=wall_ms * 10**6,
+        machine_busy_ns=None if machine_ms is None else machine_ms * 10**6,
+        cpu_ns=None if own_ms is None else own_ms * 10**6,
+        machine_steal_ns=steal_ms * 10**6,
+        major_faults=faults,
     )
 
 
 def test_other_load_is_what_others_and_the_hypervisor_took() -> None:
-    assert other_load_cores([busy(2_000, 1_500, 1_000)]) == pytest.approx(0.5)  # type: ignore[list-item]
-    assert other_load_cores([busy(1_500, 1_500, 1_000, steal=400)]) == pytest.approx(0.4)  # type: ignore[list-item]
-    assert other_load_cores([busy(1_400, 1_500, 1_000)]) == 0  # type: ignore[list-item]
-    assert other_load_cores([busy(None, 1_500, 1_000)]) is None  # type: ignore[list-item]
+    assert other_load_cores([busy(2_000, 1_500, 1_000)]) == pytest.approx(0.5)
+    assert other_load_cores([busy(1_500, 1_500, 1_000, steal_ms=400)]) == pytest.approx(0.4)
+    assert other_load_cores([busy(1_400, 1_500, 1_000)]) == 0
+    assert other_load_cores([busy(None, 1_500, 1_000)]) is None
+    assert other_load_cores([busy(100, 0, 50)]) is None, "50 ms are five ticks: nothing can be said"
 
 
 def test_noise_names_load_faults_and_variation() -> None:

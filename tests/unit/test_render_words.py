@@ -131,3 +131,7 @@ def test_small_words() -> None:
     assert listed(["a", "b", "c"]) == "a, b and c"
     assert date("2026-07-14T10:15:00Z") == "14 July 2026"
     assert date("no date") == "no date"
+
+
+def test_a_value_with_a_wide_interval_is_never_printed_as_zero() -> None:
+    assert quantity("itl_p99_s", 0.0089, 0.0, 0.8) == "9 ms"
