@@ -9,8 +9,9 @@ BIN := $(VENV)/bin
 .PHONY: run test check lint format clean
 
 run: $(VENV)/run.stamp
-	$(BIN)/bench run --suite quick --device local
-	$(BIN)/bench report latest
+	@$(BIN)/bench run --suite quick --device local; code=$$?; \
+	  [ $$code -le 1 ] || exit $$code; \
+	  $(BIN)/bench report latest && exit $$code
 
 test: $(VENV)/test.stamp
 	$(BIN)/python -m pytest
@@ -31,7 +32,7 @@ format: $(VENV)/test.stamp
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "bench needs Python 3.11 or newer ($(PYTHON) is older)"; exit 2; }
-	$(PYTHON) -m venv $(VENV) || { echo "no venv module (Debian, Ubuntu: apt-get install python3-venv)"; exit 2; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "no venv module (Debian, Ubuntu: apt-get install python3-venv)"; exit 2; }
 
 # Pinned by hash; the project itself is installed in place, without a look at the network.
 $(VENV)/run.stamp: pyproject.toml requirements/run.txt requirements/build.txt | $(VENV)/bin/python

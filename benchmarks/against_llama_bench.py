@@ -59,7 +59,12 @@ class Bench(msgspec.Struct):
         argv = [str(self.peer), "-m", self.artifact.path, "-r", str(REPETITIONS), "-o", "jsonl"]
         argv += ["-t", str(runtime.threads), "-b", str(runtime.batch), "-ub", str(runtime.ubatch)]
         argv += ["-ctk", runtime.kv_type, "-ctv", runtime.kv_type, "-fa", runtime.flash_attn]
-        done = subprocess.run([*argv, "-mmp", "0", *options], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [*argv, "-lm", runtime.load_mode, "--repack", str(int(runtime.repack)), *options],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         result = json.loads(done.stdout.splitlines()[-1])
         return (result["n_prompt"] + result["n_gen"]) / (median(result["samples_ns"]) / 1e9)
 

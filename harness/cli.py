@@ -3,6 +3,7 @@
 0 fine · 1 a cell failed · 2 bad input · 3 judged bad · 130 interrupted
 """
 
+import errno
 import shlex
 import sys
 from pathlib import Path
@@ -13,7 +14,9 @@ import click
 from harness import __version__
 from harness.errors import BenchError
 
-FAILED_CELL, INTERRUPTED = 1, 130
+FAILED_CELL, BAD_INPUT, INTERRUPTED = 1, 2, 130
+# What the machine refuses, whatever bench does: no room, no right to write or read.
+MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 RESULTS, REPORTS = Path("results"), Path("reports")
 
 
@@ -25,7 +28,7 @@ class Names(click.ParamType[tuple[str, ...]]):
     def convert(self, value: Any, _param: Any, _ctx: Any) -> tuple[str, ...]:
         if isinstance(value, tuple):
             return value
-        return tuple(part.strip() for part in str(value).split(",") if part.strip())
+        return tuple(dict.fromkeys(part.strip() for part in str(value).split(",") if part.strip()))
 
 
 class Commands(click.Group):
@@ -37,8 +40,13 @@ class Commands(click.Group):
         except BenchError as error:
             click.echo(f"bench: {error}", err=True)
             ctx.exit(error.exit_code)
-        except KeyboardInterrupt:
-            click.echo("bench: interrupted; nothing recorded is lost: `bench run --resume latest` goes on", err=True)
+        except OSError as error:
+            if error.errno not in MACHINE_ERRORS:
+                raise
+            click.echo(f"bench: {error.strerror}: {error.filename or 'while writing'}", err=True)
+            ctx.exit(BAD_INPUT)
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("bench: interrupted", err=True)
             ctx.exit(INTERRUPTED)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:

@@ -20,6 +20,7 @@ from harness.values import (
     FileSource,
     Model,
     Name,
+    Positive,
     Runtime,
     Size,
     Source,
@@ -42,7 +43,8 @@ _PATH = re.compile(r" - at `(?:key in )?(.*?)`$")
 class Known(Value, frozen=True):
     """The names that the rooms offer, for checking a suite before anything is done."""
 
-    recipes: tuple[str, ...]
+    recipes: dict[str, tuple[str, ...]]
+    """Recipe → the settings it knows."""
     runtimes: tuple[str, ...]
     tasks: tuple[str, ...]
     texts: tuple[str, ...]
@@ -52,7 +54,7 @@ class _ModelFile(Value, frozen=True):
     source: Source
     label: str
     licence: str = ""
-    context: int = 2048
+    context: Positive = 2048
 
 
 class _VariantFile(Value, frozen=True):
@@ -99,7 +101,8 @@ class Document:
             plain = {}
             for key, value in node.items():
                 inner = f"{path}.{key}"
-                self.lines[inner] = (self.file, node.lc.key(key)[0] + 1)
+                if key in (node.lc.data or {}):  # merged keys (`<<:`) have no line of their own
+                    self.lines[inner] = (self.file, node.lc.key(key)[0] + 1)
                 plain[str(key)] = self._plain(value, inner)
             return plain
         if isinstance(node, CommentedSeq):
@@ -247,6 +250,8 @@ def _load(path: Path) -> CommentedMap:
         what = (error.problem or error.context or "not YAML").strip().splitlines()[0]
         what = re.sub(r"^found (duplicate key \S+) with value .*", r"\1", what)
         raise ConfigError(what, file=path, line=mark.line + 1 if mark else None) from None
+    except RecursionError:
+        raise ConfigError("is nested too deeply", file=path) from None
     except (YAMLError, ValueError) as error:
         raise ConfigError(f"is not YAML text: {str(error).splitlines()[0]}", file=path) from None
     if node is None:
@@ -277,7 +282,7 @@ def _extended(path: Path, seen: tuple[Path, ...]) -> Document:
 
 def _merged(base: Any, over: Any) -> Any:
     """Later keys win; mappings are merged, everything else is replaced."""
-    if isinstance(base, dict) and isinstance(over, dict):
+    if isinstance(base, dict) and isinstance(over, dict) and base.get("from") == over.get("from", base.get("from")):
         return {**base, **{key: _merged(base.get(key), value) for key, value in over.items()}}
     return over
 
@@ -302,6 +307,9 @@ def _check_names(document: Document, parts: _SuiteFile, known: Known, devices: d
     for name, variant in parts.variants.items():
         check("model", variant.model, parts.models, f"$.variants.{name}.model")
         check("recipe", variant.recipe, known.recipes, f"$.variants.{name}.recipe")
+        for setting in variant.settings:
+            kind, settings = f"setting of recipe {variant.recipe!r}", known.recipes[variant.recipe]
+            check(kind, setting, settings, f"$.variants.{name}.settings.{setting}")
     for name in parts.runtimes:
         check("runtime", name, known.runtimes, f"$.runtimes.{name}")
     for index, name in enumerate(parts.baselines):

@@ -23,7 +23,7 @@ def listing(kinds: Sequence[str], suite: str, results: Path) -> dict[str, dict[s
         "metrics": lambda: {
             m.name: f"{m.definition} [{m.unit or '1'}, {m.better} is better]" for m in METRICS.values()
         },
-        "recipes": lambda: dict.fromkeys(pipeline.known_names().recipes, ""),
+        "recipes": lambda: _recipes(),
         "runtimes": lambda: dict.fromkeys(pipeline.known_names().runtimes, ""),
         "devices": lambda: {d.name: d.title or d.kind for d in load_devices().values()},
         "runs": lambda: {path.name: "" for path in find_runs(results)},
@@ -54,6 +54,11 @@ def plan_lines(plan: Plan) -> Iterator[str]:
         if cell.unsupported is not None:
             yield f"  impossible: {cell.variant} {cell.measure} {cell.workload.label}: {cell.unsupported}"
     yield f"{len(plan.cells)} cells, {len(plan.trials)} trials, seed {suite.seed}"
+
+
+def _recipes() -> dict[str, str]:
+    known = pipeline.known_names().recipes
+    return {name: f"settings: {', '.join(settings)}" if settings else "" for name, settings in known.items()}
 
 
 def _variants(suite: str) -> dict[str, str]:

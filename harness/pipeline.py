@@ -34,12 +34,13 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
 def known_names() -> Known:
     """All names that a suite may use."""
-    from harness.build.recipes import RECIPES
+    from harness.build.recipes import RECIPES, SETTINGS
     from harness.data.sources import TEXTS
     from harness.measure.runtimes import RUNTIMES
     from harness.measure.tasks import TASKS
 
-    return Known(recipes=tuple(RECIPES), runtimes=tuple(RUNTIMES), tasks=tuple(TASKS), texts=tuple(TEXTS))
+    recipes = {name: SETTINGS.get(name, ()) for name in RECIPES}
+    return Known(recipes=recipes, runtimes=tuple(RUNTIMES), tasks=tuple(TASKS), texts=tuple(TEXTS))
 
 
 def plan(wish: Wish, command: Sequence[str]) -> Plan:
@@ -141,9 +142,13 @@ def _go_on(folder: Path, planned: Plan, ready: object, data: Path | None, progre
     from harness.measure.session import Ready, execute_missing, grade_missing
 
     assert isinstance(ready, Ready)
-    with hold_run(folder):
-        execute_missing(folder, planned, ready, data, progress)
-        grade_missing(folder, planned, data, progress)
+    try:
+        with hold_run(folder):
+            execute_missing(folder, planned, ready, data, progress)
+            grade_missing(folder, planned, data, progress)
+    except KeyboardInterrupt:
+        progress.say(f"nothing recorded is lost: `bench run --resume {folder.name}` goes on")
+        raise
 
 
 def _device(name: str, devices: dict[str, DeviceSpec]) -> DeviceSpec:

@@ -66,6 +66,7 @@ def append_record(folder: Path, record: TrialRecord) -> None:
     path = folder / RECORDS
     line = encode(record) + b"\n"
     try:
+        new = not path.exists()
         _cut_torn_line(path)
         fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
@@ -75,6 +76,8 @@ def append_record(folder: Path, record: TrialRecord) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
+        if new:
+            _sync_folder(folder)
     except OSError as error:
         raise StoreError(f"cannot append to {path}: {error.strerror}; `--resume {folder.name}` goes on") from error
 
@@ -114,7 +117,7 @@ def resolve_run(name: str, results: Path) -> Path:
         return runs[-1]
     for candidate in (Path(name), results / name):
         if (candidate / PLAN).is_file():
-            return candidate
+            return candidate.resolve()
     raise StoreError(f"{name!r} is no run folder and no run in {results} (try `latest`)")
 
 
@@ -159,11 +162,15 @@ def write_durably(path: Path, body: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
-    folder = os.open(path.parent, os.O_RDONLY)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(fd)
     finally:
-        os.close(folder)
+        os.close(fd)
 
 
 def encode(value: Any) -> bytes:

@@ -388,6 +388,8 @@ class MemorySeen(Value, frozen=True, tag_field="event", tag="memory"):
     peak_rss_plus_swap_bytes: int | None
     samples: int
     rss_before_load_bytes: int | None
+    rss_before_weights_bytes: int | None
+    """With vocabulary and metadata read, before the first weight."""
     rss_after_load_bytes: int | None
     prompt_tokens: int
     generated_tokens: int

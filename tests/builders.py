@@ -371,7 +371,8 @@ class _Maker:
         return MemorySeen(
             vm_hwm_bytes=anon + file, rss_bytes=anon + file, rss_anon_bytes=anon, rss_file_bytes=file,
             rss_shmem_bytes=0, swap_bytes=0, peak_anon_bytes=anon, peak_file_bytes=file, peak_swap_bytes=0,
-            peak_rss_plus_swap_bytes=anon + file, samples=90, rss_before_load_bytes=19 * MIB,
+            peak_rss_plus_swap_bytes=anon + file, samples=90, rss_before_load_bytes=4 * MIB,
+            rss_before_weights_bytes=19 * MIB,
             rss_after_load_bytes=anon, prompt_tokens=workload.prompt_tokens,
             generated_tokens=workload.generated_tokens,
         )  # fmt: skip

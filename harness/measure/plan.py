@@ -50,7 +50,9 @@ def select(
         for name in variants:
             if name not in names:
                 raise UnknownNameError("variant", name, names, where=f"suite {suite.name!r}")
-        kept = tuple(v for v in suite.variants if v.name in variants or v.name in suite.baselines)
+        references = [m.reference for m in suite.measures if isinstance(m, Text)]
+        needed = {*variants, *suite.baselines, *references}
+        kept = tuple(v for v in suite.variants if v.name in needed)
     loads = suite.measures
     if tasks:
         loads = tuple(m for m in loads if not isinstance(m, Task | Text)) + tuple(

@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from harness.values import Task, Text, digest
 
 WORKER = "harness.measure.workers.lm_eval_tasks"
 # Raised when the same wish gives other requests, so that cached ones are not taken for new ones.
-WORKER_REVISION = 1
+WORKER_REVISION = 2
 TEXT_REVISION = 2
 NO_ROW = -1
 """A position that is scored but not compared with the reference."""
@@ -61,6 +62,7 @@ def task_requests(
         [
             "task",
             WORKER_REVISION,
+            version("lm-eval"),
             task.task,
             task.limit,
             task.fewshot,
@@ -68,7 +70,7 @@ def task_requests(
             seed,
             tokenizer_id,
             prefix_token,
-            [[f.name, f.definition.rsplit("/", 1)[-1], f.overrides] for f in files],
+            [[f.name, _definition(f), f.overrides] for f in files],
             [sha256_file(Path(p)) for f in files for p in f.data_files.values()],
         ]
     )[:32]
@@ -79,6 +81,12 @@ def task_requests(
         return [{"head": head["versions"]}, *lines]
 
     return _cached(key, build)
+
+
+def _definition(file: TaskFile) -> str:
+    """lm-eval's own definitions are told by its version, ours by their content."""
+    path = Path(file.definition)
+    return sha256_file(path) if path.is_absolute() else file.definition
 
 
 def worker_job(task: Task, files: list[TaskFile], seed: int) -> dict[str, Any]:

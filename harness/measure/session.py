@@ -2,13 +2,14 @@
 
 import shutil
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from harness.build.artifacts import Workshop
 from harness.build.runners.llama_cpp_build import Runner, ensure_runner
-from harness.errors import BuildError, StoreError
+from harness.errors import BuildError, InputError, StoreError
 from harness.measure.devices import open_device
 from harness.measure.execute import Equipment, execute
 from harness.measure.grade import check_answers, grade_task, grade_text
@@ -32,6 +33,7 @@ from harness.values import (
     Text,
     Trial,
     TrialRecord,
+    digest,
 )
 
 WORK = ".work"
@@ -53,7 +55,7 @@ def prepare(plan: Plan, progress: Progress) -> Ready:
     Raises:
         InputError: a base model does not exist.
         SetupError: no compiler, no network.
-        BuildError: no variant at all could be made.
+        InputError: no variant at all could be made.
     """
     suite = plan.suite
     runner = ensure_runner(progress)
@@ -67,7 +69,7 @@ def prepare(plan: Plan, progress: Progress) -> Ready:
             broken[variant.name] = str(error)
             progress.say(f"{variant.name}: {error}")
     if not artifacts:
-        raise BuildError(next(iter(broken.values())))
+        raise InputError(next(iter(broken.values())))
     local = open_device(DeviceSpec(name="local"))
     return Ready(runner, artifacts, broken, Preparation(local, runner, workshop, suite, progress))
 
@@ -83,8 +85,9 @@ def execute_missing(folder: Path, plan: Plan, ready: Ready, data: Path | None, p
     done = {record.trial for record in run.records}
     cells = {cell.key: cell for cell in plan.cells}
     left = [trial for trial in plan.trials if trial.id not in done]
+    shutil.rmtree(folder / WORK, ignore_errors=True)  # a killed process may have left half-written files
     floor = Floor(folder, plan, ready, data)
-    _open_accuracy(floor, [cells[t.cell] for t in left], progress)
+    _open_accuracy(floor, [cells[t.cell] for t in left])
     try:
         with progress.bar("trials", len(plan.trials)) as bar:
             bar.update(len(done), len(plan.trials))
@@ -110,16 +113,25 @@ def grade_missing(folder: Path, plan: Plan, data: Path | None, progress: Progres
     todo = [(r, o) for r, o in todo if r.status == "ok" and not (folder / o.items).exists()]
     if not todo:
         return
+    troubles: list[str] = []
     with progress.bar("grading", len(todo)) as bar:
         for number, (record, answers) in enumerate(todo, 1):
             _compress(folder, answers)
-            workload = cells[record.cell].workload
-            if isinstance(workload, Task):
-                files = resolve_task(workload.task, data)
-                grade_task(folder, answers, workload, files, plan.suite.seed)
-            else:
-                grade_text(folder, answers)
+            try:
+                _grade(folder, answers, cells[record.cell], plan, data)
+            except BuildError as error:  # the other cells are graded all the same; this one can be graded again
+                troubles.append(str(error))
             bar.update(number, len(todo))
+    if troubles:
+        raise BuildError(f"{'; '.join(troubles)} (the answers are kept: `bench regrade {folder.name}`)")
+
+
+def _grade(folder: Path, answers: Answers, cell: Cell, plan: Plan, data: Path | None) -> None:
+    if isinstance(cell.workload, Task):
+        files = resolve_task(cell.workload.task, data)
+        grade_task(folder, answers, cell.workload, files, plan.suite.seed)
+    else:
+        grade_text(folder, answers)
 
 
 def check_artifacts(run: Run, ready: Ready) -> None:
@@ -158,17 +170,30 @@ class Floor:
         return self.broken.get(cell.key)
 
     def equipment(self, cell: Cell) -> Equipment:
+        """What the cell's trial needs.
+
+        Raises:
+            BuildError: the prompt cannot be made with this model.
+        """
+        inputs = None if isinstance(cell.workload, Size) else self._inputs(cell)
+        return msgspec.structs.replace(self.bare_equipment(cell), inputs=inputs)
+
+    def bare_equipment(self, cell: Cell) -> Equipment:
+        """Without inputs: for cells that run no program."""
         runner = self.ready.runner
         return Equipment(
             device=self.devices[cell.device],
             facts=self.facts[cell.device],
             artifact=self.ready.artifacts.get(cell.variant or ""),
-            inputs=None if isinstance(cell.workload, Size) else self._inputs(cell),
+            inputs=None,
             runner_sha256=runner.sha256 if runner and cell.runtime else None,
         )
 
     def answers(self, cell: Cell) -> Path:
-        return self.folder / "answers" / f"{cell.key}.jsonl"
+        """Answers in progress; those of other requests, another artifact or another runner are not gone on with."""
+        artifact, runner = self.ready.artifacts[cell.variant or ""], self.ready.runner
+        of = digest([self.requests[cell.key].hash, artifact.sha256, runner and runner.sha256])[:8]
+        return self.folder / "answers" / f"{cell.key}-{of}.jsonl"
 
     def _inputs(self, cell: Cell) -> Inputs:
         assert self.ready.runner is not None
@@ -204,15 +229,14 @@ class Floor:
         return msgspec.structs.replace(inputs, prefix=tokens[:depth], prompt=tokens[depth:])
 
 
-def _open_accuracy(floor: Floor, cells: Iterable[Cell], progress: Progress) -> None:
+def _open_accuracy(floor: Floor, cells: Iterable[Cell]) -> None:
     """Make requests and references before the first trial, so that no timed window waits on them."""
-    del progress
     for cell in cells:
         if cell.unsupported or not isinstance(cell.workload, Task | Text) or floor.why_not(cell):
             continue
         try:
             _open_cell(floor, cell)
-        except BuildError as error:
+        except (BuildError, InputError) as error:
             floor.broken[cell.key] = str(error)
 
 
@@ -238,14 +262,25 @@ def _open_cell(floor: Floor, cell: Cell) -> None:
 
 def _one(floor: Floor, trial: Trial, cell: Cell, progress: Progress) -> TrialRecord:
     if cell.unsupported is None and (why := floor.why_not(cell)) is not None:
-        return TrialRecord(trial=trial.id, cell=cell.key, round=trial.round, status="failed", reason=why)
+        return _failed(trial, why)
     work = floor.folder / WORK / "trial"
+    if cell.unsupported is not None:
+        return execute(trial, cell, floor.bare_equipment(cell), work, None)
+    try:
+        equipment = floor.equipment(cell)
+    except BuildError as error:  # such as a model that llama.cpp cannot read
+        return _failed(trial, str(error))
     if not isinstance(cell.workload, Task | Text):
-        return execute(trial, cell, floor.equipment(cell), work, None)
+        return execute(trial, cell, equipment, work, None)
     what = f"{cell.variant} {cell.workload.label}"
-    with progress.bar(what, floor.requests[cell.key].count if cell.key in floor.requests else None) as bar:
-        record = execute(trial, cell, floor.equipment(cell), work, bar.update)
+    with progress.bar(what, floor.requests[cell.key].count) as bar:
+        record = execute(trial, cell, equipment, work, bar.update)
     return _with_answers(floor, cell, record) if record.status == "ok" else record
+
+
+def _failed(trial: Trial, why: str) -> TrialRecord:
+    now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return TrialRecord(trial=trial.id, cell=trial.cell, round=trial.round, status="failed", reason=why, started=now)
 
 
 def _with_answers(floor: Floor, cell: Cell, record: TrialRecord) -> TrialRecord:
@@ -256,7 +291,7 @@ def _with_answers(floor: Floor, cell: Cell, record: TrialRecord) -> TrialRecord:
         return msgspec.structs.replace(record, status="failed", reason=wrong)
     answers = Answers(
         requests=f"requests/{requests.hash}.jsonl.gz",
-        answers=f"answers/{cell.key}.jsonl.gz",
+        answers=f"answers/{path.name}.gz",
         items=f"items/{cell.key}.jsonl.gz",
         count=requests.count,
         tokens=sum(_token_count(line) for line in read_lines(path)),

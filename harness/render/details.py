@@ -14,6 +14,7 @@ from harness.render.words import listed, metric_title, number, p_value, points, 
 EXPLAINED = 0.95
 PART_TITLES = {
     "runtime": "before loading",
+    "vocabulary": "vocabulary",
     "model": "weights",
     "kv": "KV cache",
     "compute": "compute buffers",

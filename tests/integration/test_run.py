@@ -1,7 +1,6 @@
 """The whole chain with the real runner: plan → build → run → grade → report, killed and resumed."""
 
 import json
-import os
 import re
 import subprocess
 import time
@@ -23,7 +22,7 @@ def wait_for(condition: object, what: str, limit_s: float = 300) -> None:
     deadline = time.monotonic() + limit_s
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline, f"{what} did not happen in {limit_s} s"
-        os.sched_yield()
+        time.sleep(0.01)
 
 
 def seen(record: TrialRecord, kind: type) -> list[object]:
@@ -194,6 +193,44 @@ def alive(pid: int) -> bool:
         return False
 
 
+def test_what_a_killed_process_left_half_written_is_not_believed(tiny_suite: Path, bench: Bench) -> None:
+    done = bench("run", "--suite", str(tiny_suite), "--measures", "size,task", "--variants", "bf16")
+    assert done.returncode == 0, done.stderr
+    run = bench.only_run()
+    lines = (run / RECORDS).read_bytes().splitlines(keepends=True)
+    (run / RECORDS).write_bytes(b"".join(lines[:2]))  # the two sizes; both tasks are to be done again
+    for path in (run / "requests").iterdir():
+        (run / ".work").mkdir(exist_ok=True)
+        (run / ".work" / f"requests-{path.name.removesuffix('.gz')}").write_text('{"id": 0, "conte')
+    done = bench("run", "--resume", "latest")
+    assert done.returncode == 0, done.stderr
+    assert {r.status for r in read_run(run).records} == {"ok"}
+
+
+def test_a_model_the_runner_cannot_read_fails_alone(tiny_suite: Path, bench: Bench) -> None:
+    from gguf import GGUFWriter
+    from numpy import float32, zeros
+
+    writer = GGUFWriter(str(bench.folder / "strange.gguf"), "strange")
+    writer.add_tensor("t", zeros((32, 32), dtype=float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    suite = bench.folder / "strange.yaml"
+    suite.write_text(
+        f"extends: {tiny_suite}\nname: strange\n"
+        "models:\n  strange: {source: {from: file, path: strange.gguf}, label: strange}\n"
+        "variants:\n  strange: {model: strange, recipe: released}\n"
+        "measures: [{kind: memory, prompt_tokens: 8, generated_tokens: 2, context: 256, rounds: 1}]\n"
+    )
+    done = bench("run", "--suite", str(suite), "--variants", "strange")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    run = read_run(bench.only_run())
+    variants = {c.key: c.variant for c in run.plan.cells}
+    assert {variants[r.cell]: r.status for r in run.records} == {"bf16": "ok", "f16": "ok", "strange": "failed"}
+
+
 def test_interrupted_it_says_how_to_go_on(tiny_suite: Path, bench: Bench) -> None:
     process = bench.start("run", "--suite", str(tiny_suite))
     results = bench.folder / "results"
@@ -235,7 +272,7 @@ def test_only_a_damaged_model_is_one_line(bench: Bench, runner: object) -> None:
         "measures: [{kind: size}]\n"
     )
     done = bench("run", "--suite", "bad.yaml")
-    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.returncode == 2 and "Traceback" not in done.stderr
     assert "bad.gguf is damaged or cut short" in done.stderr.splitlines()[-1]
 
 

@@ -43,6 +43,9 @@ WRONG = [
     ("baselines: [bf16, f16]", "baselines: [bf61, f16]", "bf61", "did you mean 'bf16'"),
     ("repack: true", "repack: 3", "repack: 3", "expected bool"),
     ("    repetitions: 3", "    repititions: 3", "repititions", "did you mean 'repetitions'"),
+    ("weights: q4_0", "weihgts: q4_0", "weihgts", "did you mean 'weights'"),
+    ("recipe: bf16", "recipe: bf16\n    settings: {x: 1}", "settings: {x", "unknown setting of recipe 'bf16' 'x'"),
+    ("    context: 8192", "    context: 0", "context: 0", ">= 1"),
     ("generated_tokens: 64", "generated_tokens: many", "many", "expected whole number"),
     ("generated_tokens: 64", "generated_tokens: 0", "generated_tokens: 0", ">= 1"),
 ]
@@ -116,6 +119,22 @@ def test_a_relative_model_path_is_relative_to_the_suite(tmp_path: Path) -> None:
     text = re.sub(r"    source:\n(      .*\n)+", "    source: {from: file, path: m.gguf}\n", QUICK)
     suite = load(tmp_path, text)
     assert suite.variants[0].model.source.path == str(tmp_path / "m.gguf")  # type: ignore[union-attr]
+
+
+def test_merge_keys_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "m.yaml"
+    path.write_text("a: &a {x: 1}\nb: {<<: *a, y: 2}\n")
+    assert Document(path).data["b"] == {"x": 1, "y": 2}
+
+
+def test_deep_nesting_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nested too deeply"):
+        load(tmp_path, "a: " + "[" * 5000)
+
+
+def test_another_kind_of_source_replaces_the_parents(tmp_path: Path) -> None:
+    text = "extends: quick\nname: m\nmodels:\n  smollm2-135m-instruct:\n    source: {from: file, path: m.gguf}\n"
+    assert load(tmp_path, text).variants[0].model.source.path == str(tmp_path / "m.gguf")  # type: ignore[union-attr]
 
 
 def test_yaml_1_2_numbers_and_strings(tmp_path: Path) -> None:

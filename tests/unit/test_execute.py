@@ -51,7 +51,7 @@ def outcome(**changes: object) -> Outcome:
 
 
 def parsed(*seen: Observation, **changes: object) -> Parsed:
-    return msgspec.structs.replace(Parsed(observations=seen, warmups=(), error=None, done=True, scored=None), **changes)
+    return msgspec.structs.replace(Parsed(observations=seen, warmups=(), error=None, done=True), **changes)
 
 
 GOOD = (timing(100, (110, 120)), timing(100, (110, 120)))
@@ -119,6 +119,13 @@ def test_other_load_is_what_others_and_the_hypervisor_took() -> None:
     assert other_load_cores([busy(1_400, 1_500, 1_000)]) == 0
     assert other_load_cores([busy(None, 1_500, 1_000)]) is None
     assert other_load_cores([busy(100, 0, 50)]) is None, "50 ms are five ticks: nothing can be said"
+
+
+def test_ticks_that_round_both_ways_cancel() -> None:
+    """Windows of 9 ms on a quiet machine: /proc/stat shows one tick more or one less than was used."""
+    windows = [busy(20, 18, 9), busy(10, 18, 9), busy(20, 18, 9), busy(20, 18, 9), busy(20, 18, 9)] * 6
+    load = other_load_cores(windows)
+    assert load is not None and load < 0.05
 
 
 def test_noise_names_load_faults_and_variation() -> None:

@@ -19,6 +19,8 @@ RECIPES: dict[str, str] = {
     "ptq": "harness.build.recipes.ptq:ptq",
     "released": "harness.build.recipes.released:released",
 }
+SETTINGS: dict[str, tuple[str, ...]] = {"ptq": ("weights", "embedding")}
+"""The settings that a recipe knows; none where it is not named."""
 
 
 class Kit(Protocol):

@@ -9,18 +9,15 @@ from harness.errors import InputError, UnknownNameError
 from harness.values import Variant
 
 TYPES = ("q4_0", "q8_0")
-SETTINGS = ("weights", "embedding")
 
 
 def ptq(variant: Variant, kit: Kit, target: Path) -> None:
     """Settings: `weights` (type of the block linears) and `embedding` (of a tied table and the output layer).
 
     Raises:
-        UnknownNameError: a setting or a type nobody knows.
+        InputError: a setting is missing.
+        UnknownNameError: a type nobody knows.
     """
-    for name in variant.settings:
-        if name not in SETTINGS:
-            raise UnknownNameError("setting of recipe ptq", name, SETTINGS, where=variant.name)
     weights = _type(variant, "weights")
     embedding = _type(variant, "embedding") if "embedding" in variant.settings else weights
     base = msgspec.structs.replace(variant, name=f"{variant.name}-base", recipe="bf16", settings={}, scheme="")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from harness.build.cache import cache_folder, only_one
 from harness.build.downloads import download
+from harness.build.programs import lines_of, running
 from harness.errors import BuildError, SetupError
 from harness.progress import Progress
 from harness.values import Value
@@ -40,7 +41,9 @@ def ensure_runner(progress: Progress) -> Runner:
     """
     key = runner_hash()
     target = cache_folder("runners", key[:16]) / "bench-llama"
-    with only_one(f"runner-{key[:16]}"):
+    if target.is_file():
+        return Runner(path=str(target), sha256=key)
+    with only_one(_build_folder().name):
         if not target.is_file():
             _build(("bench-llama",), key, progress)
             _install(_build_folder() / "bin" / "bench-llama", target)
@@ -49,7 +52,7 @@ def ensure_runner(progress: Progress) -> Runner:
 
 def ensure_llama_bench(progress: Progress) -> Path:
     """llama.cpp's own benchmark, of the same sources and flags: only to compare with."""
-    with only_one("llama-bench"):
+    with only_one(_build_folder().name):
         _build(("llama-bench",), runner_hash(), progress, extra=("-DBENCH_WITH_LLAMA_BENCH=ON",))
     return _build_folder() / "bin" / "llama-bench"
 
@@ -66,12 +69,13 @@ def runner_hash() -> str:
 
 
 def _surroundings() -> str:
-    return "\0".join((SDIST_SHA256, *FLAGS, _compiler(), _cpu_flags()))
+    flags = [f"{name}={os.environ.get(name, '')}" for name in ("CC", "CFLAGS", "CXXFLAGS", "LDFLAGS")]
+    return "\0".join((SDIST_SHA256, *FLAGS, *flags, _compiler(), _cpu_flags()))
 
 
 def _build_folder() -> Path:
-    """One build folder per toolchain, so that a change in our sources does not rebuild llama.cpp."""
-    key = hashlib.sha256(_surroundings().encode()).hexdigest()[:16]
+    """One build folder per toolchain and checkout, so that a change in our sources does not rebuild llama.cpp."""
+    key = hashlib.sha256(f"{_surroundings()}\0{SOURCES}".encode()).hexdigest()[:16]
     return cache_folder("build", f"llama.cpp-{key}")
 
 
@@ -85,16 +89,15 @@ def _build(targets: tuple[str, ...], key: str, progress: Progress, extra: tuple[
     what = f"building {', '.join(targets)} (some minutes, once)"
     with open(log, "w", encoding="utf-8") as out, progress.bar(what) as bar:
         for argv in (configure, [ninja, "-C", str(folder), *targets]):
-            process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-            assert process.stdout is not None
             tail = ""
-            for line in process.stdout:
-                out.write(line)
-                if step := _STEP.match(line):
-                    bar.update(int(step.group(1)), int(step.group(2)))
-                elif "error" in line.lower():
-                    tail = tail or line.strip()
-            if process.wait() != 0:
+            with running(argv) as process:
+                for line in lines_of(process):
+                    out.write(line)
+                    if step := _STEP.match(line):
+                        bar.update(int(step.group(1)), int(step.group(2)))
+                    elif "error" in line.lower():
+                        tail = tail or line.strip()
+            if process.returncode != 0:
                 raise BuildError(f"building {targets[0]} failed: {tail or 'see the log'} (log: {log})")
 
 

@@ -77,7 +77,9 @@ def available_bytes() -> int:
     free = psutil.virtual_memory().available
     limit, used = _text(CGROUP / "memory.max").strip(), _text(CGROUP / "memory.current").strip()
     if limit.isdigit() and used.isdigit():
-        free = min(free, int(limit) - int(used))
+        # The page cache counts as used there, but gives way.
+        cache = re.findall(r"^(?:in)?active_file (\d+)$", _text(CGROUP / "memory.stat"), re.MULTILINE)
+        free = min(free, int(limit) - int(used) + sum(map(int, cache)))
     return int(free)
 
 

@@ -51,7 +51,6 @@ class Parsed(msgspec.Struct, frozen=True, kw_only=True):
     warmups: tuple[Observation, ...]
     error: str | None
     done: bool
-    scored: dict[str, Any] | None
 
 
 def supports(cell: Cell, model: Model | None) -> str | None:
@@ -141,7 +140,7 @@ def parse(events: bytes) -> Parsed:
     observations: list[Observation] = []
     warmups: list[Observation] = []
     error: str | None = None
-    done, scored = False, None
+    done = False
     for line in events.split(b"\n")[:-1]:
         kind = msgspec.json.decode(line, type=_Event).event
         if kind in _SEEN:
@@ -150,13 +149,11 @@ def parse(events: bytes) -> Parsed:
             (warmups if warm else observations).append(seen)
         elif kind == "error":
             error = msgspec.json.decode(line, type=_Error).message
-        elif kind == "scored":
-            scored = msgspec.json.decode(line)
         elif kind == "done":
             done = True
-        elif kind != "quantized":
+        elif kind not in ("scored", "quantized"):
             raise ValueError(f"unknown event {kind!r}")
-    return Parsed(observations=tuple(observations), warmups=tuple(warmups), error=error, done=done, scored=scored)
+    return Parsed(observations=tuple(observations), warmups=tuple(warmups), error=error, done=done)
 
 
 class _Event(msgspec.Struct):

@@ -84,8 +84,6 @@ TASKS: dict[str, TaskSpec] = {
     ),
 }
 
-SPLITS = ("training_split", "validation_split", "test_split", "fewshot_split")
-
 
 def resolve_task(name: str, data: Path | None) -> list[TaskFile]:
     """The lm-eval tasks behind a name, with every file found.

@@ -123,17 +123,14 @@ def split_of(definition: Path, split: str) -> str | None:
 
 
 def draw_samples(tasks: dict[str, Any], limit: int | None, seed: int) -> dict[str, list[int]] | None:
-    """Which documents to ask: at most `limit` in all, spread evenly over the tasks, drawn by the seed."""
+    """Which documents to ask: at most `limit` of all tasks' documents together, drawn by the seed."""
     if limit is None:
         return None
-    share, extra = divmod(limit, len(tasks))
+    pool = [(name, doc) for name in sorted(tasks) for doc in range(len(tasks[name].eval_docs))]
+    draw = random.Random(f"{seed}:samples")  # noqa: S311 - a repeatable draw, no secret
     chosen: dict[str, list[int]] = {}
-    for number, (name, task) in enumerate(sorted(tasks.items())):
-        total = len(task.eval_docs)
-        count = min(total, share + (number < extra))
-        if count:
-            draw = random.Random(f"{seed}:{name}")  # noqa: S311 - a repeatable draw, no secret
-            chosen[name] = sorted(draw.sample(range(total), count))
+    for name, doc in sorted(draw.sample(pool, min(limit, len(pool)))):
+        chosen.setdefault(name, []).append(doc)
     return chosen
 
 
@@ -209,7 +206,8 @@ def main() -> int:
         result = run(job, recorder)
         lines = recorder.requests
     else:
-        answers = [json.loads(line) for line in Path(job["answers"]).read_text(encoding="utf-8").splitlines()]
+        with open(job["answers"], encoding="utf-8", newline="\n") as file:
+            answers = [json.loads(line) for line in file]
         result = run(job, Replayer(answers))
         lines = item_lines(result)
     versions = {name: str(version) for name, version in result["versions"].items()}

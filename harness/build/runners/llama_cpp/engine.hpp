@@ -52,6 +52,8 @@ public:
     // The fields of the loaded event.
     const Record & loaded() const { return loaded_; }
 
+    std::optional<uint64_t> rss_before_weights() const { return session_.log().rss_before_weights(); }
+
     void clear_memory() { llama_memory_clear(memory(), false); }
     void decode(const llama_batch & batch);
     void synchronize() { llama_synchronize(context_.get()); }

@@ -1,6 +1,7 @@
 #include "llama_log.hpp"
 
 #include "llama.h"
+#include "proc.hpp"
 
 #include <algorithm>
 #include <cctype>
@@ -45,6 +46,11 @@ std::string LlamaLog::flash_attention() const {
     return flash_attention_;
 }
 
+std::optional<uint64_t> LlamaLog::rss_before_weights() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return rss_before_weights_;
+}
+
 std::string LlamaLog::last_errors() const {
     const std::lock_guard<std::mutex> lock(mutex_);
     std::string text;
@@ -84,11 +90,19 @@ void LlamaLog::finish_line() {
     line_.clear();
     read_buffer_size(line);
     read_flash_attention(line);
+    notice_weights(line);
     if (level_ == GGML_LOG_LEVEL_ERROR && !line.empty()) {
         errors_.push_back(line);
         if (errors_.size() > kErrorsKept) {
             errors_.pop_front();
         }
+    }
+}
+
+// The first line of llama.cpp's load_tensors comes before any weight is allocated.
+void LlamaLog::notice_weights(const std::string & line) {
+    if (!rss_before_weights_ && line.rfind("load_tensors:", 0) == 0) {
+        rss_before_weights_ = read_memory_status().rss;
     }
 }
 

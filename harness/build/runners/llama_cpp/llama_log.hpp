@@ -3,8 +3,10 @@
 
 #include "ggml.h"
 
+#include <cstdint>
 #include <deque>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +29,8 @@ public:
     std::vector<LoggedBuffer> buffers() const;
     // "auto", "enabled" or "disabled"; empty when the log did not say
     std::string flash_attention() const;
+    // Resident memory when llama.cpp began with the weights: vocabulary and metadata were there
+    std::optional<uint64_t> rss_before_weights() const;
     // ": line; line" of the last errors, or nothing
     std::string last_errors() const;
 
@@ -36,6 +40,7 @@ private:
     void finish_line();
     void read_buffer_size(const std::string & line);
     void read_flash_attention(const std::string & line);
+    void notice_weights(const std::string & line);
 
     mutable std::mutex mutex_;
     bool repeat_;
@@ -43,6 +48,7 @@ private:
     std::string line_;
     std::vector<LoggedBuffer> buffers_;
     std::string flash_attention_;
+    std::optional<uint64_t> rss_before_weights_;
     std::deque<std::string> errors_;
 };
 

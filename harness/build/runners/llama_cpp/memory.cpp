@@ -100,6 +100,7 @@ void run(const MemoryJob & job, Events & events) {
     r["peak_rss_plus_swap_bytes"] = or_null(sampler.rss_plus_swap);
     r["samples"] = sampler.samples;
     r["rss_before_load_bytes"] = or_null(before.rss);
+    r["rss_before_weights_bytes"] = or_null(engine.rss_before_weights());
     r["rss_after_load_bytes"] = or_null(after_load.rss);
     r["prompt_tokens"] = job.prompt.size();
     r["generated_tokens"] = greedy.token_ns().size();
