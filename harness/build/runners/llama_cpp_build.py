@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sysconfig
 import tarfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from harness.build.cache import cache_folder, only_one
 from harness.build.downloads import download
@@ -110,9 +110,18 @@ def _llama_sources(progress: Progress) -> Path:
             shutil.rmtree(part, ignore_errors=True)
             with tarfile.open(archive) as tar:
                 members = [m for m in tar.getmembers() if "/vendor/llama.cpp/" in m.name]
-                tar.extractall(part, members, filter="data")
+                _refuse_escapes(members)
+                tar.extractall(part, members)  # noqa: S202 - checked; `filter` is missing in Debian 12's Python
             part.rename(folder)
     return next(folder.glob("*/vendor/llama.cpp"))
+
+
+def _refuse_escapes(members: list[tarfile.TarInfo]) -> None:
+    """Only plain files and folders below the target; the archive is pinned by hash as well."""
+    for member in members:
+        path = PurePosixPath(member.name)
+        if path.is_absolute() or ".." in path.parts or not (member.isfile() or member.isdir()):
+            raise BuildError(f"the source archive holds {member.name!r}, which is no plain file below it")
 
 
 def _install(built: Path, target: Path) -> None:
