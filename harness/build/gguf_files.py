@@ -198,7 +198,7 @@ def _open(path: Path) -> "GGUFReader":
         reader = GGUFReader(str(path))
         end = max((t.data_offset + int(t.n_bytes) for t in reader.tensors), default=0)
     except (ValueError, IndexError, KeyError, OverflowError, struct.error) as error:
-        raise BuildError(f"{path} is damaged or cut short: {error}") from error
+        raise BuildError(f"{path} is damaged or cut short: its header cannot be read") from error
     if end > path.stat().st_size or not reader.tensors:
         raise BuildError(f"{path} is damaged or cut short: its tensors end behind the end of the file")
     return reader
