@@ -32,8 +32,6 @@ class Metric(Value, frozen=True):
     better: Literal["lower", "higher"]
     kind: Kind
     definition: str
-    relevant: float = 0.02
-    """Smallest relative change that matters to a reader."""
 
 
 def _table(*metrics: Metric) -> dict[str, Metric]:
@@ -48,7 +46,6 @@ METRICS: dict[str, Metric] = _table(
         better="lower",
         kind="exact",
         definition="Bytes of the artifact's files on disk.",
-        relevant=0.001,
     ),
     Metric(
         name="bits_per_weight",
@@ -57,7 +54,6 @@ METRICS: dict[str, Metric] = _table(
         better="lower",
         kind="exact",
         definition="8 × bytes of all tensors / number of parameters; file headers left out.",
-        relevant=0.001,
     ),
     Metric(
         name="peak_rss_bytes",
@@ -67,7 +63,6 @@ METRICS: dict[str, Metric] = _table(
         kind="memory",
         definition="VmHWM of a process that loads, prefills and decodes once, read by itself at its end; "
         "where it swapped, the largest VmRSS + VmSwap seen, if that is more.",
-        relevant=0.01,
     ),
     Metric(
         name="peak_anon_bytes",
@@ -76,7 +71,6 @@ METRICS: dict[str, Metric] = _table(
         better="lower",
         kind="memory",
         definition="Largest RssAnon seen by a 10 ms sampler in the same pass: memory no other process shares.",
-        relevant=0.01,
     ),
     Metric(
         name="peak_file_bytes",
@@ -85,7 +79,6 @@ METRICS: dict[str, Metric] = _table(
         better="lower",
         kind="memory",
         definition="Largest RssFile seen by the same sampler: mapped files, weights included when they are mapped.",
-        relevant=0.01,
     ),
     Metric(
         name="kv_cache_bytes",
@@ -95,7 +88,6 @@ METRICS: dict[str, Metric] = _table(
         kind="exact",
         definition="Bytes allocated for keys and values of the whole context: "
         "2 × layers × KV heads × head size × context × bytes of the KV type.",
-        relevant=0.001,
     ),
     Metric(
         name="prefill_tok_s",
@@ -137,7 +129,6 @@ METRICS: dict[str, Metric] = _table(
         better="lower",
         kind="speed",
         definition="95th percentile of the times between generated tokens.",
-        relevant=0.05,
     ),
     Metric(
         name="itl_p99_s",
@@ -146,7 +137,6 @@ METRICS: dict[str, Metric] = _table(
         better="lower",
         kind="speed",
         definition="99th percentile of the times between generated tokens.",
-        relevant=0.1,
     ),
     Metric(
         name="load_warm_s",
@@ -155,7 +145,6 @@ METRICS: dict[str, Metric] = _table(
         better="lower",
         kind="speed",
         definition="Start of loading → context ready, with the file already in the page cache.",
-        relevant=0.05,
     ),
     Metric(
         name="bandwidth_share",
@@ -182,7 +171,6 @@ METRICS: dict[str, Metric] = _table(
         better="higher",
         kind="accuracy",
         definition="Share of items whose correct choice has the highest log-likelihood (lm-eval's acc).",
-        relevant=0.01,
     ),
     Metric(
         name="acc_norm",
@@ -191,7 +179,6 @@ METRICS: dict[str, Metric] = _table(
         better="higher",
         kind="accuracy",
         definition="As acc, each log-likelihood divided by the choice's characters (lm-eval's acc_norm).",
-        relevant=0.01,
     ),
     Metric(
         name="exact_match",
@@ -200,7 +187,6 @@ METRICS: dict[str, Metric] = _table(
         better="higher",
         kind="accuracy",
         definition="Share of items whose extracted answer equals the gold answer (lm-eval's filter of the task).",
-        relevant=0.01,
     ),
     Metric(
         name="perplexity",
@@ -210,7 +196,6 @@ METRICS: dict[str, Metric] = _table(
         kind="accuracy",
         definition="exp(mean negative log-likelihood a token) of a text, in windows that do not overlap; "
         "the first token of each window is given, not scored.",
-        relevant=0.01,
     ),
     Metric(
         name="word_perplexity",
@@ -244,7 +229,6 @@ METRICS: dict[str, Metric] = _table(
         kind="distance",
         definition="Mean KL(reference ‖ variant) of the next-token distributions, whole vocabulary, "
         "at seeded positions of a text.",
-        relevant=0.1,
     ),
     Metric(
         name="top1_agreement",
@@ -253,7 +237,6 @@ METRICS: dict[str, Metric] = _table(
         better="higher",
         kind="distance",
         definition="Share of the same positions where variant and reference hold the same token most likely.",
-        relevant=0.01,
     ),
 )
 
@@ -270,7 +253,6 @@ def metric(name: str) -> Metric:
         better="higher",
         kind="accuracy",
         definition="lm-eval's metric of that name, mean over items.",
-        relevant=0.01,
     )
 
 
@@ -303,16 +285,6 @@ def trial_values(record: TrialRecord) -> dict[str, float]:
     for function in (_of_files, _of_load, _of_memory, _of_timings, _of_bandwidth):
         values.update(function(seen))
     return {name: value for name, value in values.items() if value is not None}
-
-
-def repetitions(record: TrialRecord) -> dict[str, list[float]]:
-    """The values of the single repetitions inside one process: only for showing spread."""
-    timings = _all(record.observations, Timing)
-    return {
-        "prefill_tok_s": [prefill_tok_s(t) for t in timings],
-        "ttft_s": [ttft_s(t) for t in timings],
-        "decode_tok_s": [v for t in timings if (v := decode_tok_s(t)) is not None],
-    }
 
 
 def prefill_tok_s(timing: Timing) -> float:
