@@ -1,7 +1,7 @@
 """Prefill and decode of `bench-llama` against llama.cpp's own `llama-bench`: same sources, same settings.
 
-Interleaved in one run; in each round the order is drawn anew. Prints the medians over rounds and the ratio
-round by round. Run on a quiet machine: `python benchmarks/against_llama_bench.py`.
+Interleaved in one run: in a round both programs start three times, in turns, and who begins is drawn anew.
+Prints the medians over rounds and the ratio round by round. Run on a quiet machine: `python benchmarks/against_llama_bench.py`.
 """
 
 import argparse
@@ -30,6 +30,7 @@ from harness.progress import Silent
 from harness.values import Artifact, Cell, DeviceFacts, Runtime, Speed, TrialRecord
 
 PREFILL, DECODE, DEPTH, REPETITIONS = 512, 64, 64, 3
+PROCESSES = 3  # of each program in a round, taking turns: a shared machine changes its speed within seconds
 
 
 class Bench(msgspec.Struct):
@@ -85,16 +86,15 @@ class Bench(msgspec.Struct):
 
 
 def interleaved(pair: tuple[Callable[[], float], Callable[[], float]], rounds: int) -> list[tuple[float, float]]:
-    """Both in each round, in an order drawn anew."""
-    mine, other = pair
+    """Per round the medians over the processes of both, which take turns; who begins is drawn anew."""
     values = []
     for number in range(rounds):
-        if random.Random(number).random() < 0.5:
-            first = mine()
-            values.append((first, other()))
-        else:
-            second = other()
-            values.append((mine(), second))
+        seen: tuple[list[float], list[float]] = ([], [])
+        order = (0, 1) if random.Random(number).random() < 0.5 else (1, 0)
+        for _ in range(PROCESSES):
+            for which in order:
+                seen[which].append(pair[which]())
+        values.append((median(seen[0]), median(seen[1])))
     return values
 
 
