@@ -1,7 +1,8 @@
 """Prefill and decode of `bench-llama` against llama.cpp's own `llama-bench`: same sources, same settings.
 
 Interleaved in one run: in a round both programs start three times, in turns, and who begins is drawn anew.
-Prints the medians over rounds and the ratio round by round. Run on a quiet machine: `python benchmarks/against_llama_bench.py`.
+Prints the medians over rounds and the ratio round by round. Run it on a quiet machine:
+`python benchmarks/against_llama_bench.py`.
 """
 
 import argparse

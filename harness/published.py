@@ -81,7 +81,7 @@ class Source(Value, frozen=True):
     date: str = ""
 
 
-class PublishedModel(Value, frozen=True):
+class PublishedModel(Value, frozen=True, kw_only=True):
     """The shape of a Llama-like model: enough to compute its parameters and the size of every scheme."""
 
     title: Filled
@@ -99,7 +99,7 @@ class PublishedModel(Value, frozen=True):
     """Whether query, key and value projections have biases (as in Qwen 2)."""
 
 
-class Scheme(Value, frozen=True):
+class Scheme(Value, frozen=True, kw_only=True):
     """How weights are stored, in bits a weight."""
 
     title: Filled
@@ -124,7 +124,7 @@ class PublishedDevice(Value, frozen=True):
     source: Name | None = None
 
 
-class PublishedCondition(Value, frozen=True):
+class PublishedCondition(Value, frozen=True, kw_only=True):
     """A condition, for these metrics or for all that it binds."""
 
     name: str
@@ -143,7 +143,7 @@ class Column(Value, frozen=True):
     """Metric that the publication calls the inverse of this one."""
 
 
-class PublishedRow(Value, frozen=True):
+class PublishedRow(Value, frozen=True, kw_only=True):
     """One variant of one model, with its figures as printed."""
 
     model: Name
@@ -155,7 +155,7 @@ class PublishedRow(Value, frozen=True):
     """Metric → the printed change against the baseline, such as `2.6x` or `-76.9%`."""
 
 
-class PublishedTask(Value, frozen=True):
+class PublishedTask(Value, frozen=True, kw_only=True):
     """One line of a table of accuracy: a figure for each row that has one."""
 
     name: Filled
@@ -179,7 +179,7 @@ class Original(Value, frozen=True):
     """In our words; empty where the press says the same."""
 
 
-class Claim(Value, frozen=True):
+class Claim(Value, frozen=True, kw_only=True):
     """A figure that somebody stands for."""
 
     source: Name
