@@ -52,6 +52,11 @@ class RandomSource(Value, frozen=True, tag_field="from", tag="random"):
     layers: Positive
     heads: Positive
     kv_heads: Positive
+    head: Positive | None = None
+    """Size of one head; None: embedding / heads."""
+    vocabulary: Positive | None = None
+    """Tokens; None: those of the tokenizer. More are filled up with tokens that no text has."""
+    rope_theta: Annotated[float, Meta(gt=0)] = 10000.0
     seed: int = 0
 
 
@@ -208,6 +213,18 @@ class Suite(Value, frozen=True):
     seed: int = 0
     source: str = ""
     """Name of the file it was read from, for error messages and the report."""
+
+    def baselines_of(self, variant: str) -> tuple[str, ...]:
+        """What a variant is compared with: the baselines of its own model, or all where its model has none.
+
+        Empty for a baseline. A 3B model's variant is never set against a 1B model's baseline; a released
+        file, which is a model of its own, is set against them all.
+        """
+        if variant in self.baselines:
+            return ()
+        models = {v.name: v.model.name for v in self.variants}
+        own = tuple(b for b in self.baselines if models[b] == models[variant])
+        return own or self.baselines
 
 
 # ---------------------------------------------------------------- what is planned

@@ -114,9 +114,8 @@ def _place(cell: MeasuredCell) -> tuple[str | None, str | None, str, object]:
 
 def _baselines(run: Run, cell: MeasuredCell) -> tuple[str, ...]:
     """Baselines a cell is compared with: none for the device's own cells and for baselines."""
-    names = run.plan.suite.baselines
     variant = cell.seen.cell.variant
-    return () if variant is None or variant in names else names
+    return () if variant is None else run.plan.suite.baselines_of(variant)
 
 
 def _rows(run: Run, cell: MeasuredCell, measured: Measured, others: dict[str, MeasuredCell | None]) -> list[Row]:

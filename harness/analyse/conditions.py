@@ -15,7 +15,7 @@ from harness.analyse.findings import (
 )
 from harness.analyse.trials import observed
 from harness.store import Run
-from harness.values import Answers, DeviceFacts, Files, Hello, Loaded, RandomSource, TrialRecord, Variant
+from harness.values import Answers, DeviceFacts, Files, Hello, Loaded, RandomSource, Suite, TrialRecord, Variant
 
 CONTEXT = "allocated context (tokens)"
 LOADED = {
@@ -64,7 +64,7 @@ def see_run(run: Run, cells: Sequence[SeenCell]) -> RunSeen:
         measured=measured,
         complete=measured == len(planned),
         baselines=plan.suite.baselines,
-        variants=tuple(_variant(v, plan.suite.baselines) for v in plan.suite.variants),
+        variants=tuple(_variant(v, plan.suite) for v in plan.suite.variants),
         runtimes=tuple(r.name for r in plan.suite.runtimes),
         devices=tuple(
             DeviceSeen(name=d.name, kind=d.kind, title=d.title, facts=plan.facts.get(d.name))
@@ -145,7 +145,7 @@ def differing(
     return found
 
 
-def _variant(variant: Variant, baselines: Sequence[str]) -> VariantSeen:
+def _variant(variant: Variant, suite: Suite) -> VariantSeen:
     label = variant.model.label
     return VariantSeen(
         name=variant.name,
@@ -155,7 +155,8 @@ def _variant(variant: Variant, baselines: Sequence[str]) -> VariantSeen:
         label=label,
         licence=variant.model.licence,
         random_weights=isinstance(variant.model.source, RandomSource) or "random" in label.lower(),
-        baseline=variant.name in baselines,
+        baseline=variant.name in suite.baselines,
+        baselines=suite.baselines_of(variant.name),
     )
 
 

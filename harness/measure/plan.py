@@ -51,7 +51,10 @@ def select(
             if name not in names:
                 raise UnknownNameError("variant", name, names, where=f"suite {suite.name!r}")
         references = [m.reference for m in suite.measures if isinstance(m, Text)]
-        needed = {*variants, *suite.baselines, *references}
+        models = {v.model.name for v in suite.variants if v.name in variants}
+        own = {v.name for v in suite.variants if v.name in suite.baselines and v.model.name in models}
+        needed = {*variants, *references, *own, *(b for name in variants for b in suite.baselines_of(name))}
+        suite = msgspec.structs.replace(suite, baselines=tuple(b for b in suite.baselines if b in needed))
         kept = tuple(v for v in suite.variants if v.name in needed)
     loads = suite.measures
     if tasks:

@@ -253,7 +253,7 @@ def _open_cell(floor: Floor, cell: Cell) -> None:
     floor.requests[cell.key] = requests
     floor.labels[cell.key] = "; ".join(sorted({f.label for f in files if f.label}))
     if isinstance(load, Text):
-        name = load.reference or floor.plan.suite.baselines[0]
+        name = load.reference or (*floor.plan.suite.baselines_of(variant.name), variant.name)[0]
         if name not in artifacts:
             raise BuildError(f"the reference {name} could not be made")
         reference = preparation.reference(cell, floor.variants[name], artifacts[name], requests)

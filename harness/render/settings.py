@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+import msgspec
+
 from harness.analyse.findings import (
     Condition,
     DeviceSeen,
@@ -26,16 +28,23 @@ PERPLEXITIES = ("perplexity", "word_perplexity")
 
 @dataclass(frozen=True)
 class Setting:
-    """A run's device and runtime, with everything of the report that belongs to them."""
+    """A run's device and runtime, with everything of the report that belongs to them.
+
+    Where a run has variants with baselines of their own, as 1B and 3B models have, each such family is a
+    setting: `run` then holds only its variants and baselines.
+    """
 
     report: Report
     run: RunSeen
     device: DeviceSeen
     runtime: str | None
+    family: str = ""
+    """What tells the family apart from the run's others; empty where there is only one."""
 
     @property
     def name(self) -> str:
-        return f"{self.run.id} · {self.device.title or self.device.name} · {self.runtime or 'no runtime'}"
+        place = f"{self.run.id} · {self.device.title or self.device.name} · {self.runtime or 'no runtime'}"
+        return f"{place} · {self.family}" if self.family else place
 
     @property
     def compressed(self) -> list[VariantSeen]:
@@ -73,6 +82,8 @@ class Setting:
         found: dict[str, WeakBaseline] = {}
         for one in self.report.weak_baselines:
             if (one.run, one.device, one.runtime) != (self.run.id, self.device.name, self.runtime):
+                continue
+            if one.baseline not in self.run.baselines:
                 continue
             if one.baseline not in found or one.share < found[one.baseline].share:
                 found[one.baseline] = one
@@ -141,18 +152,46 @@ class Setting:
         names = [n for n in seen if isinstance(self.run.workloads.get(n), kind)]
         return max(names, key=lambda n: score(self.run.workloads[n]), default=None)
 
+    @cached_property
+    def _variants(self) -> frozenset[str | None]:
+        return frozenset((None, *(v.name for v in self.run.variants)))
+
     def _here(self, one: Row | InCell) -> bool:
         same = one.run == self.run.id and one.device == self.device.name
-        return same and one.runtime in (self.runtime, None)
+        return same and one.runtime in (self.runtime, None) and one.variant in self._variants
 
 
 def settings(report: Report) -> Iterator[Setting]:
-    """Every device and runtime of every run, in the order of the report."""
-    for run in report.runs:
-        rows = [r for r in report.rows if r.run == run.id]
-        for device in run.devices:
-            runtimes: dict[str | None, None] = dict.fromkeys(
-                r.runtime for r in rows if r.device == device.name and r.runtime
-            )
-            for runtime in runtimes or (None,):
-                yield Setting(report=report, run=run, device=device, runtime=runtime)
+    """Every device, runtime and family of every run, in the order of the report."""
+    for whole in report.runs:
+        for family, run in _families(whole):
+            yield from _settings_of(report, run, family)
+
+
+def _families(run: RunSeen) -> list[tuple[str, RunSeen]]:
+    """The run once for each set of baselines, with the variants that are compared with them."""
+    found: dict[tuple[str, ...], list[VariantSeen]] = {}
+    for variant in run.variants:
+        if not variant.baseline:
+            found.setdefault(variant.baselines, []).append(variant)
+    if len(found) < 2:
+        return [("", run)]
+    if alone := tuple(b for b in run.baselines if not any(b in baselines for baselines in found)):
+        found[alone] = []
+    families = []
+    for baselines, members in found.items():
+        variants = tuple(v for v in run.variants if v in members or v.name in baselines)
+        title = ", ".join(dict.fromkeys(v.model for v in variants if v.baseline))
+        families.append((title, msgspec.structs.replace(run, variants=variants, baselines=baselines)))
+    return families
+
+
+def _settings_of(report: Report, run: RunSeen, family: str) -> Iterator[Setting]:
+    variants = {None, *(v.name for v in run.variants)}
+    rows = [r for r in report.rows if r.run == run.id and r.variant in variants]
+    for device in run.devices:
+        runtimes: dict[str | None, None] = dict.fromkeys(
+            r.runtime for r in rows if r.device == device.name and r.runtime
+        )
+        for runtime in runtimes or (None,):
+            yield Setting(report=report, run=run, device=device, runtime=runtime, family=family)

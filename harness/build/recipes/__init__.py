@@ -11,15 +11,20 @@ from typing import Protocol
 
 from harness.errors import UnknownNameError
 from harness.progress import Progress
-from harness.values import Variant
+from harness.values import Model, Variant
 
 RECIPES: dict[str, str] = {
     "bf16": "harness.build.recipes.sixteen_bit:bf16",
     "f16": "harness.build.recipes.sixteen_bit:f16",
     "ptq": "harness.build.recipes.ptq:ptq",
+    "random": "harness.build.recipes.random:random",
     "released": "harness.build.recipes.released:released",
 }
-SETTINGS: dict[str, tuple[str, ...]] = {"ptq": ("weights", "embedding")}
+SETTINGS: dict[str, tuple[str, ...]] = {
+    "bf16": ("untied",),
+    "f16": ("untied",),
+    "ptq": ("weights", "embedding", "untied"),
+}
 """The settings that a recipe knows; none where it is not named."""
 
 
@@ -34,6 +39,10 @@ class Kit(Protocol):
 
     def artifact(self, variant: Variant) -> Path:
         """Another variant's file, made first if it is missing."""
+        ...
+
+    def draw(self, model: Model, target: Path) -> None:
+        """Random weights of the model's shape."""
         ...
 
     def quantize(self, source: Path, target: Path, *, weights: str, embedding: str) -> None:

@@ -6,13 +6,14 @@ import msgspec
 
 from harness.build.recipes import Kit
 from harness.errors import InputError, UnknownNameError
-from harness.values import Variant
+from harness.values import RandomSource, Variant
 
 TYPES = ("q4_0", "q8_0")
 
 
 def ptq(variant: Variant, kit: Kit, target: Path) -> None:
-    """Settings: `weights` (type of the block linears) and `embedding` (of a tied table and the output layer).
+    """Settings: `weights` (type of the block linears), `embedding` (of the embedding table and the output
+    layer), `untied` (whether the output layer is stored apart from the embedding table).
 
     Raises:
         InputError: a setting is missing.
@@ -20,10 +21,18 @@ def ptq(variant: Variant, kit: Kit, target: Path) -> None:
     """
     weights = _type(variant, "weights")
     embedding = _type(variant, "embedding") if "embedding" in variant.settings else weights
-    base = msgspec.structs.replace(variant, name=f"{variant.name}-base", recipe="bf16", settings={}, scheme="")
-    source = kit.artifact(base)
+    source = _base(variant, kit)
     with kit.progress.bar(f"making {variant.name}"):
         kit.quantize(source, target, weights=weights, embedding=embedding)
+
+
+def _base(variant: Variant, kit: Kit) -> Path:
+    """The BF16 weights. Random ones are BF16 as they are drawn; untying needs another file."""
+    if isinstance(variant.model.source, RandomSource) and not variant.settings.get("untied"):
+        return kit.source(variant)
+    settings = {name: value for name, value in variant.settings.items() if name == "untied"}
+    base = msgspec.structs.replace(variant, name=f"{variant.name}-base", recipe="bf16", settings=settings, scheme="")
+    return kit.artifact(base)
 
 
 def _type(variant: Variant, setting: str) -> str:
