@@ -24,6 +24,7 @@ from harness.values import (
     Runtime,
     Size,
     Source,
+    Stands,
     Suite,
     Task,
     Text,
@@ -85,6 +86,7 @@ class _SuiteFile(Value, frozen=True):
     measures: tuple[Workload, ...]
     devices: tuple[Name, ...] = ("local",)
     seed: int = 0
+    claims: dict[Name, dict[Name, Stands]] = {}
     extends: str | None = None
 
 
@@ -211,6 +213,7 @@ def load_suite(name: str, known: Known, devices: dict[str, DeviceSpec]) -> Suite
         devices=tuple(devices[d] for d in parts.devices),
         measures=parts.measures,
         seed=parts.seed,
+        claims=parts.claims,
         source=document.file.name,
     )
 
@@ -323,6 +326,9 @@ def _check_names(document: Document, parts: _SuiteFile, known: Known, devices: d
             check("text", measure.text, known.texts, f"$.measures[{index}].text")
             if measure.reference is not None:
                 check("variant", measure.reference, parts.variants, f"$.measures[{index}].reference")
+    for file, rows in parts.claims.items():
+        for row, stands in rows.items():
+            check("variant", stands.variant, parts.variants, f"$.claims.{file}.{row}.variant")
     if not parts.variants or not parts.measures:
         empty = "variants" if not parts.variants else "measures"
         raise document.error(f"{empty!r} is empty: there is nothing to measure", f"$.{empty}")

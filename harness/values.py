@@ -199,6 +199,14 @@ class Text(Value, frozen=True, tag_field="kind", tag="text"):
 Workload = Size | Bandwidth | Memory | Speed | Task | Text
 
 
+class Stands(Value, frozen=True):
+    """Which variant of a suite stands beside a published row."""
+
+    variant: Name
+    differs: str = ""
+    """In which way its scheme is not the published one, in words; empty where it is the same."""
+
+
 class Suite(Value, frozen=True):
     """What a suite file says, after `extends` and with all names resolved."""
 
@@ -211,6 +219,8 @@ class Suite(Value, frozen=True):
     devices: tuple[DeviceSpec, ...]
     measures: tuple[Workload, ...]
     seed: int = 0
+    claims: dict[Name, dict[Name, Stands]] = {}
+    """Claim file → published row → the variant that stands beside it."""
     source: str = ""
     """Name of the file it was read from, for error messages and the report."""
 
