@@ -71,6 +71,7 @@ def see_run(run: Run, cells: Sequence[SeenCell]) -> RunSeen:
             for d in plan.suite.devices
         ),
         workloads={seen.workload: seen.cell.workload for seen in cells},
+        claims=plan.suite.claims,
     )
 
 

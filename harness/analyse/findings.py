@@ -7,7 +7,7 @@ Differences (`diff`) exist for metrics over items only: everything else is judge
 from typing import Literal
 
 from harness.analyse.stats import Interval
-from harness.values import ArtifactFile, DeviceFacts, Value, Workload
+from harness.values import ArtifactFile, DeviceFacts, Stands, Value, Workload
 
 REPORT_SCHEMA = 1
 
@@ -241,6 +241,8 @@ class RunSeen(Value, frozen=True):
     devices: tuple[DeviceSeen, ...]
     workloads: dict[str, Workload]
     """By the name that rows call them."""
+    claims: dict[str, dict[str, Stands]] = {}
+    """Claim file → published row → the variant that stands beside it."""
 
 
 class Report(Value, frozen=True, kw_only=True):

@@ -32,7 +32,7 @@ def binding(file: ClaimFile, metric: str, kind: Kind) -> list[PublishedCondition
 
 
 def check_conditions(
-    file: ClaimFile, place: Place, workload: str, published: Sequence[PublishedCondition], model: PublishedModel | None
+    place: Place, workload: str, published: Sequence[PublishedCondition], model: PublishedModel | None
 ) -> tuple[ConditionCheck, ...]:
     """Shape and scheme first, then the publication's own conditions."""
     load = place.run.workloads.get(workload)

@@ -72,7 +72,9 @@ def places(report: Report, file: ClaimFile) -> dict[str, Place]:
     return found
 
 
-def choose_workload(place: Place, metric: str, conditions: Sequence[PublishedCondition], task: str | None) -> str | None:
+def choose_workload(
+    place: Place, metric: str, conditions: Sequence[PublishedCondition], task: str | None
+) -> str | None:
     """The workload whose prompt is as long as published, else the best known one of its kind; None: no value."""
     rows = place.rows(metric)
     names = list(dict.fromkeys(r.workload for r in rows if r.value is not None)) or [r.workload for r in rows]
