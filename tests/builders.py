@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from harness.store import PLAN, RECORDS, Run, encode, read_run, write_durably, write_lines
 from harness.values import (
     Answers,
@@ -32,6 +34,7 @@ from harness.values import (
     Runtime,
     Size,
     Speed,
+    Stands,
     Suite,
     Task,
     Text,
@@ -133,10 +136,12 @@ def build_run(
     read_bandwidth_bytes_s: float = 45e9,
     items: int = 200,
     change: Change | None = None,
+    claims: dict[str, dict[str, Stands]] | None = None,
 ) -> Path:
     """Write one run and return its folder. With `noise=0` every process repeats the truth exactly."""
     truths = TRUTHS if truths is None else truths
     plan = _plan(truths, baselines, measures, label, title, random_weights, threads, seed)
+    plan = msgspec.structs.replace(plan, suite=msgspec.structs.replace(plan.suite, claims=claims or {}))
     folder = results / name
     write_durably(folder / PLAN, encode(plan))
     made = _Maker(folder, plan, truths, noise, threads, read_bandwidth_bytes_s, items, seed)

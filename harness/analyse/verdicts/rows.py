@@ -74,7 +74,7 @@ def _beside(
         figure_interval=interval,
         word=word,
         reason=reason,
-        rounds=_rounds(place, baseline, row, expressed, one),
+        rounds=_rounds(place, baseline, row, expressed),
     )
 
 
@@ -127,8 +127,8 @@ def _word(
 
 
 def _rounds(
-    place: Place, baseline: Place | None, row: Row, expressed: Expression, one: Metric
-) -> tuple[tuple[int, float], ...]:
+    place: Place, baseline: Place | None, row: Row, expressed: Expression
+) -> tuple[tuple[int, float, float], ...]:
     own = place.level(row.metric, row.workload)
     other = baseline.level(row.metric, row.workload) if baseline else None
     if own is None or other is None or expressed not in ("reduction", "times"):
@@ -136,9 +136,7 @@ def _rounds(
     values = {r.round: r.value for r in own.rounds}
     bases = {r.round: r.value for r in other.rounds}
     return tuple(
-        (r, of_ratio(values[r] / bases[r], expressed, one))
-        for r in sorted(values.keys() & bases.keys())
-        if bases[r] > 0 and values[r] > 0
+        (r, values[r], bases[r]) for r in sorted(values.keys() & bases.keys()) if bases[r] > 0 and values[r] > 0
     )
 
 

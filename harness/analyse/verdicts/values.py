@@ -41,8 +41,8 @@ class Beside(Value, frozen=True):
     word: Word
     """Of the row alone, against the change or figure printed for it."""
     reason: str
-    rounds: tuple[tuple[int, float], ...] = ()
-    """Round → figure, for means over rows; empty for exact metrics and items."""
+    rounds: tuple[tuple[int, float, float], ...] = ()
+    """(round, value, baseline's value); empty for exact metrics, items and values without a baseline."""
 
 
 class Verdict(Value, frozen=True, kw_only=True):
