@@ -7,6 +7,7 @@ Differences (`diff`) exist for metrics over items only: everything else is judge
 from typing import Literal
 
 from harness.analyse.stats import Interval
+from harness.analyse.verdicts.values import Check
 from harness.values import ArtifactFile, DeviceFacts, Stands, Value, Workload
 
 REPORT_SCHEMA = 1
@@ -260,5 +261,7 @@ class Report(Value, frozen=True, kw_only=True):
     artifacts: tuple[ArtifactSeen, ...]
     troubles: tuple[Trouble, ...]
     weak_baselines: tuple[WeakBaseline, ...]
+    claims: tuple[Check, ...] = ()
+    """Published claims that the runs' suites name, judged run by run."""
     differing: tuple[Differing, ...]
     """Empty for one run, and for runs that are alike in everything that binds a number."""

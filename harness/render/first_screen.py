@@ -1,6 +1,7 @@
 """The first screen: one sentence, cards, what it cost, one chart, one command."""
 
 import shlex
+from dataclasses import replace
 
 from harness.analyse.conditions import CONTEXT
 from harness.analyse.findings import Distance, PairedItems, Row, VariantSeen
@@ -8,6 +9,7 @@ from harness.analyse.stats import bounds
 from harness.metrics import metric
 from harness.render.page import Card, Entry, Notes, Picture, Screen
 from harness.render.settings import Setting
+from harness.render.verdicts import claim_entries
 from harness.render.words import (
     date,
     gain,
@@ -29,7 +31,7 @@ def screen(setting: Setting, notes: Notes, *, heading: str, chart: Picture | Non
         ("decode_tok_s", setting.decode_workload()),
         ("prefill_tok_s", setting.prefill_workload()),
     )
-    cards = tuple(_card(setting, name, w, notes) for name, w in workloads if w is not None)
+    cards = tuple(_with_claims(setting, _card(setting, name, w, notes), name) for name, w in workloads if w is not None)
     return Screen(
         heading=heading,
         lead=lead(setting),
@@ -39,6 +41,11 @@ def screen(setting: Setting, notes: Notes, *, heading: str, chart: Picture | Non
         chart_missing=None if chart else why_no_chart(setting),
         command=shlex.join(setting.run.command),
     )
+
+
+def _with_claims(setting: Setting, card: Card, name: str) -> Card:
+    """The claims about the card's metric under what was measured."""
+    return replace(card, entries=(*card.entries, *claim_entries(setting.report, setting, name)))
 
 
 def lead(setting: Setting) -> str:

@@ -18,6 +18,7 @@ from harness.render.first_screen import screen
 from harness.render.page import Notes, Page, Section, Table
 from harness.render.settings import Setting, settings
 from harness.render.tables import comparison_table, runs_table
+from harness.render.verdicts import claims_section
 from harness.render.words import listed
 
 
@@ -37,6 +38,7 @@ def compose(report: Report) -> tuple[Page, list[Drawing]]:
             differing_section(report),
             Section("runs", SIDES, (SIDE_BY_SIDE,), (runs_table(report, notes),), link=SIDES),
         ]
+    sections += [claims_section(one) for one in report.claims]
     for index, setting in enumerate(every):
         suffix = f"-{index + 1}" if len(every) > 1 else ""
         made, drawn = _sections(setting, notes, suffix)

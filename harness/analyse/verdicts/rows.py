@@ -62,6 +62,7 @@ def _beside(
         variant=place.variant.name,
         baseline=baseline.variant.name if baseline else None,
         run=place.run.id,
+        metric=row.metric,
         workload=row.workload,
         unit=row.unit,
         value=row.value,

@@ -26,6 +26,7 @@ class Beside(Value, frozen=True):
     variant: str
     baseline: str | None
     run: str
+    metric: str
     workload: str
     unit: str
     value: float | None
