@@ -150,6 +150,8 @@ class PublishedRow(Value, frozen=True, kw_only=True):
     scheme: Name | None = None
     title: str = ""
     baseline: Name | None = None
+    control: bool = False
+    """Whether it is the plain compression that others are to improve on, shown beside them for comparison."""
     values: dict[str, Figure] = {}
     changes: dict[str, str] = {}
     """Metric → the printed change against the baseline, such as `2.6x` or `-76.9%`."""
@@ -169,11 +171,15 @@ class PublishedTask(Value, frozen=True, kw_only=True):
     values: dict[Name, Figure | None]
 
 
-class Original(Value, frozen=True):
+class Original(Value, frozen=True, kw_only=True):
     """What the source of a report in the press says itself."""
 
     source: Name
     printed: Filled
+    figure: Figure | None = None
+    """In the claim's own expression; None where the source gives no figure for it."""
+    to: Figure | None = None
+    """Upper end, where the source prints a range."""
     unit: str | None = None
     difference: str = ""
     """In our words; empty where the press says the same."""

@@ -1,0 +1,103 @@
+"""Claim files (`suites/claims/*.yaml`) → values: strict, with file, line and path of what is wrong."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness.claim_checks import check_claim, check_parts, check_row, check_task
+from harness.config import PROJECT, Document
+from harness.errors import UnknownNameError
+from harness.published import Claim, ClaimFile, Column, PublishedModel, PublishedRow, Scheme, Source
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+_TABLES: dict[str, Any] = {
+    "sources": Source,
+    "models": PublishedModel,
+    "schemes": Scheme,
+    "columns": Column,
+    "rows": PublishedRow,
+    "claims": Claim,
+}
+
+
+def find_claims(name: str) -> Path:
+    """A claim file by name (`./suites/claims`, then the project's own) or by path.
+
+    Raises:
+        UnknownNameError: no such file; the known ones are named.
+    """
+    if name.endswith((".yaml", ".yml")) or "/" in name:
+        path = Path(name)
+        if not path.is_file():
+            raise UnknownNameError("claim file", name, list_claims())
+        return path
+    for folder in _folders():
+        if (path := folder / f"{name}.yaml").is_file():
+            return path
+    raise UnknownNameError("claim file", name, list_claims())
+
+
+def list_claims() -> list[str]:
+    """Names of the claim files that are found by name."""
+    return sorted({path.stem for folder in _folders() for path in folder.glob("*.yaml")})
+
+
+def load_claims(name_or_path: str) -> ClaimFile:
+    """Read a claim file and check that its parts fit each other.
+
+    Raises:
+        ConfigError: with file, line and path.
+        UnknownNameError: no claim file of that name.
+    """
+    path = find_claims(name_or_path)
+    document = Document(path)
+    file = _converted(document)
+    check_parts(document, file)
+    for name in file.rows:
+        check_row(document, file, name)
+    for index in range(len(file.tasks)):
+        check_task(document, file, index)
+    for name in file.claims:
+        check_claim(document, file, name)
+    return msgspec.structs.replace(file, file=path.name)
+
+
+def _folders() -> list[Path]:
+    return [Path("suites/claims"), PROJECT / "suites" / "claims"]
+
+
+def _converted(document: Document) -> ClaimFile:
+    """Each entry of a table on its own, so that an error knows which one it is in."""
+    if "file" in document.data:
+        raise document.error("unknown key 'file'", "$.file")
+    _refuse_numbers(document, document.data, "$")
+    for table, kind in _TABLES.items():
+        entries = document.data.get(table)
+        if not isinstance(entries, dict):
+            continue
+        for name, entry in entries.items():
+            if not _NAME.fullmatch(name):
+                raise document.error(
+                    f"{name!r} is no name: at most 64 letters, digits and . _ + -, a letter or digit first",
+                    f"$.{table}.{name}",
+                )
+            document.convert(kind, {} if entry is None else entry, f"$.{table}.{name}")
+    file: ClaimFile = document.convert(ClaimFile)
+    if not file.claims and not file.rows:
+        raise document.error("has neither claims nor rows: there is nothing to audit", "$")
+    return file
+
+
+def _refuse_numbers(document: Document, node: Any, path: str, key: str = "") -> None:
+    """YAML would read `1.0` as the number 1 and lose a digit that was printed."""
+    if isinstance(node, dict):
+        for name, value in node.items():
+            figures = key if key in ("values", "changes") else ""
+            _refuse_numbers(document, value, f"{path}.{name}", figures or name)
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            _refuse_numbers(document, value, f"{path}[{index}]")
+    elif key in ("values", "changes", "figure", "to", "printed") and isinstance(node, int | float):
+        raise document.error(f'{node} is a number: write a figure as it was printed, in quotes ("{node}")', path)
