@@ -14,7 +14,7 @@ import click
 from harness import __version__
 from harness.errors import BenchError
 
-FAILED_CELL, BAD_INPUT, INTERRUPTED = 1, 2, 130
+FAILED_CELL, BAD_INPUT, JUDGED_BAD, INTERRUPTED = 1, 2, 3, 130
 # What the machine refuses, whatever bench does: no room, no right to write or read.
 MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 RESULTS, REPORTS = Path("results"), Path("reports")
@@ -184,6 +184,36 @@ def regrade(run: str, results: Path, data: Path | None) -> None:
     from harness.terminal import TerminalProgress
 
     click.echo(pipeline.regrade(run, results, pipeline.data_folder(data), TerminalProgress()))
+
+
+@main.group()
+def claims() -> None:
+    """Published claims: judge them by runs."""
+
+
+@claims.command(name="check")
+@click.argument("file")
+@click.argument("runs", nargs=-1)
+@results_option
+@json_option
+@click.pass_context
+def claims_check(ctx: click.Context, file: str, runs: tuple[str, ...], results: Path, as_json: bool) -> None:
+    """Judge the claims of FILE by runs (default: latest); 3 if one that must hold is not reproduced."""
+    from harness import pipeline
+    from harness.analyse.verdicts.check import broken
+
+    checked = pipeline.check_claims(file, runs or ("latest",), results)
+    if as_json:
+        from harness.store import encode
+
+        click.echo(encode(checked))
+    else:
+        from rich.console import Console
+
+        from harness.render.terminal import verdicts
+
+        Console().print(verdicts(checked))
+    ctx.exit(JUDGED_BAD if broken(checked) else 0)
 
 
 KINDS = ("suites", "variants", "tasks", "metrics", "recipes", "runtimes", "devices", "runs")

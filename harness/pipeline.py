@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from harness.claim_files import load_claims
 from harness.config import Known, load_devices, load_suite
 from harness.errors import InputError, UnknownNameError
 from harness.progress import Progress
@@ -16,6 +17,7 @@ from harness.values import FAILED, DeviceSpec, FileSource, Plan, Suite, Task
 
 if TYPE_CHECKING:
     from harness.analyse.compare import Report
+    from harness.analyse.verdicts.values import Check
     from harness.measure.jobs import Device
 
 
@@ -120,10 +122,21 @@ def analyse(names: Sequence[str], results: Path) -> "Report":
 
 
 def report(names: Sequence[str], results: Path, out: Path) -> list[Path]:
-    """Any runs → report.md, index.html, report.json, plots."""
+    """Any runs → report.md, index.html, report.json, plots; with the claims that their suites name."""
+    from harness.analyse.compare import analyse as analyse_runs
+    from harness.analyse.verdicts.check import check
     from harness.render.report import write_report
 
-    return write_report(analyse(names, results), out)
+    runs = [read_run(resolve_run(name, results)) for name in names]
+    checks = [check(load_claims(file), analyse_runs([run])) for run in runs for file in run.plan.suite.claims]
+    return write_report(msgspec.structs.replace(analyse_runs(runs), claims=tuple(checks)), out)
+
+
+def check_claims(file: str, names: Sequence[str], results: Path) -> "Check":
+    """A claim file and runs → a verdict for each claim."""
+    from harness.analyse.verdicts.check import check
+
+    return check(load_claims(file), analyse(names, results))
 
 
 def data_folder(given: Path | None) -> Path | None:

@@ -1,5 +1,6 @@
 """The comparison in a terminal."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,12 +11,14 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from harness.analyse.findings import Report
+from harness.analyse.verdicts.values import Check
 from harness.metrics import check_names
 from harness.render.details import differing_section, weak_sentences
 from harness.render.page import Cell, Notes, Table
 from harness.render.sections import banners
 from harness.render.settings import settings
 from harness.render.tables import comparison_table, runs_table
+from harness.render.verdicts import absolutes, figure
 from harness.render.words import clean
 
 SHOWN = (
@@ -65,6 +68,37 @@ def _parts(report: Report, metrics: Sequence[str], notes: Notes) -> Iterator[Ren
     lines = [Text(f"[{number}] {clean(note)}", style="dim") for number, note in enumerate(notes.all, 1)]
     if lines:
         yield Padding(Group(*lines), (1, 0, 0, 0))
+
+
+WORD_STYLES = {
+    "reproduced": "bold green",
+    "exceeded": "bold green",
+    "not reproduced": "bold red",
+    "baseline moved": "bold yellow",
+    "inconclusive": "bold yellow",
+}
+
+
+def verdicts(check: Check) -> RenderableType:
+    """Each claim with its word, our figure beside it, why, and how to measure it again."""
+    lines: list[RenderableType] = [Text(clean(f"{check.title}, by {', '.join(check.runs)}"), style="bold")]
+    for one in check.verdicts:
+        must = " (must hold)" if one.must_hold else ""
+        head = Text(clean(f"{one.claim}{must}: {one.printed} — "))
+        head.append(one.word, style=WORD_STYLES.get(one.word, "bold"))
+        said = [one.statement, one.reason]
+        if one.value is not None:
+            said.append(f"ours: {figure(one)}")
+        said += absolutes(one.rows)
+        if one.command:
+            said.append(f"again: {shlex.join(one.command)}")
+        lines += [Text(""), head, Padding(Text(clean_lines(said)), (0, 0, 0, 4))]
+    return Group(*lines)
+
+
+def clean_lines(lines: Sequence[str]) -> str:
+    """Each as one harmless line."""
+    return "\n".join(clean(line) for line in lines)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def claim_entries(report: Report, setting: Setting, metric_name: str) -> tuple[E
 def _entry(verdict: Verdict) -> Entry:
     ours = f"ours beside it: {figure(verdict)}" if verdict.value is not None else "nothing measured beside it"
     rows = f"mean of {len(verdict.rows)} rows" if len(verdict.rows) > 1 else ""
-    lines = (f"{verdict.word}: {verdict.reason}", f"{ours}{f', {rows}' if rows else ''}", *_absolutes(verdict.rows))
+    lines = (f"{verdict.word}: {verdict.reason}", f"{ours}{f', {rows}' if rows else ''}", *absolutes(verdict.rows))
     return Entry(f"claimed by {verdict.source}", verdict.printed, None, "", lines, plain=True)
 
 
@@ -76,7 +76,7 @@ def verdict_table(check: Check) -> Table:
             Cell(v.printed),
             Cell(v.word),
             Cell(figure(v)),
-            Cell("; ".join(_absolutes(v.rows)) or NOTHING),
+            Cell("; ".join(absolutes(v.rows)) or NOTHING),
             Cell(v.reason),
             Cell("command", full=shlex.join(v.command)) if v.command else Cell(NOTHING),
         )
@@ -114,7 +114,7 @@ def _condition(one: ConditionCheck) -> Iterator[str]:
 _DOCUMENTED = {"documented": " (documented, not proven for the table)"}
 
 
-def _absolutes(rows: Sequence[Beside]) -> tuple[str, ...]:
+def absolutes(rows: Sequence[Beside]) -> tuple[str, ...]:
     """`int8 145 MB against 271 MB of bf16`"""
     said = []
     for row in rows:

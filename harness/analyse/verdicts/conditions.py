@@ -46,7 +46,9 @@ def check_conditions(
     return tuple(checks)
 
 
-def _agrees(condition: PublishedCondition, here: str) -> bool:
+def _agrees(condition: PublishedCondition, here: str) -> bool | None:
+    if condition.name == "weights":  # whether other weights are the published ones, no label can prove
+        return False if any(word in here.lower() for word in ("random", "stand-in")) else None
     if isinstance(condition.value, int | float):
         return here.replace(",", "") == str(condition.value)
     return same_word(str(condition.value), here)

@@ -113,9 +113,9 @@ def _setting(report: Report, run: RunSeen, file: ClaimFile) -> tuple[str, str | 
 
 
 def same_word(published: str, here: str) -> bool:
-    """Whether the published name occurs in ours, letters and digits only."""
+    """Whether one of the names occurs in the other, letters and digits only."""
     plain = [re.sub(r"[^a-z0-9]", "", text.casefold()) for text in (published, here)]
-    return plain[0] in plain[1]
+    return plain[0] in plain[1] or (plain[1] != "" and plain[1] in plain[0])
 
 
 def _check_alike(row: str, first: Place, second: Place) -> None:
