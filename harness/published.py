@@ -12,9 +12,11 @@ from msgspec import Meta
 from harness.metrics import METRICS, Metric
 from harness.values import Name, Positive, Value
 
-Figure = Annotated[str, Meta(pattern=r"^-?\d{1,3}(,\d{3})*(\.\d+)?$|^-?\d+(\.\d+)?$")]
+FIGURE = r"^-?\d{1,3}(,\d{3})*(\.\d+)?$|^-?\d+(\.\d+)?$"
+URL = r"^https?://[^\s<>\"']+$"
+Figure = Annotated[str, Meta(pattern=FIGURE)]
 """A number as printed, such as `3,185` or `19.2`."""
-Url = Annotated[str, Meta(pattern=r"^https?://[^\s<>\"']+$")]
+Url = Annotated[str, Meta(pattern=URL)]
 Filled = Annotated[str, Meta(min_length=1)]
 
 UNITS: dict[str, float] = {

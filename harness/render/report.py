@@ -1,5 +1,6 @@
 """Report → files: report.md, index.html, report.json and plots."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -29,11 +30,20 @@ def write_report(report: Report, folder: Path) -> list[Path]:
     for one in drawings:
         name, title = one.picture.name, one.picture.title
         bodies[f"plots/{name}.svg"], bodies[f"plots/{name}.png"] = plot_files(one.draw, name, title)
+    return write_files(bodies, folder, "the report")
+
+
+def write_files(bodies: Mapping[str, bytes], folder: Path, what: str) -> list[Path]:
+    """Name → body into a folder; returns the paths.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
     try:
         for name, body in bodies.items():
             write_durably(folder / name, body)
     except OSError as error:
-        raise StoreError(f"cannot write the report into {folder}: {error.strerror}") from error
+        raise StoreError(f"cannot write {what} into {folder}: {error.strerror}") from error
     return [folder / name for name in bodies]
 
 
