@@ -88,8 +88,9 @@ def _unit(file: ClaimFile, predicted: dict[str, float], unit: str, fitting: str)
     fit = sum(_fits(_off(file, row, size, fitting)) for row, size in predicted.items())
     count = f"{fit} of {len(predicted)}"
     if fitting != unit:
-        percent = 100 * abs(UNITS[fitting] / UNITS[unit] - 1)
-        sentence = f"Sizes are printed in {unit}; {count} fit their scheme in {fitting}, {said(percent, 2)} % away."
+        ratio = UNITS[fitting] / UNITS[unit]
+        than = f"{said(100 * abs(ratio - 1), 2)} % {'more' if ratio > 1 else 'less'}"
+        sentence = f"Sizes are printed in {unit}; {count} fit their scheme in {fitting}, which is {than}."
     elif fit:
         sentence = f"Sizes are printed in {unit}, and {count} fit their scheme in it."
     else:
