@@ -1,5 +1,6 @@
 """Audit → page and files: index.html, audit.md and audit.json."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import msgspec
 from harness import __version__
 from harness.analyse.audit import RULES
 from harness.analyse.audit.findings import VERDICTS, Audit, Finding, Verdict
-from harness.analyse.audit.intervals import said, spread
+from harness.analyse.audit.intervals import ROUNDING, said, spread
 from harness.published import Printed
 from harness.render.html import html
 from harness.render.markdown import markdown
@@ -91,7 +92,7 @@ def _rule(name: str, findings: Sequence[Finding]) -> Section | None:
         id=name,
         title=RULES[name].title,
         paragraphs=(RULES[name].question,),
-        tables=(table(("about", "verdict", "finding", "recomputed", "printed"), rows),),
+        tables=(table(("about", "verdict", "finding", "recomputed", "printed, as interval"), rows),),
         link=RULES[name].title,
     )
 
@@ -102,7 +103,7 @@ def _row(finding: Finding) -> tuple[Cell, ...]:
         finding.verdict,
         finding.sentence,
         _number(finding.recomputed, finding.unit),
-        _number(finding.printed, finding.unit),
+        _interval(finding.printed, finding.unit),
     )
 
 
@@ -112,6 +113,15 @@ def _number(one: Printed | None, unit: str) -> str:
     if one.low == one.high:
         return f"{said(one.value, 4)} {unit}".strip()
     return f"{said(one.value, 4)} {unit} ({spread(one, digits=4)})"
+
+
+def _interval(one: Printed | None, unit: str) -> str:
+    """All values that are printed alike, with one digit more than the figure has."""
+    if one is None or one.low == one.high:
+        return _number(one, unit)
+    places = max(0, 1 - math.floor(math.log10(one.high - one.low) + ROUNDING))
+    low, high = (f"{round(end, places):,.{places}f}".replace("-", "−") for end in (one.low, one.high))
+    return f"{low} to {high} {unit}".strip()
 
 
 def _scores(audit: Audit) -> tuple[Section, ...]:

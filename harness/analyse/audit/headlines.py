@@ -52,7 +52,7 @@ def headline_claims(file: ClaimFile) -> Iterator[Finding]:
                 verdict="not stated",
                 claim=name,
                 metric=claim.metric,
-                sentence=f"No figures to recompute {claim.printed!r} from: {listed(absent)} "
+                sentence=f"No figures to recompute “{claim.printed}” from: {listed(absent)} "
                 f"{'has' if len(absent) == 1 else 'have'} none.",
             )
             continue
@@ -135,7 +135,7 @@ def _judged(name: str, claim: Claim, aggregates: Mapping[str, Printed]) -> Findi
         verdict = "note"
     given = [f"{WORDS[key]} {said(one.value)} {unit}".strip() for key, one in aggregates.items()]
     by = [WORDS[key] for key in aggregates if holds[key]]
-    sentence = f"{claim.printed!r}: {', '.join(given)}. "
+    sentence = f"“{claim.printed}”: {', '.join(given)}. "
     sentence += f"Printed so by {listed(by)}." if by else "None of them is printed so."
     if stated is None:
         sentence += " Which one is meant is not said."
@@ -188,7 +188,7 @@ def _hidden(name: str, claim: Claim, parts: list[_Part]) -> Finding | None:
         verdict="note",
         claim=name,
         metric=claim.metric,
-        sentence=f"{claim.printed!r} is one figure for rows from {spread(ends, unit)}.",
+        sentence=f"“{claim.printed}” is one figure for rows from {spread(ends, unit)}.",
         unit=unit,
         recomputed=ends,
         printed=printed(claim.figure),

@@ -28,7 +28,7 @@ def _judged(file: ClaimFile, name: str, claim: Claim) -> Finding:
     original = claim.original
     assert original is not None
     source = file.sources[original.source].title
-    heading = f"{claim.printed!r}; its source ({source}) says {original.printed!r}"
+    heading = f"“{claim.printed}”; its source ({source}) says “{original.printed}”"
     verdict: Verdict
     if original.unit is not None and not _convertible(original.unit, claim.unit):
         verdict, what = "contradiction", f"another unit: {original.unit}, not {claim.unit or unit_of(claim)}"

@@ -22,7 +22,7 @@ def printed_precision(file: ClaimFile) -> Iterator[Finding]:
         half = max(one.half, claim.tolerance)
         one = Printed(value=one.value, low=one.value - half, high=one.value + half)
         if one.value > 0:
-            yield _finding(one, f"{claim.printed!r}", name, claim.metric, unit_of(claim))
+            yield _finding(one, f"“{claim.printed}”", name, claim.metric, unit_of(claim))
 
 
 def _finding(one: Printed, what: str, claim: str | None, metric: str, unit: str) -> Finding:
