@@ -2,17 +2,37 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from harness.claim_checks import check_claim, check_parts, check_row, check_task
 from harness.config import PROJECT, Document
-from harness.errors import UnknownNameError
-from harness.published import FIGURE, URL, Claim, ClaimFile, Column, PublishedModel, PublishedRow, Scheme, Source
+from harness.errors import UnknownNameError, unknown_name
+from harness.published import (
+    FIGURE,
+    URL,
+    Aggregation,
+    Claim,
+    ClaimFile,
+    Column,
+    Expression,
+    Form,
+    PublishedModel,
+    PublishedRow,
+    Scheme,
+    Source,
+    Status,
+)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 _FIGURES = ("values", "figure", "to")
+_CHOICES = {
+    "form": get_args(Form),
+    "expressed": get_args(Expression),
+    "aggregation": get_args(Aggregation),
+    "status": get_args(Status),
+}
 _TABLES: dict[str, Any] = {
     "sources": Source,
     "models": PublishedModel,
@@ -106,6 +126,8 @@ def _check_texts(document: Document, node: Any, path: str, key: str = "") -> Non
             raise document.error(f"{node!r} is no figure such as 3,185 or 19.2", path)
         if key == "url" and not re.fullmatch(URL, node):
             raise document.error(f"{node!r} is no address that begins with http:// or https://", path)
+        if key in _CHOICES and node not in _CHOICES[key]:
+            raise document.error(unknown_name(key, node, _CHOICES[key]), path)
         if path == "$.name":
             _check_name(document, node, path)
 

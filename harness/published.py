@@ -51,6 +51,8 @@ PUBLISHED_ONLY: dict[str, Metric] = {
 
 Form = Literal["equals", "at_least", "at_most", "range"]
 Expression = Literal["reduction", "times", "value", "points"]
+Status = Literal["stated", "documented", "unknown"]
+"""`documented`: found in the publisher's recipe, not proven for the figures."""
 Aggregation = Literal["mean", "pooled", "each", "lowest", "highest"]
 
 CONDITIONS: dict[str, str] = {
@@ -130,8 +132,7 @@ class PublishedCondition(Value, frozen=True, kw_only=True):
     """A condition, for these metrics or for all that it binds."""
 
     name: str
-    status: Literal["stated", "documented", "unknown"]
-    """`documented`: found in the publisher's recipe, not proven for the figures."""
+    status: Status
     value: str | int | float | None = None
     source: Name | None = None
     metrics: tuple[str, ...] = ()

@@ -8,22 +8,15 @@ import msgspec
 
 from harness import __version__
 from harness.analyse.audit import RULES
-from harness.analyse.audit.findings import VERDICTS, Audit, Finding, Verdict
+from harness.analyse.audit.findings import MEANINGS, Audit, Finding, by_gravity
 from harness.analyse.audit.intervals import ROUNDING, said, spread
 from harness.published import Printed
+from harness.render.files import write_files
 from harness.render.html import html
 from harness.render.markdown import markdown
 from harness.render.page import Cell, Page, Section, Table, cells, table
-from harness.render.report import write_files
 from harness.render.words import date
 from harness.store import encode
-
-MEANINGS: dict[Verdict, str] = {
-    "contradiction": "neither rounding nor unrounded data can explain it",
-    "note": "what a reader should know before using a figure",
-    "not stated": "needed to measure a figure again, and not said",
-    "follows": "recomputed from what is printed, and the same",
-}
 
 
 def write_audit(audit: Audit, folder: Path) -> list[Path]:
@@ -59,11 +52,6 @@ def counts_table(audit: Audit) -> Table:
     """Findings of each verdict."""
     rows = [cells(verdict, str(count), MEANINGS[verdict]) for verdict, count in audit.counts.items()]
     return Table(header=("verdict", "findings", "meaning"), groups=table((), rows).groups)
-
-
-def by_gravity(findings: Sequence[Finding]) -> list[Finding]:
-    """The gravest first, otherwise in their order."""
-    return sorted(findings, key=lambda finding: VERDICTS.index(finding.verdict))
 
 
 def _banners(audit: Audit) -> tuple[str, ...]:

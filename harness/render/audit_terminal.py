@@ -6,8 +6,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from harness.analyse.audit import RULES
-from harness.analyse.audit.findings import Audit, Finding, Verdict
-from harness.render.audit_page import MEANINGS, by_gravity
+from harness.analyse.audit.findings import MEANINGS, Audit, Finding, Verdict, by_gravity
 from harness.render.words import clean
 
 STYLES: dict[Verdict, str] = {

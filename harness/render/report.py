@@ -1,17 +1,16 @@
 """Report → files: report.md, index.html, report.json and plots."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from harness.analyse.findings import Report
-from harness.errors import StoreError
+from harness.render.files import write_files
 from harness.render.html import html
 from harness.render.markdown import markdown
 from harness.render.palette import inline_svg, plot_files
 from harness.render.sections import compose
-from harness.store import encode, write_durably
+from harness.store import encode
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
@@ -31,20 +30,6 @@ def write_report(report: Report, folder: Path) -> list[Path]:
         name, title = one.picture.name, one.picture.title
         bodies[f"plots/{name}.svg"], bodies[f"plots/{name}.png"] = plot_files(one.draw, name, title)
     return write_files(bodies, folder, "the report")
-
-
-def write_files(bodies: Mapping[str, bytes], folder: Path, what: str) -> list[Path]:
-    """Name → body into a folder; returns the paths.
-
-    Raises:
-        StoreError: the folder cannot be written.
-    """
-    try:
-        for name, body in bodies.items():
-            write_durably(folder / name, body)
-    except OSError as error:
-        raise StoreError(f"cannot write {what} into {folder}: {error.strerror}") from error
-    return [folder / name for name in bodies]
 
 
 def report_json(report: Report) -> bytes:

@@ -16,11 +16,11 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 
 from harness.analyse.audit import RULES, audit
-from harness.analyse.audit.findings import VERDICTS, Audit, Finding
+from harness.analyse.audit.findings import VERDICTS, Audit, Finding, by_gravity
 from harness.claim_files import load_claims
 from harness.config import PROJECT
 from harness.errors import StoreError
-from harness.render.audit_page import audit_page, by_gravity, write_audit
+from harness.render.audit_page import audit_page, write_audit
 from harness.render.audit_terminal import audit_table
 
 HOSTILE = "<script>alert(1)</script> [x](javascript:alert(1)) | \x1b[31mred \u202edrowssap `a` @you"

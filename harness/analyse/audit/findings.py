@@ -1,5 +1,6 @@
 """What an audit finds: values, ready to be written as JSON or shown."""
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 from harness.published import Printed
@@ -8,6 +9,12 @@ from harness.values import Value
 Verdict = Literal["contradiction", "note", "not stated", "follows"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 """The gravest first."""
+MEANINGS: dict[Verdict, str] = {
+    "contradiction": "neither rounding nor unrounded data can explain it",
+    "note": "what a reader should know before using a figure",
+    "not stated": "needed to measure a figure again, and not said",
+    "follows": "recomputed from what is printed, and the same",
+}
 
 
 class Finding(Value, frozen=True, kw_only=True):
@@ -68,3 +75,8 @@ class Audit(Value, frozen=True, kw_only=True):
     def counts(self) -> dict[Verdict, int]:
         """Findings of each verdict, the gravest first; none is left out."""
         return {verdict: sum(f.verdict == verdict for f in self.findings) for verdict in VERDICTS}
+
+
+def by_gravity(findings: Sequence[Finding]) -> list[Finding]:
+    """The gravest first, otherwise in their order."""
+    return sorted(findings, key=lambda finding: VERDICTS.index(finding.verdict))
