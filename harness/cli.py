@@ -186,9 +186,33 @@ def regrade(run: str, results: Path, data: Path | None) -> None:
     click.echo(pipeline.regrade(run, results, pipeline.data_folder(data), TerminalProgress()))
 
 
-@main.group()
+@main.group(cls=Commands)
 def claims() -> None:
-    """Published claims: judge them by runs."""
+    """What others published about their compressed models: recompute it, and judge it by runs."""
+
+
+@claims.command(name="audit")
+@click.argument("file")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for index.html, audit.md and audit.json.")
+@json_option
+def audit_claims(file: str, out: Path | None, as_json: bool) -> None:
+    """Recompute every figure of a claim FILE (a name or a path) from what is printed; no run is needed."""
+    from harness import pipeline
+
+    found = pipeline.audit(file)
+    written = pipeline.write_audit(found, out) if out is not None else []
+    if as_json:
+        from harness.store import encode
+
+        click.echo(encode(found))
+        return
+    from rich.console import Console
+
+    from harness.render.audit_terminal import audit_table
+
+    Console().print(audit_table(found))
+    for path in written:
+        click.echo(path)
 
 
 @claims.command(name="check")
@@ -216,7 +240,7 @@ def claims_check(ctx: click.Context, file: str, runs: tuple[str, ...], results: 
     ctx.exit(JUDGED_BAD if broken(checked) else 0)
 
 
-KINDS = ("suites", "variants", "tasks", "metrics", "recipes", "runtimes", "devices", "runs")
+KINDS = ("suites", "claims", "variants", "tasks", "metrics", "recipes", "runtimes", "devices", "runs")
 
 
 @main.command(name="list")
@@ -225,7 +249,7 @@ KINDS = ("suites", "variants", "tasks", "metrics", "recipes", "runtimes", "devic
 @results_option
 @json_option
 def list_names(kinds: tuple[str, ...], suite: str, results: Path, as_json: bool) -> None:
-    """List suites, variants, tasks, metrics, recipes, runtimes, devices and runs."""
+    """List suites, claim files, variants, tasks, metrics, recipes, runtimes, devices and runs."""
     from harness.listing import listing
 
     tables = listing(kinds or KINDS, suite, results)

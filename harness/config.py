@@ -122,7 +122,8 @@ class Document:
         while near not in self.lines and near != "$":
             near = re.sub(r"(\.[^.\[\]]+|\[[^\]]*\])$", "", near) or "$"
         file, line = self.lines.get(near, (self.file, None))
-        return ConfigError(what, file=file, line=line, path=path.removeprefix("$").removeprefix("."))
+        inner = path.removeprefix("$").removeprefix(".")
+        return ConfigError(_one_line(what), file=file, line=line, path=_one_line(inner))
 
     def convert(self, kind: Any, data: Any = None, path: str = "$") -> Any:
         """The data as a value of that kind.
@@ -363,6 +364,11 @@ def _keys(kind: Any) -> set[str]:
         else:
             todo.extend(getattr(one, "__args__", ()))
     return found
+
+
+def _one_line(text: str) -> str:
+    """A file's keys and values may hold line breaks and escape sequences; a message must not."""
+    return "".join(c if c.isprintable() else "�" for c in text)
 
 
 def _in_words(message: str) -> str:

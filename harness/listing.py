@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from harness import pipeline
+from harness.claim_files import find_claims, list_claims
 from harness.config import find_suite, list_suites, load_devices, load_suite
 from harness.metrics import METRICS
 from harness.store import find_runs
@@ -18,6 +19,7 @@ def listing(kinds: Sequence[str], suite: str, results: Path) -> dict[str, dict[s
     """
     makers: dict[str, Callable[[], dict[str, str]]] = {
         "suites": lambda: {name: str(find_suite(name)) for name in list_suites()},
+        "claims": lambda: {name: str(find_claims(name)) for name in list_claims()},
         "variants": lambda: _variants(suite),
         "tasks": _tasks,
         "metrics": lambda: {

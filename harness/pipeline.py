@@ -16,6 +16,7 @@ from harness.store import create_run, hold_run, read_run, resolve_run
 from harness.values import FAILED, DeviceSpec, FileSource, Plan, Suite, Task
 
 if TYPE_CHECKING:
+    from harness.analyse.audit.findings import Audit
     from harness.analyse.compare import Report
     from harness.analyse.verdicts.values import Check
     from harness.measure.jobs import Device
@@ -137,6 +138,25 @@ def check_claims(file: str, names: Sequence[str], results: Path) -> "Check":
     from harness.analyse.verdicts.check import check
 
     return check(load_claims(file), analyse(names, results))
+
+
+def audit(claims: str) -> "Audit":
+    """A claim file → all that follows from it, does not follow, or is not said. No run is needed.
+
+    Raises:
+        InputError: no such claim file, or a wrong one.
+    """
+    from harness.analyse.audit import audit as audit_file
+    from harness.claim_files import load_claims
+
+    return audit_file(load_claims(claims))
+
+
+def write_audit(found: "Audit", out: Path) -> list[Path]:
+    """An audit → index.html, audit.md, audit.json."""
+    from harness.render.audit_page import write_audit as write
+
+    return write(found, out)
 
 
 def data_folder(given: Path | None) -> Path | None:

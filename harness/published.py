@@ -12,9 +12,11 @@ from msgspec import Meta
 from harness.metrics import METRICS, Metric
 from harness.values import Name, Positive, Value
 
-Figure = Annotated[str, Meta(pattern=r"^-?\d{1,3}(,\d{3})*(\.\d+)?$|^-?\d+(\.\d+)?$")]
+FIGURE = r"^-?\d{1,3}(,\d{3})*(\.\d+)?$|^-?\d+(\.\d+)?$"
+URL = r"^https?://[^\s<>\"']+$"
+Figure = Annotated[str, Meta(pattern=FIGURE)]
 """A number as printed, such as `3,185` or `19.2`."""
-Url = Annotated[str, Meta(pattern=r"^https?://[^\s<>\"']+$")]
+Url = Annotated[str, Meta(pattern=URL)]
 Filled = Annotated[str, Meta(min_length=1)]
 
 UNITS: dict[str, float] = {
@@ -49,6 +51,8 @@ PUBLISHED_ONLY: dict[str, Metric] = {
 
 Form = Literal["equals", "at_least", "at_most", "range"]
 Expression = Literal["reduction", "times", "value", "points"]
+Status = Literal["stated", "documented", "unknown"]
+"""`documented`: found in the publisher's recipe, not proven for the figures."""
 Aggregation = Literal["mean", "pooled", "each", "lowest", "highest"]
 
 CONDITIONS: dict[str, str] = {
@@ -128,8 +132,7 @@ class PublishedCondition(Value, frozen=True, kw_only=True):
     """A condition, for these metrics or for all that it binds."""
 
     name: str
-    status: Literal["stated", "documented", "unknown"]
-    """`documented`: found in the publisher's recipe, not proven for the figures."""
+    status: Status
     value: str | int | float | None = None
     source: Name | None = None
     metrics: tuple[str, ...] = ()

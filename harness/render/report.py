@@ -5,12 +5,12 @@ from pathlib import Path
 import msgspec
 
 from harness.analyse.findings import Report
-from harness.errors import StoreError
+from harness.render.files import write_files
 from harness.render.html import html
 from harness.render.markdown import markdown
 from harness.render.palette import inline_svg, plot_files
 from harness.render.sections import compose
-from harness.store import encode, write_durably
+from harness.store import encode
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
@@ -29,12 +29,7 @@ def write_report(report: Report, folder: Path) -> list[Path]:
     for one in drawings:
         name, title = one.picture.name, one.picture.title
         bodies[f"plots/{name}.svg"], bodies[f"plots/{name}.png"] = plot_files(one.draw, name, title)
-    try:
-        for name, body in bodies.items():
-            write_durably(folder / name, body)
-    except OSError as error:
-        raise StoreError(f"cannot write the report into {folder}: {error.strerror}") from error
-    return [folder / name for name in bodies]
+    return write_files(bodies, folder, "the report")
 
 
 def report_json(report: Report) -> bytes:

@@ -11,6 +11,8 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from harness.analyse.audit import RULES
+from harness.analyse.audit.findings import VERDICTS, Audit, AuditedSource, Finding, ScoreChange
 from harness.analyse.findings import Report, Row
 from harness.build.recipes import RECIPES
 from harness.cli import main
@@ -20,6 +22,22 @@ from harness.measure.devices import DEVICES
 from harness.measure.runtimes import RUNTIMES
 from harness.measure.tasks import TASKS
 from harness.metrics import METRICS
+from harness.published import (
+    CONDITIONS,
+    UNITS,
+    Claim,
+    ClaimFile,
+    Column,
+    Original,
+    Printed,
+    PublishedCondition,
+    PublishedDevice,
+    PublishedModel,
+    PublishedRow,
+    PublishedTask,
+    Scheme,
+    Source,
+)
 from harness.values import (
     Answers,
     BandwidthSeen,
@@ -92,7 +110,15 @@ def missing(names: Iterable[str], text: str) -> list[str]:
 
 def commands() -> list[tuple[str, click.Command]]:
     assert isinstance(main, click.Group)
-    return list(main.commands.items())
+    return list(_commands(main, ""))
+
+
+def _commands(group: click.Group, prefix: str) -> Iterator[tuple[str, click.Command]]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from _commands(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", command
 
 
 @pytest.mark.parametrize(("name", "command"), commands(), ids=lambda value: value if isinstance(value, str) else "")
@@ -114,7 +140,7 @@ def test_no_option_is_documented_that_does_not_exist() -> None:
 
 
 def test_no_command_is_documented_that_does_not_exist() -> None:
-    said = set(re.findall(r"^## bench (\S+)$", read("commands.md"), re.MULTILINE))
+    said = set(re.findall(r"^## bench (.+)$", read("commands.md"), re.MULTILINE))
     assert said == {name for name, _ in commands()}
 
 
@@ -178,6 +204,38 @@ def test_the_protocol_has_every_key_of_an_event(kind: Any) -> None:
 @pytest.mark.parametrize("kind", [Plan, TrialRecord, Environment, Files, ProcessSeen, Answers, Report, Row])
 def test_the_results_format_has_every_key(kind: Any) -> None:
     assert not missing(fields(kind), read("results-format.md")), f"docs/results-format.md, {kind.__name__}"
+
+
+CLAIMED = [
+    ClaimFile, Source, PublishedModel, Scheme, PublishedDevice, PublishedCondition, Column, PublishedRow,
+    PublishedTask, Claim, Original,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", CLAIMED)
+def test_the_claim_file_has_every_key(kind: Any) -> None:
+    keys = [name for name in fields(kind) if (kind, name) != (ClaimFile, "file")]
+    assert not missing(keys, section(read("adding-a-part.md"), "## A claim file")), kind.__name__
+
+
+def test_the_claim_file_has_every_condition_and_unit() -> None:
+    assert not missing((*CONDITIONS, *UNITS), section(read("adding-a-part.md"), "## A claim file"))
+
+
+@pytest.mark.parametrize("kind", [Audit, Finding, ScoreChange, AuditedSource, Printed])
+def test_the_audit_has_every_key(kind: Any) -> None:
+    assert not missing(fields(kind), section(read("method/claims-audit.md"), "## audit.json")), kind.__name__
+
+
+def test_every_rule_of_the_audit_is_explained() -> None:
+    titles = re.findall(r"^### (.+)$", read("method/claims-audit.md"), re.MULTILINE)
+    assert titles == [rule.title for rule in RULES.values()]
+    assert not missing((*RULES, *VERDICTS), read("method/claims-audit.md"))
+
+
+def test_every_claim_file_is_named_somewhere() -> None:
+    everything = "\n".join(path.read_text(encoding="utf-8") for path in PAGES)
+    assert not missing({path.stem for path in (PROJECT / "suites" / "claims").glob("*.yaml")}, everything)
 
 
 # ---------------------------------------------------------------- links and files

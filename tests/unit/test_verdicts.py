@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from benchmarks.verdict_rates import BAND, coverage, verdicts
 from harness.analyse.compare import analyse
 from harness.analyse.stats import Interval, t_quantile
-from harness.analyse.verdicts.check import broken, check
 from harness.analyse.verdicts.bands import Band, band_of, judge, more_rounds
+from harness.analyse.verdicts.check import broken, check
 from harness.analyse.verdicts.figures import over_rounds
 from harness.analyse.verdicts.values import Check, Verdict
 from harness.errors import InputError, UnknownNameError
