@@ -84,7 +84,7 @@ def verdicts(check: Check) -> RenderableType:
     lines: list[RenderableType] = [Text(clean(f"{check.title}, by {', '.join(check.runs)}"), style="bold")]
     for one in check.verdicts:
         must = " (must hold)" if one.must_hold else ""
-        head = Text(clean(f"{one.claim}{must}: {one.printed} — "))
+        head = Text(clean(f"{one.claim}{must}: {one.printed}") + " — ")
         head.append(one.word, style=WORD_STYLES.get(one.word, "bold"))
         said = [one.statement, one.reason]
         if one.value is not None:

@@ -124,7 +124,7 @@ def absolutes(rows: Sequence[Beside]) -> tuple[str, ...]:
         own = f"{row.variant} {quantity(metric_name, row.value)}"
         base = quantity(metric_name, row.baseline_value) if row.baseline_value is not None else None
         said.append(own if base is None else f"{own} against {base} of {row.baseline}")
-    return tuple(said)
+    return tuple(dict.fromkeys(said))
 
 
 def _beside(row: Beside) -> tuple[Cell, ...]:
