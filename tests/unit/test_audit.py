@@ -103,6 +103,7 @@ def test_the_only_change_that_its_column_cannot_give_comes_from_the_inverse(card
     assert (odd.verdict, odd.row, odd.metric) == ("note", "1b-spinquant", "ttft_s")
     assert odd.recomputed is not None and odd.printed is not None
     assert (odd.recomputed.low, odd.recomputed.high) == pytest.approx((-76.2, -63.2), abs=0.05)
+    assert "but from Prefill, which the publication calls its inverse (−76.88 to −76.83 %)" in odd.sentence
     assert odd.others["prefill_tok_s"].value == pytest.approx(-76.85, abs=0.005)
 
 
@@ -161,6 +162,10 @@ def test_the_last_digit_bounds_every_tolerance(card: Audit) -> None:
     assert (
         "7.6 tok/s (3b-bf16) is known to ± 0.66 %" in one(card, "precision", metric="decode_tok_s", claim=None).sentence
     )
+
+
+def test_a_wide_tolerance_bounds_a_claim_instead(card: Audit) -> None:
+    assert "“8k” is known to ± 2.4 %" in one(card, "precision", claim="context").sentence
 
 
 def test_accuracy_is_compared_with_baseline_and_plain_compression(card: Audit) -> None:
@@ -298,6 +303,8 @@ AGGREGATED = [
     ({"figure": "50", "aggregation": "each", "form": "at_least"}, "follows"),
     ({"figure": "70", "aggregation": "highest", "form": "at_most"}, "follows"),
     ({"figure": "80", "form": "at_least", "aggregation": "mean"}, "contradiction"),
+    ({"figure": "80", "form": "at_most", "aggregation": "mean"}, "follows"),
+    ({"figure": "40", "form": "at_most", "aggregation": "mean"}, "contradiction"),
     ({"figure": "80", "tolerance": 20.0, "aggregation": "mean"}, "follows"),
     ({"figure": "50", "to": "70", "form": "range"}, "follows"),
     ({"figure": "55", "to": "70", "form": "range"}, "note"),
@@ -316,16 +323,28 @@ def test_values_and_points_are_claims_too() -> None:
     file = publication({"size_bytes": "100"}, {"size_bytes": "50"})
     file = msgspec.structs.replace(
         file,
-        tasks=(PublishedTask(name="Quiz", measure="acc", values={"base": "50.0", "cut": "48.5"}),),
+        tasks=(
+            PublishedTask(name="Quiz", measure="acc", values={"base": "50.0", "cut": "48.5"}),
+            PublishedTask(name="Share", measure="acc", unit="fraction", values={"base": "0.500", "cut": "0.485"}),
+        ),
         claims={
-            "kib": claim(expressed="value", unit="KiB", figure="49"),
+            "share": claim(metric="acc", expressed="points", task="Share", figure="-1.5"),
+            "fraction": claim(metric="acc", expressed="value", unit="fraction", task="Quiz", figure="0.485"),
+            "kib": claim(expressed="value", unit="KiB", figure="48.8"),
             "points": claim(metric="acc", expressed="points", task="Quiz", figure="-1.5"),
             "wrong": claim(metric="acc", expressed="points", task="Quiz", figure="-3.0"),
             "absent": claim(metric="decode_tok_s", expressed="times", figure="2"),
         },
     )
     verdicts = {f.claim: f.verdict for f in found(audit(file), "headlines")}
-    assert verdicts == {"kib": "follows", "points": "follows", "wrong": "contradiction", "absent": "not stated"}
+    assert verdicts == {
+        "share": "follows",
+        "fraction": "follows",
+        "kib": "follows",
+        "points": "follows",
+        "wrong": "contradiction",
+        "absent": "not stated",
+    }
 
 
 SIZED = [
@@ -361,6 +380,8 @@ def test_bytes_of_each_part() -> None:
     lora = msgspec.structs.replace(NARROW, lora_rank=2, lora_bits=32)
     added = 2 * (128 + 96 + 96 + 128 + 3 * 192) * 4
     assert stored_bytes(TINY, lora) - stored_bytes(TINY, NARROW) == added
+    a_row = Scheme(title="8 bits", linear_bits=8, scale_bits=32, embedding_bits=8)
+    assert parts(TINY, a_row)["linears"] == 36_864 + 4 * (64 + 32 + 32 + 64 + 128 + 128 + 64)
     biased = msgspec.structs.replace(TINY, biases=True, tied=False)
     assert parameters(biased) - parameters(TINY) == 64 + 2 * 32 + 27_264
 
@@ -386,6 +407,12 @@ def test_prompt_lengths() -> None:
     stated = (PublishedCondition(name="prompt_tokens", status="stated", value=64, source="page"),)
     told = audit(publication(base, {**cut, "ttft_s": "0.60"}, conditions=stated))
     assert [f.verdict for f in found(told, "prompts")] == ["follows", "note", "note"]
+    assert "more than the stated 64" in one(told, "prompts", row="cut").sentence
+    fewer = audit(publication(base, {**cut, "ttft_s": "0.40"}, conditions=stated))
+    assert "fewer than the stated 64" in one(fewer, "prompts", row="cut", verdict="note").sentence
+    milli = publication({"ttft_s": "1000", "prefill_tok_s": "64.0"}, {}, conditions=stated)
+    columns = {**milli.columns, "ttft_s": Column(unit="ms")}
+    assert one(audit(msgspec.structs.replace(milli, columns=columns)), "prompts").verdict == "follows"
 
 
 def test_memory_below_size_and_memory_that_falls_as_much() -> None:
@@ -411,6 +438,7 @@ def test_conditions_bind_only_their_metrics() -> None:
 ORIGINALS = [
     ({"figure": "50"}, {}, "follows"),
     ({"figure": "70"}, {}, "contradiction"),
+    ({"figure": "30"}, {}, "contradiction"),
     ({"figure": "40", "to": "60"}, {}, "note"),
     ({"figure": "50"}, {"form": "range", "figure": "40", "to": "60"}, "note"),
     ({}, {}, "not stated"),
