@@ -1,13 +1,11 @@
 """Headline claims: under which aggregation of its rows does a claim hold, and what does it hide?"""
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from harness.analyse.audit.figures import above, figure, reduction, scale, score, times_better
 from harness.analyse.audit.findings import Finding, Verdict
 from harness.analyse.audit.intervals import (
-    ROUNDING,
     exactly,
     highest,
     listed,
@@ -19,6 +17,7 @@ from harness.analyse.audit.intervals import (
     times,
     total,
 )
+from harness.analyse.verdicts.bands import band_of
 from harness.published import UNITS, Claim, ClaimFile, Printed, printed
 
 WORDS = {
@@ -109,21 +108,8 @@ def unit_of(claim: Claim) -> str:
     return {"reduction": "%", "times": "×", "points": "points"}.get(claim.expressed, claim.unit or "")
 
 
-def band(claim: Claim) -> Printed:
-    """The values that the claim allows, whatever its form; `at_least` and `at_most` leave one side open."""
-    figure_, end = printed(claim.figure), printed(claim.to or claim.figure)
-    slack = ROUNDING * abs(figure_.value)
-    low = figure_.value - max(claim.tolerance, figure_.half) - slack
-    high = end.value + max(claim.tolerance, end.half) + slack
-    return Printed(
-        value=figure_.value,
-        low=-math.inf if claim.form == "at_most" else low,
-        high=math.inf if claim.form == "at_least" else high,
-    )
-
-
 def _judged(name: str, claim: Claim, aggregates: Mapping[str, Printed]) -> Finding:
-    unit, allowed = unit_of(claim), band(claim)
+    unit, allowed = unit_of(claim), band_of(claim)
     holds = {key: one.high >= allowed.low and one.low <= allowed.high for key, one in aggregates.items()}
     stated = claim.aggregation or ("row" if len(aggregates) == 1 else None)
     verdict = _verdict(stated, holds)

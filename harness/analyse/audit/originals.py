@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from harness.analyse.audit.findings import Finding, Verdict
-from harness.analyse.audit.headlines import band, unit_of
+from harness.analyse.audit.headlines import unit_of
+from harness.analyse.verdicts.bands import band_of
 from harness.published import UNITS, Claim, ClaimFile, Printed, printed
 
 KINDS = (
@@ -69,7 +70,7 @@ def _source_figure(claim: Claim) -> Printed:
 def _figures(claim: Claim, source: Printed) -> tuple[Verdict, str]:
     original = claim.original
     assert original is not None
-    allowed = band(claim)
+    allowed = band_of(claim)
     if source.high < allowed.low or source.low > allowed.high:
         return "contradiction", "another figure"
     if original.to is not None and claim.form == "equals":

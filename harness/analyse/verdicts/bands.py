@@ -15,6 +15,8 @@ Word = Literal[
     "reproduced", "exceeded", "not reproduced", "inconclusive", "baseline moved", "not comparable", "not attempted"
 ]
 MOST_ROUNDS = 1000
+ROUNDING = 1e-9
+"""Of binary fractions, so that a figure on the very edge is inside."""
 
 
 class Band(Value, frozen=True):
@@ -27,7 +29,7 @@ class Band(Value, frozen=True):
 def band_of(claim: Claim) -> Band:
     """In the claim's printed unit: percent, times, points or its own unit."""
     first = printed(claim.figure)
-    half = max(claim.tolerance, first.half)
+    half = max(claim.tolerance, first.half) + ROUNDING * abs(first.value)
     match claim.form:
         case "at_least":
             return Band(low=first.value - half, high=math.inf)
@@ -35,7 +37,8 @@ def band_of(claim: Claim) -> Band:
             return Band(low=-math.inf, high=first.value + half)
         case "range":
             last = printed(claim.to or claim.figure)
-            return Band(low=first.value - half, high=last.value + max(claim.tolerance, last.half))
+            last_half = max(claim.tolerance, last.half) + ROUNDING * abs(last.value)
+            return Band(low=first.value - half, high=last.value + last_half)
         case _:
             return Band(low=first.value - half, high=first.value + half)
 
