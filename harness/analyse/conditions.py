@@ -13,9 +13,9 @@ from harness.analyse.findings import (
     RunSeen,
     VariantSeen,
 )
-from harness.analyse.trials import observed
+from harness.analyse.trials import has_random_weights, observed
 from harness.store import Run
-from harness.values import Answers, DeviceFacts, Files, Hello, Loaded, RandomSource, TrialRecord, Variant
+from harness.values import Answers, DeviceFacts, Files, Hello, Loaded, TrialRecord, Variant
 
 CONTEXT = "allocated context (tokens)"
 LOADED = {
@@ -154,7 +154,7 @@ def _variant(variant: Variant, baselines: Sequence[str]) -> VariantSeen:
         model=variant.model.name,
         label=label,
         licence=variant.model.licence,
-        random_weights=isinstance(variant.model.source, RandomSource) or "random" in label.lower(),
+        random_weights=has_random_weights(variant),
         baseline=variant.name in baselines,
     )
 

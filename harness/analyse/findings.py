@@ -6,6 +6,8 @@ Differences (`diff`) exist for metrics over items only: everything else is judge
 
 from typing import Literal
 
+from harness.analyse.limits import Footprint, Frontier, Roof
+from harness.analyse.places import InCell
 from harness.analyse.stats import Interval
 from harness.values import ArtifactFile, DeviceFacts, Value, Workload
 
@@ -48,16 +50,6 @@ class Row(Value, frozen=True):
     """Rounds (paired ones, where there is a ratio), items, windows or positions behind this row."""
     notes: tuple[str, ...]
     artifact_sha256: str | None
-
-
-class InCell(Value, frozen=True):
-    """Where something was seen."""
-
-    run: str
-    variant: str | None
-    runtime: str | None
-    device: str
-    workload: str
 
 
 class RoundValue(Value, frozen=True):
@@ -252,6 +244,9 @@ class Report(Value, frozen=True, kw_only=True):
     tasks: tuple[TaskScore, ...]
     distances: tuple[Distance, ...]
     waterfalls: tuple[Waterfall, ...]
+    roofs: tuple[Roof, ...]
+    footprints: tuple[Footprint, ...]
+    frontiers: tuple[Frontier, ...]
     conditions: tuple[Condition, ...]
     artifacts: tuple[ArtifactSeen, ...]
     troubles: tuple[Trouble, ...]
