@@ -4,14 +4,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from matplotlib.figure import Figure
-
 from harness.analyse.findings import Row, Waterfall
 from harness.metrics import metric
 from harness.render.details import PART_TITLES
 from harness.render.page import Picture
-from harness.render.palette import Draw, Palette
-from harness.render.plots import Bar, Bubble, Stack, bars, effects, stacks, tradeoff
+from harness.render.palette import Palette
+from harness.render.plots import Bar, Draw, Stack, bars, effects, stacks
+from harness.render.scatter import Bubble, tradeoff
+from harness.render.scene import Scene
 from harness.render.settings import Setting
 from harness.render.words import metric_title, number, points, quantity, status_words, times
 from harness.values import digest
@@ -44,7 +44,7 @@ def chart(setting: Setting) -> Drawing | None:
     x = f"{metric_title('decode_tok_s', setting.run.workloads.get(decode))}, tok/s"
     y = f"{metric_title(name, None)} on {task}, %"
 
-    def draw(palette: Palette, title: str | None) -> Figure:
+    def draw(palette: Palette, title: str | None) -> Scene:
         return tradeoff(bubbles, palette, title, x=x, y=y)
 
     seen = "; ".join(f"{b.label}: {number(b.y, -1)} % at {b.x:.3g} tok/s" for b in bubbles)
@@ -54,7 +54,7 @@ def chart(setting: Setting) -> Drawing | None:
         f"from {first}. Horizontal lines: 95 % interval over rounds."
     )
     title = "Accuracy against decode"
-    return Drawing(Picture(_slug(setting, "accuracy-against-decode"), title, caption, f"{title}. {seen}."), draw, True)
+    return Drawing(Picture(slug(setting, "accuracy-against-decode"), title, caption, f"{title}. {seen}."), draw, True)
 
 
 def metric_drawings(setting: Setting) -> list[Drawing]:
@@ -80,12 +80,12 @@ def memory_drawing(setting: Setting, workload: str, falls: list[Waterfall]) -> D
     kinds["unexplained"] = "unexplained"
     lines = [_stack(fall, kinds) for fall in falls]
 
-    def draw(palette: Palette, title: str | None) -> Figure:
+    def draw(palette: Palette, title: str | None) -> Scene:
         return stacks(lines, kinds, palette, title)
 
-    title = metric_title("peak_rss_bytes", setting.run.workloads.get(workload))
+    title = setting.titled(metric_title("peak_rss_bytes", setting.run.workloads.get(workload)))
     seen = "; ".join(f"{line.label}: {line.text}" for line in lines)
-    return Drawing(Picture(_slug(setting, f"memory-{workload}"), title, "", f"{title}. {seen}."), draw, True)
+    return Drawing(Picture(slug(setting, f"memory-{workload}"), title, "", f"{title}. {seen}."), draw, True)
 
 
 def _bubble(setting: Setting, variant: str, task: str, name: str, decode: str) -> Bubble | None:
@@ -113,7 +113,7 @@ def _bars(setting: Setting, name: str, workload: str, rows: list[Row]) -> Drawin
     by_variant = {row.variant: row for row in rows}
     lines = [_bar(setting, row) for row in by_variant.values()]
 
-    def draw(palette: Palette, title: str | None) -> Figure:
+    def draw(palette: Palette, title: str | None) -> Scene:
         return bars(lines, palette, title)
 
     return _drawing(setting, name, workload, lines, draw, "")
@@ -137,7 +137,7 @@ def _effects(setting: Setting, name: str, workload: str, rows: list[Row]) -> Dra
     by_items = any(r.diff is not None for r in rows)
     axis = f"{'points against' if by_items else 'times that of'} {first}"
 
-    def draw(palette: Palette, title: str | None) -> Figure:
+    def draw(palette: Palette, title: str | None) -> Scene:
         return effects(lines, palette, title, null=0.0 if by_items else 1.0, axis=axis)
 
     return _drawing(setting, name, workload, lines, draw, "difference" if by_items else "ratio")
@@ -155,11 +155,11 @@ def _effect(row: Row) -> Bar | None:
 
 
 def _drawing(setting: Setting, name: str, workload: str, lines: Iterable[Bar], draw: Draw, of: str) -> Drawing:
-    title = metric_title(name, setting.run.workloads.get(workload)) + (f": {of}" if of else "")
+    title = setting.titled(metric_title(name, setting.run.workloads.get(workload)) + (f": {of}" if of else ""))
     better = f"{metric(name).better} is better"
     seen = "; ".join(f"{line.label}: {line.text}" for line in lines)
-    slug = _slug(setting, f"{name}-{workload}" if workload else name)
-    return Drawing(Picture(slug, title, better, f"{title}, {better}. {seen}."), draw)
+    file = slug(setting, f"{name}-{workload}" if workload else name)
+    return Drawing(Picture(file, title, better, f"{title}, {better}. {seen}."), draw)
 
 
 def _stack(fall: Waterfall, kinds: dict[str, str]) -> Stack:
@@ -170,7 +170,7 @@ def _stack(fall: Waterfall, kinds: dict[str, str]) -> Stack:
     return Stack(fall.variant or "", tuple((k, v) for k, v in sums.items() if v), text)
 
 
-def _slug(setting: Setting, text: str) -> str:
+def slug(setting: Setting, text: str) -> str:
     """A file name that is safe anywhere, and another one for another text.
 
     Settings of one report get a number in front; what loses more than the usual signs gets a hash.

@@ -1,22 +1,21 @@
-"""The few kinds of plot. All take their colours from a palette, and label values directly."""
+"""Plots with a row a variant: bars, differences, stacks. Colours come from a palette, values stand beside."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
-
+from harness.render.axes import CHARACTER, room_for, short, tick_text, ticks
 from harness.render.palette import Palette
-from harness.render.words import clean
+from harness.render.scene import Anchor, Dot, Label, Point, Rect, Scene, Shape, Strokes, line
 
-LABEL_LENGTH = 22
-INCH_PER_CHARACTER = 0.074
-WIDTH = 4.4
-ROW_INCHES = 0.30
-TITLE_INCHES = 0.30
-LARGEST_BUBBLE = 900
-"""Points²."""
+Draw = Callable[[Palette, str | None], Scene]
+"""Draws with these colours and this title (None: the page has the title)."""
+WIDTH = 317.0
+WIDE = 461.0
+ROW = 21.6
+TITLE = 21.6
+LEGEND_LINE = 13.0
+LEGEND_COLUMNS = 3
+HATCH = 4.0
 SEEN_APART = 0.08
 """Share of the longest bar from which on the rounds are drawn one by one."""
 
@@ -35,20 +34,6 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Bubble:
-    label: str
-    x: float
-    x_low: float | None
-    x_high: float | None
-    y: float
-    y_low: float | None
-    y_high: float | None
-    area: float | None
-    """As a share of the largest."""
-    compressed: bool
-
-
-@dataclass(frozen=True)
 class Stack:
     """One bar of parts; a part is (kind, value)."""
 
@@ -57,214 +42,148 @@ class Stack:
     text: str
 
 
-def bars(lines: Sequence[Bar], palette: Palette, title: str | None) -> Figure:
+@dataclass(frozen=True)
+class _Rows:
+    """Where rows stand: a labelled one a variant, `x` from `low` to `high`."""
+
+    width: float
+    height: float
+    left: float
+    right: float
+    top: float
+    low: float
+    high: float
+
+    def x(self, value: float) -> float:
+        return self.left + (self.right - self.left) * (value - self.low) / ((self.high - self.low) or 1.0)
+
+    def y(self, index: float) -> float:
+        return self.top + ROW * (index + 0.5)
+
+
+def bars(lines: Sequence[Bar], palette: Palette, title: str | None) -> Scene:
     """Bars from zero, the interval as a line over the end, each round as a small ring."""
-    figure, axes = _rows(len(lines), [line.label for line in lines], palette, title, right=_room_for(lines))
-    most = max((max(line.value, line.high or 0.0, *line.rounds) for line in lines), default=1.0) or 1.0
-    for y, line in enumerate(lines):
-        axes.barh(y, line.value, height=0.52, color=palette.accent if line.compressed else palette.base)
-        if _spread(line, most):
-            places = [y + 0.36 * (i / (len(line.rounds) - 1) - 0.5) for i in range(len(line.rounds))]
-            axes.plot(
-                line.rounds,
-                places,
-                "o",
-                ms=2.8,
-                mfc=palette.paper,
-                mec=palette.ink,
-                mew=0.6,
-                ls="none",
-                clip_on=False,
-            )
-        end = _interval(axes, y, line, palette.ink)
-        _beside(axes, line.text, (max(end, *line.rounds, 0.0), y), palette)
-    axes.set_xlim(0, most)
-    axes.axvline(0, color=palette.muted, lw=0.8)
-    axes.set_xticks([])
-    return figure
+    most = max((max(one.value, one.high or 0.0, *one.rounds) for one in lines), default=1.0) or 1.0
+    rows = _rows([one.label for one in lines], [one.text for one in lines], title, 0.0, most)
+    shapes = [*_frame(rows, [one.label for one in lines], palette, title)]
+    for index, one in enumerate(lines):
+        y, end = rows.y(index), max(one.value, one.high or 0.0, *one.rounds, 0.0)
+        colour = palette.accent if one.compressed else palette.base
+        shapes.append(Rect(rows.left, y - 5.6, rows.x(one.value) - rows.left, 11.2, colour))
+        if len(one.rounds) > 1 and (max(one.rounds) - min(one.rounds)) / most > SEEN_APART:
+            places = [y + 7.8 * (i / (len(one.rounds) - 1) - 0.5) for i in range(len(one.rounds))]
+            shapes += [
+                Dot(rows.x(v), at, 1.4, palette.paper, palette.ink) for v, at in zip(one.rounds, places, strict=True)
+            ]
+        shapes += [*_interval(rows, y, one, palette.ink), Label(rows.x(end) + 6, y, one.text, palette.ink)]
+    shapes.append(_upright(rows, 0.0, palette, len(lines)))
+    return Scene(rows.width, rows.height, palette.paper if title else None, tuple(shapes))
 
 
-def effects(lines: Sequence[Bar], palette: Palette, title: str | None, *, null: float, axis: str) -> Figure:
+def effects(lines: Sequence[Bar], palette: Palette, title: str | None, *, null: float, axis: str) -> Scene:
     """Differences as dots with intervals, beside the line of no difference."""
-    labels = [line.label for line in lines]
-    figure, axes = _rows(len(lines), labels, palette, title, right=_room_for(lines), bottom=0.42)
-    for y, line in enumerate(lines):
-        _interval(axes, y, line, palette.accent)
-        axes.plot([line.value], [y], "o", ms=5.5, color=palette.accent)
-        axes.annotate(
-            line.text,
-            (1, y),
-            xycoords=axes.get_yaxis_transform(),
-            xytext=(8, 0),
-            textcoords="offset points",
-            va="center",
-            color=palette.ink,
-        )
-    ends = [e for line in lines for e in (line.low, line.high, line.value, null) if e is not None]
+    ends = [e for one in lines for e in (one.low, one.high, one.value, null) if e is not None]
     room = 0.08 * ((max(ends) - min(ends)) or 1.0)
-    axes.set_xlim(min(ends) - room, max(ends) + room)
-    axes.axvline(null, color=palette.muted, lw=0.8, ls=(0, (3, 2)))
-    axes.locator_params(axis="x", nbins=4)
-    axes.tick_params(axis="x", colors=palette.muted, length=2, labelsize=8)
-    axes.set_xlabel(axis, color=palette.muted, fontsize=8)
-    return figure
+    labels = [one.label for one in lines]
+    rows = _rows(labels, [one.text for one in lines], title, min(ends) - room, max(ends) + room, below=30)
+    shapes = [*_frame(rows, labels, palette, title), _upright(rows, null, palette, len(lines), dashed=True)]
+    for index, one in enumerate(lines):
+        y = rows.y(index)
+        shapes += _interval(rows, y, one, palette.accent)
+        shapes += [
+            Dot(rows.x(one.value), y, 2.8, palette.accent),
+            Label(rows.right + 8, y, one.text, palette.ink),
+        ]
+    bottom = rows.y(len(lines) - 0.5)
+    steps = ticks(rows.low, rows.high, 4)
+    for tick in steps:
+        shapes.append(line((rows.x(tick), bottom), (rows.x(tick), bottom + 2), palette.muted))
+        shapes.append(Label(rows.x(tick), bottom + 9, tick_text(tick, steps), palette.muted, 8, "middle"))
+    middle = (rows.left + rows.right) / 2
+    anchor: Anchor = "middle"
+    shapes.append(Label(middle, bottom + 21, axis, palette.muted, 8, anchor))
+    return Scene(rows.width, rows.height, palette.paper if title else None, tuple(shapes))
 
 
-def tradeoff(points: Sequence[Bubble], palette: Palette, title: str | None, *, x: str, y: str) -> Figure:
-    """What a variant gives against what it costs: bubbles with error bars on both axes."""
-    figure = Figure(figsize=(5.4, 3.5 + (TITLE_INCHES if title else 0)), facecolor=palette.paper)
-    axes = figure.add_axes((0.12, 0.14, 0.86, 0.78 if title else 0.84))
-    _plain(axes, palette)
-    axes.grid(color=palette.rule, lw=0.6)
-    axes.set_axisbelow(True)
-    widest = max((p.x for p in points), default=1.0)
-    for index, one in enumerate(points):
-        color = palette.accent if one.compressed else palette.base
-        area = LARGEST_BUBBLE * one.area if one.area is not None else 0.0
-        axes.scatter([one.x], [one.y], s=area, color=color, alpha=0.3, linewidths=0)
-        axes.errorbar(
-            [one.x],
-            [one.y],
-            xerr=_error(one.x, one.x_low, one.x_high),
-            yerr=_error(one.y, one.y_low, one.y_high),
-            fmt="o",
-            ms=4,
-            color=color,
-            ecolor=palette.ink,
-            elinewidth=0.9,
-        )
-        side = -1 if _crowded(index, points) else 1
-        away = 3 + 0.36 * area**0.5
-        axes.annotate(
-            _short(one.label),
-            (one.x, one.y),
-            xytext=((-away if 2 * one.x > widest else away), side * away),
-            textcoords="offset points",
-            ha="right" if 2 * one.x > widest else "left",
-            va="bottom" if side > 0 else "top",
-            color=palette.ink,
-        )
-    axes.margins(0.16, 0.22)
-    axes.set_xlim(left=0)
-    axes.set_xlabel(x, color=palette.muted)
-    axes.set_ylabel(y, color=palette.muted)
-    axes.tick_params(colors=palette.muted, length=2)
-    if title:
-        figure.text(0.01, 0.985, title, va="top", color=palette.ink, fontsize=9.5)
-    return figure
-
-
-def stacks(lines: Sequence[Stack], kinds: dict[str, str], palette: Palette, title: str | None) -> Figure:
+def stacks(lines: Sequence[Stack], kinds: dict[str, str], palette: Palette, title: str | None) -> Scene:
     """Stacked bars from zero with a legend above; `kinds` is kind → words, in order."""
-    labels = [line.label for line in lines]
-    figure, axes = _rows(len(lines), labels, palette, title, right=_room_for(lines), top=0.46, width=6.4)
-    looks = {kind: _look(kind, i, palette) for i, kind in enumerate(kinds)}
-    for y, line in enumerate(lines):
-        start = 0.0
-        for kind, value in line.parts:
-            axes.barh(y, value, left=start, height=0.56, **looks[kind])
+    most = max((sum(v for _, v in one.parts) for one in lines), default=1.0) or 1.0
+    labels = [one.label for one in lines]
+    above = LEGEND_LINE * -(-len(kinds) // LEGEND_COLUMNS) + 6
+    rows = _rows(labels, [one.text for one in lines], title, 0.0, most, width=WIDE, above=above)
+    shapes = [*_legend(rows, kinds, palette, rows.top - above), *_frame(rows, labels, palette, title)]
+    for index, one in enumerate(lines):
+        y, start = rows.y(index), 0.0
+        for kind, value in one.parts:
+            x = rows.x(start)
+            shapes += _part(kind, list(kinds).index(kind), (x, y - 6), (rows.x(start + value) - x, 12.0), palette)
             start += value
-        _beside(axes, line.text, (start, y), palette)
-    most = max((sum(v for _, v in line.parts) for line in lines), default=1.0)
-    axes.set_xlim(0, most or 1.0)
-    axes.axvline(0, color=palette.muted, lw=0.8)
-    axes.set_xticks([])
-    top = 1.0 - (TITLE_INCHES / figure.get_figheight() if title else 0)
-    figure.legend(
-        [Patch(**look) for look in looks.values()],
-        list(kinds.values()),
-        loc="upper left",
-        bbox_to_anchor=(0.0, top),
-        ncols=3,
-        frameon=False,
-        fontsize=8,
-        labelcolor=palette.ink,
-        handlelength=1.1,
-        handleheight=0.9,
-        columnspacing=1.2,
-        borderaxespad=0.1,
+        shapes.append(Label(rows.x(start) + 6, y, one.text, palette.ink))
+    shapes.append(_upright(rows, 0.0, palette, len(lines)))
+    return Scene(rows.width, rows.height, palette.paper if title else None, tuple(shapes))
+
+
+def _legend(rows: _Rows, kinds: dict[str, str], palette: Palette, top: float) -> Iterator[Shape]:
+    for index, (kind, words) in enumerate(kinds.items()):
+        x = 4 + (rows.width - 8) / LEGEND_COLUMNS * (index % LEGEND_COLUMNS)
+        y = top + LEGEND_LINE * (index // LEGEND_COLUMNS + 0.5)
+        yield from _part(kind, index, (x, y - 3.5), (9.0, 7.0), palette)
+        yield Label(x + 14, y, words, palette.ink, 8)
+
+
+def _part(kind: str, index: int, corner: Point, size: tuple[float, float], palette: Palette) -> Iterator[Shape]:
+    """A part of a stack; what nobody explains is hatched."""
+    (x, y), (width, height) = corner, size
+    if kind != "unexplained":
+        colours = (palette.part1, palette.part2, palette.part3, palette.part4, palette.muted)
+        yield Rect(x, y, width, height, colours[index % len(colours)])
+        yield line((x + width, y), (x + width, y + height), palette.paper, 0.6)
+        return
+    right, bottom = x + width, y + height
+    outline = (
+        ((x, y), (right, y)),
+        ((right, y), (right, bottom)),
+        ((right, bottom), (x, bottom)),
+        ((x, bottom), (x, y)),
     )
-    return figure
-
-
-def _look(kind: str, index: int, palette: Palette) -> dict[str, Any]:
-    if kind == "unexplained":
-        return {"facecolor": "none", "edgecolor": palette.muted, "hatch": "////", "linewidth": 0.6}
-    colors = (palette.part1, palette.part2, palette.part3, palette.part4, palette.muted)
-    return {"facecolor": colors[index % len(colors)], "edgecolor": palette.paper, "linewidth": 0.6}
+    slants = []
+    for step in range(1, int((width + height) / HATCH) + 1):
+        reach = step * HATCH  # along x + y, from the corner
+        a = (x + min(reach, width), y + max(0.0, reach - width))
+        b = (x + max(0.0, reach - height), y + min(reach, height))
+        slants.append((a, b))
+    yield Strokes((*outline, *slants), palette.muted, 0.6)
 
 
 def _rows(
-    count: int,
     labels: Sequence[str],
-    palette: Palette,
+    texts: Sequence[str],
     title: str | None,
+    low: float,
+    high: float,
     *,
-    right: float,
-    bottom: float = 0.06,
-    top: float = 0.04,
     width: float = WIDTH,
-) -> tuple[Figure, Any]:
-    """A figure with one labelled row a variant; margins in inches."""
-    shown = [_short(label) for label in labels]
-    left = 0.12 + INCH_PER_CHARACTER * max((len(label) for label in shown), default=0)
-    top += TITLE_INCHES if title else 0
-    height = ROW_INCHES * max(1, count) + bottom + top
-    figure = Figure(figsize=(width, height), facecolor=palette.paper)
-    box = (left / width, bottom / height, (width - left - right) / width, (height - bottom - top) / height)
-    axes = figure.add_axes(box)
-    _plain(axes, palette)
-    axes.set_yticks(range(count), shown)
-    axes.tick_params(axis="y", length=0, colors=palette.ink)
-    axes.set_ylim(max(1, count) - 0.5, -0.5)
+    above: float = 3.0,
+    below: float = 4.0,
+) -> _Rows:
+    left = 9 + CHARACTER * max((len(short(label)) for label in labels), default=0)
+    top = above + (TITLE if title else 0)
+    height = top + ROW * max(1, len(labels)) + below
+    return _Rows(width, height, left, max(left + 40, width - room_for(texts)), top, low, high)
+
+
+def _frame(rows: _Rows, labels: Sequence[str], palette: Palette, title: str | None) -> Iterator[Shape]:
     if title:
-        figure.text(0.01, 1 - 0.08 / height, title, va="top", color=palette.ink, fontsize=9.5)
-    return figure, axes
+        yield Label(4, 11, title, palette.ink, 9.5)
+    for index, label in enumerate(labels):
+        yield Label(rows.left - 5, rows.y(index), short(label), palette.ink, anchor="end")
 
 
-def _plain(axes: Any, palette: Palette) -> None:
-    axes.set_facecolor("none")
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    axes.tick_params(colors=palette.muted)
+def _upright(rows: _Rows, value: float, palette: Palette, count: int, *, dashed: bool = False) -> Strokes:
+    x = rows.x(value)
+    return line((x, rows.y(-0.5)), (x, rows.y(max(1, count) - 0.5)), palette.muted, dashed=dashed)
 
 
-def _interval(axes: Any, y: float, line: Bar, color: str) -> float:
-    """Draw the interval; returns where the line ends to the right."""
-    if line.low is None or line.high is None:
-        return line.value
-    axes.plot([line.low, line.high], [y, y], color=color, lw=1.4, solid_capstyle="butt")
-    return max(line.value, line.high)
-
-
-def _beside(axes: Any, text: str, end: tuple[float, float], palette: Palette) -> None:
-    axes.annotate(text, end, xytext=(6, 0), textcoords="offset points", va="center", color=palette.ink)
-
-
-def _spread(line: Bar, most: float) -> bool:
-    """Whether the rounds lie far enough apart to be seen one by one."""
-    return len(line.rounds) > 1 and (max(line.rounds) - min(line.rounds)) / most > SEEN_APART
-
-
-def _error(value: float, low: float | None, high: float | None) -> list[list[float]] | None:
-    if low is None or high is None:
-        return None
-    return [[max(0.0, value - low)], [max(0.0, high - value)]]
-
-
-def _crowded(index: int, points: Sequence[Bubble]) -> bool:
-    """Whether an earlier bubble's label would stand where this one's would."""
-    wide = max(p.x for p in points) or 1.0
-    tall = (max(p.y for p in points) - min(p.y for p in points)) or 1.0
-    one = points[index]
-    return any(abs(p.x - one.x) < 0.16 * wide and abs(p.y - one.y) < 0.15 * tall for p in points[:index])
-
-
-def _room_for(lines: Sequence[Bar] | Sequence[Stack]) -> float:
-    """Inches that the texts beside the bars need."""
-    return 0.2 + INCH_PER_CHARACTER * max((len(line.text) for line in lines), default=0)
-
-
-def _short(label: str) -> str:
-    line = clean(label)
-    return line if len(line) <= LABEL_LENGTH else line[: LABEL_LENGTH - 1] + "…"
+def _interval(rows: _Rows, y: float, one: Bar, colour: str) -> Iterator[Shape]:
+    if one.low is not None and one.high is not None:
+        yield line((rows.x(one.low), y), (rows.x(one.high), y), colour, 1.4)

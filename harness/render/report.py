@@ -8,7 +8,9 @@ from harness.analyse.findings import Report
 from harness.errors import StoreError
 from harness.render.html import html
 from harness.render.markdown import markdown
-from harness.render.palette import inline_svg, plot_files
+from harness.render.palette import LIGHT, VARIABLES
+from harness.render.raster import png
+from harness.render.scene import inline_svg, svg_file
 from harness.render.sections import compose
 from harness.store import encode, write_durably
 
@@ -20,7 +22,7 @@ def write_report(report: Report, folder: Path) -> list[Path]:
         StoreError: the folder cannot be written.
     """
     page, drawings = compose(report)
-    inline = {d.picture.name: inline_svg(d.draw, d.picture.name) for d in drawings}
+    inline = {d.picture.name: inline_svg(d.draw(VARIABLES, None)) for d in drawings}
     bodies = {
         "report.md": markdown(page).encode(),
         "index.html": html(page, inline).encode(),
@@ -28,7 +30,9 @@ def write_report(report: Report, folder: Path) -> list[Path]:
     }
     for one in drawings:
         name, title = one.picture.name, one.picture.title
-        bodies[f"plots/{name}.svg"], bodies[f"plots/{name}.png"] = plot_files(one.draw, name, title)
+        scene = one.draw(LIGHT, title)
+        bodies[f"plots/{name}.svg"] = svg_file(scene, title).encode()
+        bodies[f"plots/{name}.png"] = png(scene)
     try:
         for name, body in bodies.items():
             write_durably(folder / name, body)

@@ -8,7 +8,6 @@ from harness.analyse.findings import (
     Condition,
     DeviceSeen,
     Distance,
-    InCell,
     Level,
     PairedItems,
     Report,
@@ -18,6 +17,8 @@ from harness.analyse.findings import (
     Waterfall,
     WeakBaseline,
 )
+from harness.analyse.limits import Footprint, Frontier, Roof
+from harness.analyse.places import InCell
 from harness.metrics import metric
 from harness.values import Memory, Speed, Task, Text, Workload
 
@@ -45,6 +46,14 @@ class Setting:
     def random_weights(self) -> bool:
         return any(v.random_weights for v in self.run.variants)
 
+    def named(self, variant: str | None) -> str:
+        """A variant's name in tables of results: with what must be said of its weights."""
+        return named(self.run, variant)
+
+    def titled(self, title: str) -> str:
+        """A drawing's title, which may be all that goes with it."""
+        return f"{title} (weights: random)" if self.random_weights else title
+
     @cached_property
     def rows(self) -> list[Row]:
         return [r for r in self.report.rows if self._here(r)]
@@ -66,6 +75,18 @@ class Setting:
     @cached_property
     def waterfalls(self) -> list[Waterfall]:
         return [w for w in self.report.waterfalls if self._here(w)]
+
+    @cached_property
+    def roofs(self) -> list[Roof]:
+        return [r for r in self.report.roofs if self._here(r)]
+
+    @cached_property
+    def footprints(self) -> list[Footprint]:
+        return [f for f in self.report.footprints if self._here(f)]
+
+    @cached_property
+    def frontiers(self) -> list[Frontier]:
+        return [f for f in self.report.frontiers if self._here(f)]
 
     @cached_property
     def weak(self) -> dict[str, WeakBaseline]:
@@ -141,9 +162,15 @@ class Setting:
         names = [n for n in seen if isinstance(self.run.workloads.get(n), kind)]
         return max(names, key=lambda n: score(self.run.workloads[n]), default=None)
 
-    def _here(self, one: Row | InCell) -> bool:
+    def _here(self, one: Row | InCell | Frontier) -> bool:
         same = one.run == self.run.id and one.device == self.device.name
         return same and one.runtime in (self.runtime, None)
+
+
+def named(run: RunSeen, variant: str | None) -> str:
+    """The variant's name, or that it is the device's own; random weights are said."""
+    random = any(v.random_weights for v in run.variants if v.name == variant)
+    return f"{variant or 'the device'}{' (weights: random)' if random else ''}"
 
 
 def settings(report: Report) -> Iterator[Setting]:
