@@ -53,7 +53,7 @@ def _accuracy(
 ) -> tuple[tuple[str, str, Worths] | None, str | None]:
     """((metric, workload, score by variant), None) of the first task that all variants answered, or (None, why)."""
     if random:
-        return None, "weights are random: accuracy means nothing"
+        return None, "the weights are random, so accuracy means nothing"
     tasks = [c for c in cells if isinstance(c.seen.cell.workload, Task)]
     if not tasks:
         return None, "no accuracy was measured"

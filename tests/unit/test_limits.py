@@ -221,7 +221,7 @@ def test_the_frontier_holds_the_best_score_that_fits(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"random_weights": True}, "weights are random: accuracy means nothing"),
+        ({"random_weights": True}, "the weights are random, so accuracy means nothing"),
         ({"measures": MEASURES[:4]}, "no accuracy was measured"),
         ({"measures": (*MEASURES[:4], Text(text="text_5000", reference="f16"))}, "no accuracy was measured"),
     ],
