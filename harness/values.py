@@ -236,6 +236,20 @@ class Suite(Value, frozen=True):
         own = tuple(b for b in self.baselines if models[b] == models[variant])
         return own or self.baselines
 
+    def families(self) -> tuple[tuple[str, ...], ...]:
+        """Variants that are compared with the same baselines, with these; names in the suite's order."""
+        found: dict[tuple[str, ...], set[str]] = {}
+        for variant in self.variants:
+            if variant.name not in self.baselines:
+                found.setdefault(self.baselines_of(variant.name), set()).add(variant.name)
+        alone = tuple(b for b in self.baselines if not any(b in baselines for baselines in found))
+        if alone:
+            found[alone] = set()
+        return tuple(
+            tuple(v.name for v in self.variants if v.name in members or v.name in baselines)
+            for baselines, members in found.items()
+        )
+
 
 # ---------------------------------------------------------------- what is planned
 

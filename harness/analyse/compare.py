@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from harness.analyse.accuracy import distances, pair_items, task_scores
 from harness.analyse.cells import read_cells
 from harness.analyse.conditions import artifacts, conditions, differing, see_run
+from harness.analyse.contexts import footprints
 from harness.analyse.findings import (
     ArtifactSeen,
     Condition,
@@ -20,10 +21,15 @@ from harness.analyse.findings import (
     Waterfall,
     WeakBaseline,
 )
+from harness.analyse.fits import frontiers
 from harness.analyse.levels import Measured, MeasuredCell, interval_reason, measure_cells
+from harness.analyse.limits import Footprint, Frontier, Roof
 from harness.analyse.memory import waterfall
 from harness.analyse.pairs import Compared, compare_metric
+from harness.analyse.places import place
+from harness.analyse.roof import roofs
 from harness.analyse.stats import bounds
+from harness.analyse.trials import has_random_weights
 from harness.errors import InputError
 from harness.metrics import metric
 from harness.store import Run
@@ -44,6 +50,9 @@ class _Found:
         self.tasks: list[TaskScore] = []
         self.distances: list[Distance] = []
         self.waterfalls: list[Waterfall] = []
+        self.roofs: list[Roof] = []
+        self.footprints: list[Footprint] = []
+        self.frontiers: list[Frontier] = []
         self.conditions: list[Condition] = []
         self.artifacts: list[ArtifactSeen] = []
         self.troubles: list[Trouble] = []
@@ -74,6 +83,9 @@ def analyse(runs: Sequence[Run]) -> Report:
         tasks=tuple(found.tasks),
         distances=tuple(found.distances),
         waterfalls=tuple(found.waterfalls),
+        roofs=tuple(found.roofs),
+        footprints=tuple(found.footprints),
+        frontiers=tuple(found.frontiers),
         conditions=tuple(found.conditions),
         artifacts=tuple(found.artifacts),
         troubles=tuple(found.troubles),
@@ -91,10 +103,14 @@ def _analyse_run(run: Run, found: _Found) -> None:
     found.conditions += conditions(run, seen)
     found.artifacts += artifacts(run, seen)
     found.troubles += [trouble for one in seen for trouble in one.troubles]
-    by_place = {_place(c): c for c in cells}
+    baselines = run.plan.suite.baselines
+    found.roofs += roofs(run.id, cells, baselines)
+    found.footprints += footprints(run.id, cells, baselines)
+    random = frozenset(v.name for v in run.plan.suite.variants if has_random_weights(v))
+    found.frontiers += frontiers(run.id, cells, random, run.plan.suite.families())
+    by_place = {place(c): c for c in cells}
     for cell in cells:
-        baselines = _baselines(run, cell)
-        others = {name: by_place.get((name, *_place(cell)[1:])) for name in baselines}
+        others = {name: by_place.get(place(cell, name)) for name in _baselines(run, cell)}
         for measured in cell.metrics.values():
             found.rows += _rows(run, cell, measured, others)
             found.levels += _level(run, cell, measured)
@@ -105,11 +121,6 @@ def _analyse_run(run: Run, found: _Found) -> None:
         if (one := waterfall(run.id, cell)) is not None:
             found.waterfalls.append(one)
         found.weak_baselines += _weak(run, cell)
-
-
-def _place(cell: MeasuredCell) -> tuple[str | None, str | None, str, object]:
-    seen = cell.seen
-    return seen.cell.variant, seen.runtime, seen.cell.device, seen.cell.workload
 
 
 def _baselines(run: Run, cell: MeasuredCell) -> tuple[str, ...]:

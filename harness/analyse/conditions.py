@@ -13,9 +13,9 @@ from harness.analyse.findings import (
     RunSeen,
     VariantSeen,
 )
-from harness.analyse.trials import observed
+from harness.analyse.trials import has_random_weights, observed
 from harness.store import Run
-from harness.values import Answers, DeviceFacts, Files, Hello, Loaded, RandomSource, Suite, TrialRecord, Variant
+from harness.values import Answers, DeviceFacts, Files, Hello, Loaded, Suite, TrialRecord, Variant
 
 CONTEXT = "allocated context (tokens)"
 LOADED = {
@@ -71,6 +71,7 @@ def see_run(run: Run, cells: Sequence[SeenCell]) -> RunSeen:
             for d in plan.suite.devices
         ),
         workloads={seen.workload: seen.cell.workload for seen in cells},
+        families=plan.suite.families(),
         claims=plan.suite.claims,
     )
 
@@ -155,7 +156,7 @@ def _variant(variant: Variant, suite: Suite) -> VariantSeen:
         model=variant.model.name,
         label=label,
         licence=variant.model.licence,
-        random_weights=isinstance(variant.model.source, RandomSource) or "random" in label.lower(),
+        random_weights=has_random_weights(variant),
         baseline=variant.name in suite.baselines,
         baselines=suite.baselines_of(variant.name),
     )

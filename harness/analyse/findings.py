@@ -6,6 +6,8 @@ Differences (`diff`) exist for metrics over items only: everything else is judge
 
 from typing import Literal
 
+from harness.analyse.limits import Footprint, Frontier, Roof
+from harness.analyse.places import InCell
 from harness.analyse.stats import Interval
 from harness.analyse.verdicts.values import Check
 from harness.values import ArtifactFile, DeviceFacts, Stands, Value, Workload
@@ -49,16 +51,6 @@ class Row(Value, frozen=True):
     """Rounds (paired ones, where there is a ratio), items, windows or positions behind this row."""
     notes: tuple[str, ...]
     artifact_sha256: str | None
-
-
-class InCell(Value, frozen=True):
-    """Where something was seen."""
-
-    run: str
-    variant: str | None
-    runtime: str | None
-    device: str
-    workload: str
 
 
 class RoundValue(Value, frozen=True):
@@ -242,6 +234,8 @@ class RunSeen(Value, frozen=True):
     devices: tuple[DeviceSeen, ...]
     workloads: dict[str, Workload]
     """By the name that rows call them."""
+    families: tuple[tuple[str, ...], ...] = ()
+    """Variants that share baselines, with these: each family is a comparison of its own."""
     claims: dict[str, dict[str, Stands]] = {}
     """Claim file → published row → the variant that stands beside it."""
 
@@ -257,6 +251,9 @@ class Report(Value, frozen=True, kw_only=True):
     tasks: tuple[TaskScore, ...]
     distances: tuple[Distance, ...]
     waterfalls: tuple[Waterfall, ...]
+    roofs: tuple[Roof, ...]
+    footprints: tuple[Footprint, ...]
+    frontiers: tuple[Frontier, ...]
     conditions: tuple[Condition, ...]
     artifacts: tuple[ArtifactSeen, ...]
     troubles: tuple[Trouble, ...]

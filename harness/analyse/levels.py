@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, median
 
 from harness.analyse.cells import SeenCell, expected_metrics
@@ -17,12 +17,13 @@ from harness.analyse.stats import (
     ratio_of_sums_interval,
     share_interval,
 )
-from harness.analyse.trials import observed
-from harness.metrics import METRICS, ratio_of_sums
+from harness.analyse.trials import has_random_weights, observed
+from harness.metrics import METRICS, metric, ratio_of_sums
 from harness.store import Run
 from harness.values import Answers, Task, Text
 
 NOISY_CV = 0.10
+RANDOM_WEIGHTS = "the weights are random: no score means anything"
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,9 @@ def measure_cells(run: Run, cells: Sequence[SeenCell]) -> list[MeasuredCell]:
         if isinstance(seen.cell.workload, Task) and (found := graded[seen.cell.key][0]):
             names = (*of_workload.get(seen.workload, ()), *(n for i in found.items for n in (*i.metrics, *i.sums)))
             of_workload[seen.workload] = tuple(dict.fromkeys(names))
-    return [_measured(seen, *graded[seen.cell.key], of_workload) for seen in cells]
+    measured = [_measured(seen, *graded[seen.cell.key], of_workload) for seen in cells]
+    random = {v.name for v in run.plan.suite.variants if has_random_weights(v)}
+    return [_without_scores(cell) if cell.seen.cell.variant in random else cell for cell in measured]
 
 
 def _measured(
@@ -84,6 +87,17 @@ def _measured(
     else:
         found = _of_text(graded, reference, seen)
     return MeasuredCell(seen, found, graded, reference)
+
+
+def _without_scores(cell: MeasuredCell) -> MeasuredCell:
+    """What random weights answer is no accuracy; how far two of them are apart can still be said."""
+    if not isinstance(cell.seen.cell.workload, Task | Text):
+        return cell
+    refused = {
+        name: Measured(name, None, RANDOM_WEIGHTS) if metric(name).kind == "accuracy" else one
+        for name, one in cell.metrics.items()
+    }
+    return replace(cell, metrics=refused, graded=None if isinstance(cell.seen.cell.workload, Task) else cell.graded)
 
 
 def _graded(run: Run, seen: SeenCell) -> tuple[Graded | None, str | None]:

@@ -13,9 +13,11 @@ from harness.values import (
     Loaded,
     Memory,
     MemorySeen,
+    RandomSource,
     Speed,
     Timing,
     TrialRecord,
+    Variant,
     Workload,
 )
 
@@ -34,6 +36,10 @@ SETTINGS = (
 """Fields of `Loaded` that identify a cell."""
 ASKED = ("threads", "threads_batch", "kv_type", "flash_attn")
 """Fields that a suite may fix, and a runtime may not follow."""
+
+
+def has_random_weights(variant: Variant) -> bool:
+    return isinstance(variant.model.source, RandomSource) or "random" in variant.model.label.lower()
 
 
 def observed(records: Sequence[TrialRecord], kind: type[T]) -> list[T]:

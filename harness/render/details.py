@@ -30,14 +30,14 @@ def accuracy_tables(setting: Setting) -> list[Table]:
                   "wrong → right", "McNemar", "recovery")  # fmt: skip
         groups: dict[str, list[tuple[Cell, ...]]] = defaultdict(list)
         for pair in setting.accuracy:
-            groups[f"{metric_title(pair.metric, None)} on {pair.workload}"].append(_pair_cells(pair))
+            groups[f"{metric_title(pair.metric, None)} on {pair.workload}"].append(_pair_cells(setting, pair))
         found.append(_grouped(header, groups, 2))
     scores = [t for t in setting.report.tasks if (t.run, t.device, t.runtime) == _key(setting)]
     if scores and not setting.random_weights:
         groups = defaultdict(list)
         for score in scores:
             groups[f"{score.task}, {metric_title(score.metric, None)}"].append(
-                cells(score.variant or "", quantity(score.metric, score.value), f"{score.items:,}")
+                cells(setting.named(score.variant), quantity(score.metric, score.value), f"{score.items:,}")
             )
         found.append(_grouped(("variant", "score", "questions"), groups, 1))
     if setting.distances:
@@ -45,7 +45,7 @@ def accuracy_tables(setting: Setting) -> list[Table]:
         for one in setting.distances:
             groups[f"{metric_title(one.metric, None)} on {one.workload}"].append(
                 cells(
-                    one.variant or "",
+                    setting.named(one.variant),
                     "itself" if one.is_reference else one.reference,
                     quantity(one.metric, one.value, *bounds(one.interval), interval=True),
                     f"{one.positions:,} in {one.windows} windows",
@@ -64,7 +64,7 @@ def memory_table(setting: Setting) -> tuple[list[str], Table]:
         sizes = (*sums, fall.unexplained_bytes, fall.peak_bytes)
         explained = f"{number(100 * fall.explained, 0)} %"
         title = metric_title("peak_rss_bytes", setting.run.workloads.get(fall.workload))
-        groups[title].append(cells(fall.variant or "", *map(_mib, sizes), explained))
+        groups[title].append(cells(setting.named(fall.variant), *map(_mib, sizes), explained))
     header = ("variant", *(PART_TITLES[k] for k in kinds), "unexplained", "peak", "explained")
     return list(_unexplained(setting)), _grouped(header, groups, 1)
 
@@ -150,12 +150,12 @@ def weak_sentences(setting: Setting) -> list[str]:
     ]
 
 
-def _pair_cells(pair: PairedItems) -> tuple[Cell, ...]:
+def _pair_cells(setting: Setting, pair: PairedItems) -> tuple[Cell, ...]:
     clustered = NOTHING
     if pair.clustered:
         clustered = f"{points(pair.diff, *bounds(pair.clustered))}, {pair.clusters} groups"
     return cells(
-        pair.variant or "",
+        setting.named(pair.variant),
         pair.baseline,
         f"{pair.items:,}",
         points(pair.diff, *bounds(pair.interval)),

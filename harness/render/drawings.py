@@ -54,7 +54,7 @@ def chart(setting: Setting) -> Drawing | None:
         f"from {first}. Horizontal lines: 95 % interval over rounds."
     )
     title = "Accuracy against decode"
-    return Drawing(Picture(_slug(setting, "accuracy-against-decode"), title, caption, f"{title}. {seen}."), draw, True)
+    return Drawing(Picture(slug(setting, "accuracy-against-decode"), title, caption, f"{title}. {seen}."), draw, True)
 
 
 def metric_drawings(setting: Setting) -> list[Drawing]:
@@ -83,9 +83,9 @@ def memory_drawing(setting: Setting, workload: str, falls: list[Waterfall]) -> D
     def draw(palette: Palette, title: str | None) -> Figure:
         return stacks(lines, kinds, palette, title)
 
-    title = metric_title("peak_rss_bytes", setting.run.workloads.get(workload))
+    title = setting.titled(metric_title("peak_rss_bytes", setting.run.workloads.get(workload)))
     seen = "; ".join(f"{line.label}: {line.text}" for line in lines)
-    return Drawing(Picture(_slug(setting, f"memory-{workload}"), title, "", f"{title}. {seen}."), draw, True)
+    return Drawing(Picture(slug(setting, f"memory-{workload}"), title, "", f"{title}. {seen}."), draw, True)
 
 
 def _bubble(setting: Setting, variant: str, task: str, name: str, decode: str) -> Bubble | None:
@@ -155,11 +155,11 @@ def _effect(row: Row) -> Bar | None:
 
 
 def _drawing(setting: Setting, name: str, workload: str, lines: Iterable[Bar], draw: Draw, of: str) -> Drawing:
-    title = metric_title(name, setting.run.workloads.get(workload)) + (f": {of}" if of else "")
+    title = setting.titled(metric_title(name, setting.run.workloads.get(workload)) + (f": {of}" if of else ""))
     better = f"{metric(name).better} is better"
     seen = "; ".join(f"{line.label}: {line.text}" for line in lines)
-    slug = _slug(setting, f"{name}-{workload}" if workload else name)
-    return Drawing(Picture(slug, title, better, f"{title}, {better}. {seen}."), draw)
+    file = slug(setting, f"{name}-{workload}" if workload else name)
+    return Drawing(Picture(file, title, better, f"{title}, {better}. {seen}."), draw)
 
 
 def _stack(fall: Waterfall, kinds: dict[str, str]) -> Stack:
@@ -170,7 +170,7 @@ def _stack(fall: Waterfall, kinds: dict[str, str]) -> Stack:
     return Stack(fall.variant or "", tuple((k, v) for k, v in sums.items() if v), text)
 
 
-def _slug(setting: Setting, text: str) -> str:
+def slug(setting: Setting, text: str) -> str:
     """A file name that is safe anywhere, and another one for another text.
 
     Settings of one report get a number in front; what loses more than the usual signs gets a hash.
@@ -179,6 +179,7 @@ def _slug(setting: Setting, text: str) -> str:
     key = (setting.run.id, setting.device.name, setting.runtime)
     place = list(settings).index(key) + 1 if key in settings else 1
     prefix = f"{place}-" if len(settings) > 1 else ""
+    text = f"{setting.family}-{text}" if setting.family else text
     name = re.sub(r"[^A-Za-z0-9_]+", "-", text).strip("-")[:80]
     usual = len(text) <= 80 and re.fullmatch(r"[A-Za-z0-9_ +-]+", text)
     return prefix + (name if usual else f"{name}-{digest(text)[:6]}")

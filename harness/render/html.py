@@ -29,7 +29,7 @@ def html(page: Page, svg: Mapping[str, str]) -> str:
     )
     environment.filters["together"] = together
     css = Markup((TEMPLATES / "report.css").read_text(encoding="utf-8"))  # noqa: S704 - our own file
-    ours = {name: Markup(element) for name, element in svg.items()}  # noqa: S704 - labels escaped by matplotlib
+    ours = {name: Markup(element) for name, element in svg.items()}  # noqa: S704 - labels escaped by scene.py
     return environment.get_template("report.html.j2").render(page=page, svg=ours, css=css)
 
 

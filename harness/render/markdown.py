@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from harness.render.page import Card, Entry, Page, Picture, Screen, Section, Table
+from harness.render.page import Card, Cell, Entry, Page, Picture, Screen, Section, Table
 from harness.render.words import clean
 
 _SPECIAL = re.compile(r"([\\`*{}\[\]#|~$!])")
@@ -88,7 +88,9 @@ def _section(section: Section, plots: str) -> Iterator[str]:
         yield from (escape(paragraph), "")
     for picture in section.pictures:
         yield from _picture(picture, plots)
-    for table in section.tables:
+    if section.page_only:
+        yield from ("The table is in index.html; exact numbers are in report.json.", "")
+    for table in () if section.page_only else section.tables:
         yield from _table(table)
     for term in section.terms:
         yield f"- **{escape(term.title)}** ({escape(term.facts)}): {escape(term.definition)}"
@@ -108,8 +110,14 @@ def _table(table: Table) -> Iterator[str]:
         yield _row([escape(title) for title in header])
         yield _row([("--:" if i >= table.numeric else "---") for i in range(len(header))])
         for row in group.rows:
-            yield _row([escape(cell.full or cell.text) + _refs(cell.refs) for cell in row])
+            yield _row([_cell(cell) for cell in row])
         yield ""
+
+
+def _cell(cell: Cell) -> str:
+    """A table's row ends at every bar, even inside of a code span."""
+    text = code(cell.text).replace("|", "\\|") if cell.code else escape(cell.full or cell.text)
+    return text + _refs(cell.refs)
 
 
 def _row(cells: Sequence[str]) -> str:

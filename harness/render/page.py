@@ -38,6 +38,8 @@ class Cell:
     refs: tuple[int, ...] = ()
     full: str | None = None
     """The whole of what `text` shortens."""
+    code: bool = False
+    """To be copied as it is."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,10 @@ class Section:
     terms: tuple[Term, ...] = ()
     link: str | None = None
     """Words of the link that leads here; None where none should."""
+    fold: str | None = None
+    """Words that unfold the tables; None: they lie open."""
+    page_only: bool = False
+    """Whether its tables are for the HTML page alone."""
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ def tradeoff(points: Sequence[Bubble], palette: Palette, title: str | None, *, x
     """What a variant gives against what it costs: bubbles with error bars on both axes."""
     figure = Figure(figsize=(5.4, 3.5 + (TITLE_INCHES if title else 0)), facecolor=palette.paper)
     axes = figure.add_axes((0.12, 0.14, 0.86, 0.78 if title else 0.84))
-    _plain(axes, palette)
+    plain(axes, palette)
     axes.grid(color=palette.rule, lw=0.6)
     axes.set_axisbelow(True)
     widest = max((p.x for p in points), default=1.0)
@@ -136,7 +136,7 @@ def tradeoff(points: Sequence[Bubble], palette: Palette, title: str | None, *, x
         side = -1 if _crowded(index, points) else 1
         away = 3 + 0.36 * area**0.5
         axes.annotate(
-            _short(one.label),
+            short(one.label),
             (one.x, one.y),
             xytext=((-away if 2 * one.x > widest else away), side * away),
             textcoords="offset points",
@@ -206,14 +206,14 @@ def _rows(
     width: float = WIDTH,
 ) -> tuple[Figure, Any]:
     """A figure with one labelled row a variant; margins in inches."""
-    shown = [_short(label) for label in labels]
+    shown = [short(label) for label in labels]
     left = 0.12 + INCH_PER_CHARACTER * max((len(label) for label in shown), default=0)
     top += TITLE_INCHES if title else 0
     height = ROW_INCHES * max(1, count) + bottom + top
     figure = Figure(figsize=(width, height), facecolor=palette.paper)
     box = (left / width, bottom / height, (width - left - right) / width, (height - bottom - top) / height)
     axes = figure.add_axes(box)
-    _plain(axes, palette)
+    plain(axes, palette)
     axes.set_yticks(range(count), shown)
     axes.tick_params(axis="y", length=0, colors=palette.ink)
     axes.set_ylim(max(1, count) - 0.5, -0.5)
@@ -222,7 +222,7 @@ def _rows(
     return figure, axes
 
 
-def _plain(axes: Any, palette: Palette) -> None:
+def plain(axes: Any, palette: Palette) -> None:
     axes.set_facecolor("none")
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -265,6 +265,6 @@ def _room_for(lines: Sequence[Bar] | Sequence[Stack]) -> float:
     return 0.2 + INCH_PER_CHARACTER * max((len(line.text) for line in lines), default=0)
 
 
-def _short(label: str) -> str:
+def short(label: str) -> str:
     line = clean(label)
     return line if len(line) <= LABEL_LENGTH else line[: LABEL_LENGTH - 1] + "…"

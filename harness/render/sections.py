@@ -15,7 +15,10 @@ from harness.render.details import (
 )
 from harness.render.drawings import Drawing, chart, memory_drawing, metric_drawings
 from harness.render.first_screen import screen
+from harness.render.limit_drawings import roof_drawing, saving_drawing
+from harness.render.limits import CONTEXTS, FITS, ROOF, context_tables, fit_tables, roof_table
 from harness.render.page import Notes, Page, Section, Table
+from harness.render.raw import COMMANDS, commands_table, raw_table
 from harness.render.settings import Setting, settings
 from harness.render.tables import comparison_table, runs_table
 from harness.render.verdicts import claims_section
@@ -82,43 +85,84 @@ PEAKS = (
 QUIET = "No trial failed, none was set aside, and none was doubtful."
 
 
+class _Maker:
+    """Makes sections of one setting: ids, titles and links apart from those of other settings."""
+
+    def __init__(self, setting: Setting, suffix: str) -> None:
+        self.setting, self.suffix = setting, suffix
+        self.drawings: list[Drawing] = []
+
+    def __call__(
+        self,
+        name: str,
+        title: str,
+        paragraphs: Sequence[str] = (),
+        tables: Sequence[Table] = (),
+        drawings: Sequence[Drawing | None] = (),
+        *,
+        fold: str | None = None,
+        page_only: bool = False,
+    ) -> Section:
+        drawn = [d for d in drawings if d is not None]
+        self.drawings += drawn
+        link = title if not self.suffix else self.setting.name if name == "comparison" else None
+        return Section(
+            id=name + self.suffix,
+            title=title + (f" · {self.setting.name}" if self.suffix else ""),
+            paragraphs=tuple(paragraphs),
+            tables=tuple(t for t in tables if any(g.rows for g in t.groups)),
+            pictures=tuple(d.picture for d in drawn),
+            link=link,
+            fold=fold,
+            page_only=page_only,
+        )
+
+
 def _sections(setting: Setting, notes: Notes, suffix: str) -> tuple[list[Section], list[Drawing]]:
-    small = metric_drawings(setting)
+    section = _Maker(setting, suffix)
     peaks = []
     for workload in dict.fromkeys(w.workload for w in setting.waterfalls):
         falls = [w for w in setting.waterfalls if w.workload == workload]
         peaks.append(memory_drawing(setting, workload, falls))
     warnings, parts = memory_table(setting)
-    where = f" · {setting.name}" if suffix else ""
-
-    def section(
-        name: str,
-        title: str,
-        paragraphs: Sequence[str] = (),
-        shown: Sequence[Table] = (),
-        drawn: Sequence[Drawing] = (),
-    ) -> Section:
-        pictures = tuple(d.picture for d in drawn)
-        link = title if not suffix else setting.name if name == "comparison" else None
-        return Section(name + suffix, title + where, tuple(paragraphs), tuple(shown), pictures, link=link)
-
     troubles = troubles_table(setting)
     quiet = not troubles.groups[0].rows
     found = [
         section("comparison", "All metrics", weak_sentences(setting), (comparison_table(setting, notes),)),
-        section("plots", "Metric by metric", drawn=small),
-        section(
-            "memory",
-            "What the peak of memory is made of",
-            (PEAKS, *warnings),
-            (parts,) if parts.groups else (),
-            peaks,
-        ),
+        section("plots", "Metric by metric", drawings=metric_drawings(setting)),
+        section("roofline", "Roofline of decode", (ROOF,), (roof_table(setting, notes),), (roof_drawing(setting),)),
+        section("memory", "What the peak of memory is made of", (PEAKS, *warnings), (parts,), peaks),
+        *_memory_sections(section, setting, notes),
         section("accuracy", "Accuracy and distance to the reference", (PAIRED,), accuracy_tables(setting)),
-        section("conditions", "Conditions", shown=(conditions_table(setting), artifacts_table(setting))),
-        section("troubles", "Noise and failures", (QUIET,) if quiet else (), () if quiet else (troubles,)),
+        section("conditions", "Conditions", tables=(conditions_table(setting), artifacts_table(setting))),
+        section("troubles", "Noise and failures", (QUIET,) if quiet else (), (troubles,)),
+        *_folded(section, setting, notes),
     ]
-    return [s for s in found if s.tables or s.pictures or s.paragraphs == (QUIET,)], [*small, *peaks]
+    return [s for s in found if s.tables or s.pictures or s.paragraphs == (QUIET,)], section.drawings
+
+
+def _memory_sections(section: _Maker, setting: Setting, notes: Notes) -> list[Section]:
+    judged, fits = fit_tables(setting, notes)
+    by_context = context_tables(setting, notes)
+    return [
+        section("contexts", "Memory by context", (CONTEXTS,), by_context, (saving_drawing(setting),)),
+        section("fits", "Which variant fits which memory", (FITS, *judged), fits),
+    ]
+
+
+def _folded(section: _Maker, setting: Setting, notes: Notes) -> list[Section]:
+    commands = commands_table(setting)
+    said, rows = raw_table(setting, notes)
+    return [
+        section(
+            "commands",
+            "Commands",
+            (COMMANDS,),
+            (commands,) if commands else (),
+            fold="A command for each cell",
+        ),
+        section("raw", "Raw data", (said,), (rows,), fold="All rows, with the value of each round", page_only=True),
+    ]
 
 
 def banners(report: Report) -> list[str]:

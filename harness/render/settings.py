@@ -10,7 +10,6 @@ from harness.analyse.findings import (
     Condition,
     DeviceSeen,
     Distance,
-    InCell,
     Level,
     PairedItems,
     Report,
@@ -20,6 +19,8 @@ from harness.analyse.findings import (
     Waterfall,
     WeakBaseline,
 )
+from harness.analyse.limits import Footprint, Frontier, Roof
+from harness.analyse.places import InCell
 from harness.metrics import metric
 from harness.values import Memory, Speed, Task, Text, Workload
 
@@ -54,6 +55,14 @@ class Setting:
     def random_weights(self) -> bool:
         return any(v.random_weights for v in self.run.variants)
 
+    def named(self, variant: str | None) -> str:
+        """A variant's name in tables of results: with what must be said of its weights."""
+        return named(self.run, variant)
+
+    def titled(self, title: str) -> str:
+        """A drawing's title, which may be all that goes with it."""
+        return f"{title} (weights: random)" if self.random_weights else title
+
     @cached_property
     def rows(self) -> list[Row]:
         return [r for r in self.report.rows if self._here(r)]
@@ -75,6 +84,20 @@ class Setting:
     @cached_property
     def waterfalls(self) -> list[Waterfall]:
         return [w for w in self.report.waterfalls if self._here(w)]
+
+    @cached_property
+    def roofs(self) -> list[Roof]:
+        return [r for r in self.report.roofs if self._here(r)]
+
+    @cached_property
+    def footprints(self) -> list[Footprint]:
+        return [f for f in self.report.footprints if self._here(f)]
+
+    @cached_property
+    def frontiers(self) -> list[Frontier]:
+        place = (self.run.id, self.device.name, self.runtime)
+        here = [f for f in self.report.frontiers if (f.run, f.device, f.runtime) == place]
+        return [f for f in here if all(n.variant in self._variants for n in f.needs)]
 
     @cached_property
     def weak(self) -> dict[str, WeakBaseline]:
@@ -161,6 +184,12 @@ class Setting:
         return same and one.runtime in (self.runtime, None) and one.variant in self._variants
 
 
+def named(run: RunSeen, variant: str | None) -> str:
+    """The variant's name, or that it is the device's own; random weights are said."""
+    random = any(v.random_weights for v in run.variants if v.name == variant)
+    return f"{variant or 'the device'}{' (weights: random)' if random else ''}"
+
+
 def settings(report: Report) -> Iterator[Setting]:
     """Every device, runtime and family of every run, in the order of the report."""
     for whole in report.runs:
@@ -169,21 +198,16 @@ def settings(report: Report) -> Iterator[Setting]:
 
 
 def _families(run: RunSeen) -> list[tuple[str, RunSeen]]:
-    """The run once for each set of baselines, with the variants that are compared with them."""
-    found: dict[tuple[str, ...], list[VariantSeen]] = {}
-    for variant in run.variants:
-        if not variant.baseline:
-            found.setdefault(variant.baselines, []).append(variant)
-    if len(found) < 2:
+    """The run once a family, with what tells it apart; as it is where there is only one."""
+    if len(run.families) < 2:
         return [("", run)]
-    if alone := tuple(b for b in run.baselines if not any(b in baselines for baselines in found)):
-        found[alone] = []
-    families = []
-    for baselines, members in found.items():
-        variants = tuple(v for v in run.variants if v in members or v.name in baselines)
+    found = []
+    for names in run.families:
+        variants = tuple(v for v in run.variants if v.name in names)
+        baselines = tuple(b for b in run.baselines if b in names)
         title = ", ".join(dict.fromkeys(v.model for v in variants if v.baseline))
-        families.append((title, msgspec.structs.replace(run, variants=variants, baselines=baselines)))
-    return families
+        found.append((title, msgspec.structs.replace(run, variants=variants, baselines=baselines)))
+    return found
 
 
 def _settings_of(report: Report, run: RunSeen, family: str) -> Iterator[Setting]:

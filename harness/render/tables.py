@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from harness.analyse.findings import Report, Row
 from harness.metrics import metric
 from harness.render.page import Cell, Group, Notes, Table
-from harness.render.settings import Setting
+from harness.render.settings import Setting, named
 from harness.render.words import metric_title, points, quantity, status_words, times
 
 NOTHING = "–"
@@ -41,7 +41,8 @@ def runs_table(report: Report, notes: Notes, metrics: Sequence[str] | None = Non
         known = next(run.workloads.get(workload) for run in report.runs if run.id in rows)
         title = metric_title(name, known) + (f" ({device}, {runtime or 'any runtime'})" if many else "")
         cells = [_run_cell(report, rows.get(run.id), notes) for run in report.runs]
-        titles.setdefault(title, []).append((Cell(variant or "the device"), *cells))
+        who = dict.fromkeys(named(run, variant) for run in report.runs if run.id in rows)
+        titles.setdefault(title, []).append((Cell(" / ".join(who)), *cells))
     header = ("variant", *(run.id for run in report.runs))
     groups = tuple(Group(title, tuple(rows)) for title, rows in titles.items())
     return Table(header=header, groups=groups, numeric=1)
@@ -78,7 +79,7 @@ def _line(setting: Setting, rows: list[Row], baselines: Sequence[str], notes: No
     refs = notes.refs(tuple(dict.fromkeys(note for row in rows for note in row.notes)))
     counts = dict.fromkeys(f"{row.n:,}" for row in rows)
     return (
-        Cell(rows[0].variant or "the device"),
+        Cell(setting.named(rows[0].variant)),
         value_cell(setting, rows[0], refs),
         *(against_cell(by_baseline[b]) if b in by_baseline else Cell(NOTHING) for b in baselines),
         Cell(" / ".join(counts)),

@@ -94,6 +94,7 @@ def test_the_page_asks_for_nothing_and_complains_of_nothing(browser: Any, pages:
 @pytest.mark.parametrize("width", [320, 400, 768, 1400])
 def test_nothing_is_wider_than_the_screen(browser: Any, pages: dict[str, Path], name: str, width: int) -> None:
     page = opened(browser, pages[name], width=width)
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     beyond = page.evaluate(
         """(width) => [...document.querySelectorAll('main *, footer *')]
@@ -121,11 +122,50 @@ def test_the_dark_scheme_is_dark(browser: Any, pages: dict[str, Path]) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_all_text_has_contrast(browser: Any, pages: dict[str, Path], scheme: str) -> None:
     page = opened(browser, pages["two"], scheme=scheme)
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
     pairs = page.evaluate(COLOURS)
     page.close()
     assert len(pairs) >= 4
     for front, behind, text in pairs:
         assert contrast(front, behind) >= 4.5, (text, front, behind)
+
+
+def headings(page: Any) -> list[int]:
+    return [
+        int(tag[1])
+        for tag in page.evaluate("[...document.querySelectorAll('h1,h2,h3,h4,h5,h6')].map((n) => n.tagName)")
+    ]
+
+
+def skipped(levels: list[int]) -> list[tuple[int, int]]:
+    return [(a, b) for a, b in zip([0, *levels], levels, strict=False) if b > a + 1]
+
+
+@pytest.mark.parametrize("name", ["plain", "two"])
+def test_headings_are_in_order(browser: Any, pages: dict[str, Path], name: str) -> None:
+    page = opened(browser, pages[name])
+    levels = headings(page)
+    page.close()
+    assert levels.count(1) == 1
+    assert levels[0] == 1
+    assert skipped(levels) == []
+
+
+def test_a_skipped_heading_would_be_seen() -> None:
+    assert skipped([1, 3, 2, 3]) == [(1, 3)]
+    assert skipped([1, 2, 3, 2, 2]) == []
+    assert skipped([2, 3]) == [(0, 2)]
+
+
+def test_commands_and_raw_data_unfold(browser: Any, pages: dict[str, Path]) -> None:
+    page = opened(browser, pages["plain"])
+    for name, least in (("commands", 20), ("raw", 100)):
+        table = page.locator(f"#{name} table")
+        assert not table.is_visible()
+        page.locator(f"#{name} summary").first.click()
+        assert table.is_visible()
+        assert table.locator("tbody tr").count() > least
+    page.close()
 
 
 def contrast(front: list[float], behind: list[float]) -> float:
