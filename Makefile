@@ -6,7 +6,7 @@ endif
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check lint format clean
+.PHONY: run test reports check lint format clean
 
 run: $(VENV)/run.stamp
 	@$(BIN)/bench run --suite quick --device local; code=$$?; \
@@ -15,6 +15,12 @@ run: $(VENV)/run.stamp
 
 test: $(VENV)/test.stamp
 	$(BIN)/python -m pytest
+
+# The committed pages, from the committed runs and claim files.
+reports: $(VENV)/run.stamp
+	$(BIN)/bench report example --out reports/example
+	$(BIN)/bench report llama32-1b-shape --out reports/llama32-1b-shape
+	$(BIN)/bench claims audit llama32-quantized --out reports/llama32-quantized-audit > /dev/null
 
 check: lint
 	$(BIN)/python -m pytest tests/unit -q

@@ -129,8 +129,15 @@ def report(names: Sequence[str], results: Path, out: Path) -> list[Path]:
     from harness.render.report import write_report
 
     runs = [read_run(resolve_run(name, results)) for name in names]
-    checks = [check(load_claims(file), analyse_runs([run])) for run in runs for file in run.plan.suite.claims]
-    return write_report(msgspec.structs.replace(analyse_runs(runs), claims=tuple(checks)), out)
+    analysed = analyse_runs(runs)
+    checks: list[Check] = []
+    for name in dict.fromkeys(name for run in runs for name in run.plan.suite.claims):
+        file, named = load_claims(name), [run for run in runs if name in run.plan.suite.claims]
+        try:
+            checks.append(check(file, analysed if named == runs else analyse_runs(named)))
+        except InputError:  # of other machines or artifacts: each on its own
+            checks += [check(file, analyse_runs([run])) for run in named]
+    return write_report(msgspec.structs.replace(analysed, claims=tuple(checks)), out)
 
 
 def check_claims(file: str, names: Sequence[str], results: Path) -> "Check":

@@ -28,7 +28,8 @@ class Drawing:
 
     picture: Picture
     draw: Draw
-    wide: bool = False
+    chart: bool = False
+    """Whether it is a first screen's."""
 
 
 def chart(setting: Setting) -> Drawing | None:
@@ -44,7 +45,7 @@ def chart(setting: Setting) -> Drawing | None:
     x = f"{metric_title('decode_tok_s', setting.run.workloads.get(decode))}, tok/s"
     y = f"{metric_title(name, None)} on {task}, %"
 
-    def draw(palette: Palette, title: str | None) -> Figure:
+    def draw(palette: Palette, title: str) -> Figure:
         return tradeoff(bubbles, palette, title, x=x, y=y)
 
     seen = "; ".join(f"{b.label}: {number(b.y, -1)} % at {b.x:.3g} tok/s" for b in bubbles)
@@ -80,12 +81,12 @@ def memory_drawing(setting: Setting, workload: str, falls: list[Waterfall]) -> D
     kinds["unexplained"] = "unexplained"
     lines = [_stack(fall, kinds) for fall in falls]
 
-    def draw(palette: Palette, title: str | None) -> Figure:
+    def draw(palette: Palette, title: str) -> Figure:
         return stacks(lines, kinds, palette, title)
 
     title = setting.titled(metric_title("peak_rss_bytes", setting.run.workloads.get(workload)))
     seen = "; ".join(f"{line.label}: {line.text}" for line in lines)
-    return Drawing(Picture(slug(setting, f"memory-{workload}"), title, "", f"{title}. {seen}."), draw, True)
+    return Drawing(Picture(slug(setting, f"memory-{workload}"), title, "", f"{title}. {seen}."), draw)
 
 
 def _bubble(setting: Setting, variant: str, task: str, name: str, decode: str) -> Bubble | None:
@@ -113,7 +114,7 @@ def _bars(setting: Setting, name: str, workload: str, rows: list[Row]) -> Drawin
     by_variant = {row.variant: row for row in rows}
     lines = [_bar(setting, row) for row in by_variant.values()]
 
-    def draw(palette: Palette, title: str | None) -> Figure:
+    def draw(palette: Palette, title: str) -> Figure:
         return bars(lines, palette, title)
 
     return _drawing(setting, name, workload, lines, draw, "")
@@ -137,7 +138,7 @@ def _effects(setting: Setting, name: str, workload: str, rows: list[Row]) -> Dra
     by_items = any(r.diff is not None for r in rows)
     axis = f"{'points against' if by_items else 'times that of'} {first}"
 
-    def draw(palette: Palette, title: str | None) -> Figure:
+    def draw(palette: Palette, title: str) -> Figure:
         return effects(lines, palette, title, null=0.0 if by_items else 1.0, axis=axis)
 
     return _drawing(setting, name, workload, lines, draw, "difference" if by_items else "ratio")

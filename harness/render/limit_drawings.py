@@ -36,7 +36,7 @@ def roof_drawing(setting: Setting) -> Drawing | None:
     roof = f"read bandwidth, {quantity('read_bandwidth_bytes_s', bandwidth)}"
     decode = metric_title("decode_tok_s", setting.run.workloads.get(workload or ""))
 
-    def draw(palette: Palette, title: str | None) -> Figure:
+    def draw(palette: Palette, title: str) -> Figure:
         return roofline(spots, palette, title, x="MB read a token", y=f"{decode}, tok/s", roof=roof)
 
     title = setting.titled("Roofline of decode")
@@ -47,7 +47,7 @@ def roof_drawing(setting: Setting) -> Drawing | None:
         for one, size, tok_s, _, _ in known
         if size and tok_s
     )
-    return Drawing(Picture(slug(setting, "roofline"), title, caption, f"{title}, {roof}. {seen}."), draw, True)
+    return Drawing(Picture(slug(setting, "roofline"), title, caption, f"{title}, {roof}. {seen}."), draw)
 
 
 def saving_drawing(setting: Setting) -> Drawing | None:
@@ -62,7 +62,7 @@ def saving_drawing(setting: Setting) -> Drawing | None:
     if len({p[0] for run in runs for p in run.points}) < 2:
         return None
 
-    def draw(palette: Palette, title: str | None) -> Figure:
+    def draw(palette: Palette, title: str) -> Figure:
         return lines(runs, palette, title, x="context, tokens", y=f"memory saved against {baseline}, %")
 
     title = setting.titled("Memory saved by context")
@@ -72,6 +72,4 @@ def saving_drawing(setting: Setting) -> Drawing | None:
         f"{run.label}: {listed([f'{number(v, 0)} % at {at:,.0f}' for at, v, _ in run.points if v is not None])}"
         for run in runs
     )
-    return Drawing(
-        Picture(slug(setting, "memory-by-context"), title, caption, f"{title}, {memory}. {seen}."), draw, True
-    )
+    return Drawing(Picture(slug(setting, "memory-by-context"), title, caption, f"{title}, {memory}. {seen}."), draw)

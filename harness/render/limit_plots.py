@@ -7,8 +7,8 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from harness.render.palette import Palette
-from harness.render.plots import TITLE_INCHES, plain, short
+from harness.render.palette import TITLE, TITLE_INCHES, Palette
+from harness.render.plots import plain, short
 
 SIZE = (5.4, 3.5)
 LABEL_APART = 0.055
@@ -35,7 +35,7 @@ class Course:
     points: tuple[tuple[float, float | None, bool], ...]
 
 
-def roofline(spots: Sequence[Spot], palette: Palette, title: str | None, *, x: str, y: str, roof: str) -> Figure:
+def roofline(spots: Sequence[Spot], palette: Palette, title: str, *, x: str, y: str, roof: str) -> Figure:
     """Speed against bytes on logarithmic axes, under the line that the read bandwidth allows."""
     figure, axes = _frame(palette, title, x, y)
     axes.set_xscale("log")
@@ -74,7 +74,7 @@ def roofline(spots: Sequence[Spot], palette: Palette, title: str | None, *, x: s
     return figure
 
 
-def lines(runs: Sequence[Course], palette: Palette, title: str | None, *, x: str, y: str) -> Figure:
+def lines(runs: Sequence[Course], palette: Palette, title: str, *, x: str, y: str) -> Figure:
     """A line a variant, labelled at its end; computed points are rings, measured ones filled."""
     steps = sorted({p[0] for run in runs for p in run.points})
     figure, axes = _frame(palette, title, x, y, right=0.2 + 0.074 * max(len(short(run.label)) for run in runs))
@@ -105,18 +105,17 @@ def lines(runs: Sequence[Course], palette: Palette, title: str | None, *, x: str
     return figure
 
 
-def _frame(palette: Palette, title: str | None, x: str, y: str, right: float = 0.1) -> tuple[Figure, Any]:
-    width, height = SIZE[0], SIZE[1] + (TITLE_INCHES if title else 0)
+def _frame(palette: Palette, title: str, x: str, y: str, right: float = 0.1) -> tuple[Figure, Any]:
+    width, height = SIZE[0], SIZE[1] + TITLE_INCHES
     figure = Figure(figsize=(width, height), facecolor=palette.paper)
-    axes = figure.add_axes((0.12, 0.14, 0.88 - right / width, 0.78 if title else 0.84))
+    axes = figure.add_axes((0.12, 0.14, 0.88 - right / width, 0.78))
     plain(axes, palette)
     axes.grid(color=palette.rule, lw=0.6)
     axes.set_axisbelow(True)
     axes.set_xlabel(x, color=palette.muted)
     axes.set_ylabel(y, color=palette.muted)
     axes.tick_params(which="both", colors=palette.muted, length=2)
-    if title:
-        figure.text(0.01, 0.985, title, va="top", color=palette.ink, fontsize=9.5)
+    figure.text(0.01, 0.985, title, va="top", color=palette.ink, fontsize=9.5, gid=TITLE)
     return figure, axes
 
 

@@ -6,7 +6,7 @@ inside the page follows its light or dark scheme; files on disk are drawn with `
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -17,6 +17,10 @@ from matplotlib.text import Text
 from harness.render.words import clean
 
 PNG_DPI = 160
+TITLE = "title"
+"""Id of a figure's title."""
+TITLE_INCHES = 0.30
+"""Room that a title takes at the top."""
 
 
 @dataclass(frozen=True)
@@ -48,28 +52,37 @@ LIGHT = Palette(
 TOKENS = Palette(
     **{f.name: f"#{0x0A0B00 + 17 * i:06x}" for i, f in enumerate(fields(Palette), 1)},
 )
-"""Placeholders: `with_variables` puts `var(--name)` in their place."""
+"""Placeholders: colours or CSS variables come in their place when a figure is text."""
 
-Draw = Callable[[Palette, str | None], Figure]
-"""Draws with these colours and this title (None: the page has the title)."""
+Draw = Callable[[Palette, str], Figure]
+"""Draws with these colours and this title."""
 
 
-def plot_files(draw: Draw, name: str, title: str) -> tuple[bytes, bytes]:
-    """(SVG, PNG) in light colours."""
+def plots(draw: Draw, name: str, title: str) -> tuple[str, str]:
+    """(element for the page, SVG file in light colours): drawn once, since drawing is what a large report waits for.
+
+    The page has the title beside the picture: in the element it is cut off. Its colours are CSS variables,
+    its ids unique to this plot, and it has no fixed size.
+    """
     with mpl.rc_context(_settings(name)):
-        figure = _drawn(draw, LIGHT, title)
+        text = _svg(_drawn(draw, TOKENS, title))
+    return _element(text, name), _with_colours(text, lambda field: str(getattr(LIGHT, field)))
+
+
+def png(draw: Draw, name: str, title: str) -> bytes:
+    """In light colours."""
+    with mpl.rc_context(_settings(name)):
         body = io.BytesIO()
-        figure.savefig(body, format="png", dpi=PNG_DPI, metadata={"Software": None})
-        return _svg(figure).encode(), body.getvalue()
+        _drawn(draw, LIGHT, title).savefig(body, format="png", dpi=PNG_DPI, metadata={"Software": None})
+        return body.getvalue()
 
 
-def inline_svg(draw: Draw, name: str) -> str:
-    """An `<svg>` element for the page: colours by CSS variables, ids unique to this plot, no fixed size."""
-    with mpl.rc_context(_settings(name)):
-        text = _svg(_drawn(draw, TOKENS, None))
+def _element(text: str, name: str) -> str:
     text = text[text.index("<svg") :].strip()
     head, rest = text.split(">", 1)
-    box = re.search(r'viewBox="[^"]*"', head)
+    width, height = (float(n) for n in re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', head).groups())  # type: ignore[union-attr]
+    top = 72 * TITLE_INCHES
+    rest = re.sub(rf'<g id="{TITLE}">.*?</g>', "", rest, count=1, flags=re.DOTALL)
     rest = re.sub(r"<metadata>.*?</metadata>", "", rest, flags=re.DOTALL)
     rest = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", rest, count=1, flags=re.DOTALL)
     prefix = re.sub(r"[^A-Za-z0-9]", "-", name)
@@ -77,13 +90,14 @@ def inline_svg(draw: Draw, name: str) -> str:
     rest = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", rest)
     rest = re.sub(r'xlink:href="#([^"]+)"', rf'href="#{prefix}-\1"', rest)
     rest = re.sub(r"font: [^;\"]*", _size_only, rest)
-    return f'<svg {box.group(0) if box else ""} aria-hidden="true" focusable="false">{with_variables(rest)}'
+    box = f'viewBox="0 {top:g} {width:g} {height - top:g}"'
+    return f'<svg {box} aria-hidden="true" focusable="false">{_with_colours(rest, "var(--{})".format)}'
 
 
-def with_variables(svg: str) -> str:
-    """Placeholders become `var(--name)`."""
+def _with_colours(svg: str, colour: Callable[[str], str]) -> str:
+    """Placeholders become the colours of these names."""
     for field in fields(Palette):
-        svg = svg.replace(str(getattr(TOKENS, field.name)), f"var(--{field.name})")
+        svg = svg.replace(str(getattr(TOKENS, field.name)), colour(field.name))
     return svg
 
 
@@ -98,12 +112,22 @@ def _svg(figure: Figure) -> str:
     return body.getvalue()
 
 
-def _drawn(draw: Draw, palette: Palette, title: str | None) -> Figure:
+def _drawn(draw: Draw, palette: Palette, title: str) -> Figure:
     """The figure with every text cleaned: XML knows no control characters."""
     figure = draw(palette, title)
-    for text in figure.findobj(Text):
+    for text in _texts(figure):
         text.set_text(clean(text.get_text()))
     return figure
+
+
+def _texts(figure: Figure) -> Iterator[Text]:
+    """All but tick labels, which are ours, and which a search of the whole figure would make first."""
+    yield from figure.texts
+    for legend in figure.legends:
+        yield from legend.get_texts()
+    for axes in figure.axes:
+        yield from axes.texts
+        yield from (axes.xaxis.label, axes.yaxis.label)
 
 
 def _settings(name: str) -> Any:

@@ -7,14 +7,13 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from harness.render.palette import Palette
+from harness.render.palette import TITLE, TITLE_INCHES, Palette
 from harness.render.words import clean
 
 LABEL_LENGTH = 22
 INCH_PER_CHARACTER = 0.074
 WIDTH = 4.4
 ROW_INCHES = 0.30
-TITLE_INCHES = 0.30
 LARGEST_BUBBLE = 900
 """Points²."""
 SEEN_APART = 0.08
@@ -57,12 +56,13 @@ class Stack:
     text: str
 
 
-def bars(lines: Sequence[Bar], palette: Palette, title: str | None) -> Figure:
+def bars(lines: Sequence[Bar], palette: Palette, title: str) -> Figure:
     """Bars from zero, the interval as a line over the end, each round as a small ring."""
     figure, axes = _rows(len(lines), [line.label for line in lines], palette, title, right=_room_for(lines))
     most = max((max(line.value, line.high or 0.0, *line.rounds) for line in lines), default=1.0) or 1.0
+    colors = [palette.accent if line.compressed else palette.base for line in lines]
+    axes.barh(range(len(lines)), [line.value for line in lines], height=0.52, color=colors)
     for y, line in enumerate(lines):
-        axes.barh(y, line.value, height=0.52, color=palette.accent if line.compressed else palette.base)
         if _spread(line, most):
             places = [y + 0.36 * (i / (len(line.rounds) - 1) - 0.5) for i in range(len(line.rounds))]
             axes.plot(
@@ -76,20 +76,21 @@ def bars(lines: Sequence[Bar], palette: Palette, title: str | None) -> Figure:
                 ls="none",
                 clip_on=False,
             )
-        end = _interval(axes, y, line, palette.ink)
-        _beside(axes, line.text, (max(end, *line.rounds, 0.0), y), palette)
+        _beside(axes, line.text, (max(line.value, line.high or 0.0, *line.rounds, 0.0), y), palette)
+    _intervals(axes, lines, palette.ink)
     axes.set_xlim(0, most)
     axes.axvline(0, color=palette.muted, lw=0.8)
-    axes.set_xticks([])
     return figure
 
 
-def effects(lines: Sequence[Bar], palette: Palette, title: str | None, *, null: float, axis: str) -> Figure:
+def effects(lines: Sequence[Bar], palette: Palette, title: str, *, null: float, axis: str) -> Figure:
     """Differences as dots with intervals, beside the line of no difference."""
     labels = [line.label for line in lines]
     figure, axes = _rows(len(lines), labels, palette, title, right=_room_for(lines), bottom=0.42)
+    axes.axison = True
+    axes.yaxis.set_visible(False)
+    _intervals(axes, lines, palette.accent)
     for y, line in enumerate(lines):
-        _interval(axes, y, line, palette.accent)
         axes.plot([line.value], [y], "o", ms=5.5, color=palette.accent)
         axes.annotate(
             line.text,
@@ -110,10 +111,10 @@ def effects(lines: Sequence[Bar], palette: Palette, title: str | None, *, null: 
     return figure
 
 
-def tradeoff(points: Sequence[Bubble], palette: Palette, title: str | None, *, x: str, y: str) -> Figure:
+def tradeoff(points: Sequence[Bubble], palette: Palette, title: str, *, x: str, y: str) -> Figure:
     """What a variant gives against what it costs: bubbles with error bars on both axes."""
-    figure = Figure(figsize=(5.4, 3.5 + (TITLE_INCHES if title else 0)), facecolor=palette.paper)
-    axes = figure.add_axes((0.12, 0.14, 0.86, 0.78 if title else 0.84))
+    figure = Figure(figsize=(5.4, 3.5 + TITLE_INCHES), facecolor=palette.paper)
+    axes = figure.add_axes((0.12, 0.14, 0.86, 0.78))
     plain(axes, palette)
     axes.grid(color=palette.rule, lw=0.6)
     axes.set_axisbelow(True)
@@ -149,12 +150,11 @@ def tradeoff(points: Sequence[Bubble], palette: Palette, title: str | None, *, x
     axes.set_xlabel(x, color=palette.muted)
     axes.set_ylabel(y, color=palette.muted)
     axes.tick_params(colors=palette.muted, length=2)
-    if title:
-        figure.text(0.01, 0.985, title, va="top", color=palette.ink, fontsize=9.5)
+    figure.text(0.01, 0.985, title, va="top", color=palette.ink, fontsize=9.5, gid=TITLE)
     return figure
 
 
-def stacks(lines: Sequence[Stack], kinds: dict[str, str], palette: Palette, title: str | None) -> Figure:
+def stacks(lines: Sequence[Stack], kinds: dict[str, str], palette: Palette, title: str) -> Figure:
     """Stacked bars from zero with a legend above; `kinds` is kind → words, in order."""
     labels = [line.label for line in lines]
     figure, axes = _rows(len(lines), labels, palette, title, right=_room_for(lines), top=0.46, width=6.4)
@@ -168,8 +168,7 @@ def stacks(lines: Sequence[Stack], kinds: dict[str, str], palette: Palette, titl
     most = max((sum(v for _, v in line.parts) for line in lines), default=1.0)
     axes.set_xlim(0, most or 1.0)
     axes.axvline(0, color=palette.muted, lw=0.8)
-    axes.set_xticks([])
-    top = 1.0 - (TITLE_INCHES / figure.get_figheight() if title else 0)
+    top = 1.0 - TITLE_INCHES / figure.get_figheight()
     figure.legend(
         [Patch(**look) for look in looks.values()],
         list(kinds.values()),
@@ -198,27 +197,41 @@ def _rows(
     count: int,
     labels: Sequence[str],
     palette: Palette,
-    title: str | None,
+    title: str,
     *,
     right: float,
     bottom: float = 0.06,
     top: float = 0.04,
     width: float = WIDTH,
 ) -> tuple[Figure, Any]:
-    """A figure with one labelled row a variant; margins in inches."""
+    """A figure with one labelled row a variant; margins in inches.
+
+    Without axes of its own: ticks are most of what a small plot costs.
+    """
     shown = [short(label) for label in labels]
     left = 0.12 + INCH_PER_CHARACTER * max((len(label) for label in shown), default=0)
-    top += TITLE_INCHES if title else 0
+    top += TITLE_INCHES
     height = ROW_INCHES * max(1, count) + bottom + top
     figure = Figure(figsize=(width, height), facecolor=palette.paper)
     box = (left / width, bottom / height, (width - left - right) / width, (height - bottom - top) / height)
     axes = figure.add_axes(box)
-    plain(axes, palette)
-    axes.set_yticks(range(count), shown)
-    axes.tick_params(axis="y", length=0, colors=palette.ink)
+    axes.set_axis_off()
+    axes.set_facecolor("none")
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    for y, label in enumerate(shown):
+        axes.annotate(
+            label,
+            (0, y),
+            xycoords=axes.get_yaxis_transform(),
+            xytext=(-5, 0),
+            textcoords="offset points",
+            ha="right",
+            va="center",
+            color=palette.ink,
+        )
     axes.set_ylim(max(1, count) - 0.5, -0.5)
-    if title:
-        figure.text(0.01, 1 - 0.08 / height, title, va="top", color=palette.ink, fontsize=9.5)
+    figure.text(0.01, 1 - 0.08 / height, title, va="top", color=palette.ink, fontsize=9.5, gid=TITLE)
     return figure, axes
 
 
@@ -229,12 +242,11 @@ def plain(axes: Any, palette: Palette) -> None:
     axes.tick_params(colors=palette.muted)
 
 
-def _interval(axes: Any, y: float, line: Bar, color: str) -> float:
-    """Draw the interval; returns where the line ends to the right."""
-    if line.low is None or line.high is None:
-        return line.value
-    axes.plot([line.low, line.high], [y, y], color=color, lw=1.4, solid_capstyle="butt")
-    return max(line.value, line.high)
+def _intervals(axes: Any, lines: Sequence[Bar], color: str) -> None:
+    known = [(y, one.low, one.high) for y, one in enumerate(lines) if one.low is not None and one.high is not None]
+    if known:
+        ys, lows, highs = zip(*known, strict=True)
+        axes.hlines(ys, lows, highs, color=color, lw=1.4)
 
 
 def _beside(axes: Any, text: str, end: tuple[float, float], palette: Palette) -> None:

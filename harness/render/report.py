@@ -8,7 +8,7 @@ from harness.analyse.findings import Report
 from harness.render.files import write_files
 from harness.render.html import html
 from harness.render.markdown import markdown
-from harness.render.palette import inline_svg, plot_files
+from harness.render.palette import plots, png
 from harness.render.sections import compose
 from harness.store import encode
 
@@ -20,15 +20,16 @@ def write_report(report: Report, folder: Path) -> list[Path]:
         StoreError: the folder cannot be written.
     """
     page, drawings = compose(report)
-    inline = {d.picture.name: inline_svg(d.draw, d.picture.name) for d in drawings}
+    drawn = {d.picture.name: plots(d.draw, d.picture.name, d.picture.title) for d in drawings}
+    inline = {name: element for name, (element, _) in drawn.items()}
     bodies = {
         "report.md": markdown(page).encode(),
         "index.html": html(page, inline).encode(),
         "report.json": report_json(report),
     }
-    for one in drawings:
-        name, title = one.picture.name, one.picture.title
-        bodies[f"plots/{name}.svg"], bodies[f"plots/{name}.png"] = plot_files(one.draw, name, title)
+    bodies |= {f"plots/{name}.svg": file.encode() for name, (_, file) in drawn.items()}
+    for one in (d for d in drawings if d.chart):  # for places that show no SVG
+        bodies[f"plots/{one.picture.name}.png"] = png(one.draw, one.picture.name, one.picture.title)
     return write_files(bodies, folder, "the report")
 
 

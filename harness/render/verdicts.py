@@ -24,19 +24,22 @@ CONDITIONS = (
 
 
 def claim_entries(report: Report, setting: Setting, metric_name: str) -> tuple[Entry, ...]:
-    """The claims about one card's metric, by the checks of this setting's run."""
-    found = []
-    for check in report.claims:
-        if setting.run.id in check.runs:
-            found += [_entry(v) for v in check.verdicts if v.metric == metric_name]
-    return tuple(found)
+    """The claims about one card's metric, of the first publication that this setting's suite names.
+
+    Further publications have their sections: the first screen stays one screen.
+    """
+    check = next((c for c in report.claims if setting.run.id in c.runs), None)
+    return tuple(_entry(v) for v in check.verdicts if v.metric == metric_name) if check else ()
 
 
 def _entry(verdict: Verdict) -> Entry:
-    ours = f"ours beside it: {figure(verdict)}" if verdict.value is not None else "nothing measured beside it"
-    rows = f"mean of {len(verdict.rows)} rows" if len(verdict.rows) > 1 else ""
-    lines = (f"{verdict.word}: {verdict.reason}", f"{ours}{f', {rows}' if rows else ''}", *absolutes(verdict.rows))
-    return Entry(f"claimed by {verdict.source}", verdict.printed, None, "", lines, plain=True)
+    lines = [f"{verdict.word}: {verdict.reason}"]
+    if verdict.value is not None:
+        many = len(verdict.rows) > 1
+        how = f", {verdict.aggregation or 'mean'} of {len(verdict.rows)} rows" if many else ""
+        lines.append(f"ours: {figure(verdict)}{how}")
+        lines += absolutes(verdict.rows)
+    return Entry(f"claimed: {verdict.source}", verdict.printed, None, "", tuple(lines), plain=True)
 
 
 def figure(verdict: Verdict) -> str:

@@ -1,5 +1,6 @@
 """The page in a real browser: no request, no overflow, light and dark, contrast, paper."""
 
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -9,13 +10,21 @@ from typing import Any
 import msgspec
 import pytest
 
+from harness.analyse.audit import audit
 from harness.analyse.compare import analyse
+from harness.analyse.findings import Report
+from harness.analyse.verdicts.check import check
+from harness.claim_files import load_claims
+from harness.render.audit_page import write_audit
 from harness.render.report import write_report
-from harness.values import Cell, TrialRecord
+from harness.values import Cell, Stands, TrialRecord
 from tests.builders import build_and_read, only
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 pytestmark = pytest.mark.chromium
+NAMES = ("plain", "two", "claims", "audit")
+SCREENSHOTS = Path(os.environ.get("BENCH_SCREENSHOTS", "build/screenshots"))
+"""Kept after the tests, for people to look at."""
 LONG = "a-reason-without-any-place-to-break-" * 6
 
 COLOURS = """() => {
@@ -58,7 +67,18 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     other = build_and_read(folder, name="20260715T101500Z-quick-example-00bb", threads=8, change=change)
     write_report(analyse([plain]), folder / "plain")
     write_report(analyse([plain, other]), folder / "two")
-    return {name: folder / name / "index.html" for name in ("plain", "two")}
+    write_report(beside_claims(folder), folder / "claims")
+    write_audit(audit(load_claims("llama32-quantized")), folder / "audit")
+    return {name: folder / name / "index.html" for name in NAMES}
+
+
+def beside_claims(folder: Path) -> Report:
+    """A run whose suite stands beside Meta's card, although it is of another model."""
+    rows = {"1b-bf16": "bf16", "1b-spinquant": "int4-ptq", "1b-qlora": "int8"}
+    stands = {"llama32-quantized": {row: Stands(variant=variant) for row, variant in rows.items()}}
+    report = analyse([build_and_read(folder, name="20260716T101500Z-quick-example-00cc", claims=stands)])
+    checked = check(load_claims("llama32-quantized"), report)
+    return msgspec.structs.replace(report, claims=(checked,))
 
 
 @pytest.fixture(scope="module")
@@ -77,20 +97,21 @@ def opened(browser: Any, path: Path, *, width: int = 1400, scheme: str = "light"
     return page
 
 
-def test_the_page_asks_for_nothing_and_complains_of_nothing(browser: Any, pages: dict[str, Path]) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_the_page_asks_for_nothing_and_complains_of_nothing(browser: Any, pages: dict[str, Path], name: str) -> None:
     page = browser.new_page()
     requests: list[str] = []
     said: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
-    page.goto(pages["two"].as_uri(), wait_until="networkidle")
-    assert requests == [pages["two"].as_uri()]
+    page.goto(pages[name].as_uri(), wait_until="networkidle")
+    assert requests == [pages[name].as_uri()]
     assert said == []
     page.close()
 
 
-@pytest.mark.parametrize("name", ["plain", "two"])
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("width", [320, 400, 768, 1400])
 def test_nothing_is_wider_than_the_screen(browser: Any, pages: dict[str, Path], name: str, width: int) -> None:
     page = opened(browser, pages[name], width=width)
@@ -106,6 +127,26 @@ def test_nothing_is_wider_than_the_screen(browser: Any, pages: dict[str, Path], 
     page.close()
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1400), ("dark", 1400), ("light", 400)])
+def test_screenshots_are_kept(browser: Any, pages: dict[str, Path], name: str, scheme: str, width: int) -> None:
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page = opened(browser, pages[name], width=width, scheme=scheme)
+    picture = SCREENSHOTS / f"{name}-{scheme}-{width}.png"
+    picture.unlink(missing_ok=True)
+    page.screenshot(path=picture, full_page=True)
+    page.close()
+    assert picture.stat().st_size > 50_000
+
+
+def test_claims_stand_on_the_first_screen(browser: Any, pages: dict[str, Path]) -> None:
+    page = opened(browser, pages["claims"])
+    cards = page.locator(".screen .card").all_inner_texts()
+    page.close()
+    size = next(text for text in cards if text.startswith("Size"))
+    assert "56%" in size and "not comparable" in size and "parameters" in size
+
+
 def test_the_dark_scheme_is_dark(browser: Any, pages: dict[str, Path]) -> None:
     backgrounds = {}
     for scheme in ("light", "dark"):
@@ -119,9 +160,10 @@ def test_the_dark_scheme_is_dark(browser: Any, pages: dict[str, Path]) -> None:
     assert sum(map(int, re.findall(r"\d+", backgrounds["dark"])[:3])) < 120
 
 
+@pytest.mark.parametrize("name", ["two", "claims", "audit"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_all_text_has_contrast(browser: Any, pages: dict[str, Path], scheme: str) -> None:
-    page = opened(browser, pages["two"], scheme=scheme)
+def test_all_text_has_contrast(browser: Any, pages: dict[str, Path], scheme: str, name: str) -> None:
+    page = opened(browser, pages[name], scheme=scheme)
     page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
     pairs = page.evaluate(COLOURS)
     page.close()
@@ -141,7 +183,7 @@ def skipped(levels: list[int]) -> list[tuple[int, int]]:
     return [(a, b) for a, b in zip([0, *levels], levels, strict=False) if b > a + 1]
 
 
-@pytest.mark.parametrize("name", ["plain", "two"])
+@pytest.mark.parametrize("name", NAMES)
 def test_headings_are_in_order(browser: Any, pages: dict[str, Path], name: str) -> None:
     page = opened(browser, pages[name])
     levels = headings(page)

@@ -77,9 +77,7 @@ class _Judge:
         if decisive is not None:
             rows = tuple(_not_comparable(row, decisive) for row in rows)
         if missing:
-            many = len(self.claim.rows) > 1
-            lead = f"needs all {len(self.claim.rows)} rows; " if many else ""
-            return self._said("not attempted", lead + "; ".join(dict.fromkeys(missing)), rows, checks, decisive)
+            return self._said("not attempted", self._lack(missing), rows, checks, decisive)
         estimate = self._estimate(rows)
         if decisive is not None:
             return self._said("not comparable", _difference(decisive), rows, checks, decisive, estimate)
@@ -110,6 +108,14 @@ class _Judge:
                 f"; about {more} more rounds would decide" if more else "; no number of rounds below 1,000 would decide"
             )
         return self._said(word, reason, rows, checks, None, found, more)
+
+    def _lack(self, missing: Sequence[str]) -> str:
+        """What stands in the way, rows that nobody measured in one go."""
+        absent = [name for name in self.claim.rows if name not in self.found]
+        said = [f"no run stands for {', '.join(absent)}"] if absent else []
+        said += [why for why in dict.fromkeys(missing) if not why.startswith("no run stands for")]
+        lead = f"needs all {len(self.claim.rows)} rows; " if len(self.claim.rows) > 1 else ""
+        return lead + "; ".join(said or dict.fromkeys(missing))
 
     def _places(self) -> list[Place]:
         return [self.found[name] for name in self.claim.rows if name in self.found]
@@ -211,6 +217,7 @@ class _Judge:
             metric=claim.metric,
             expressed=claim.expressed,
             unit=_UNITS.get(claim.expressed) or claim.unit or "",
+            aggregation=claim.aggregation,
             word=word,
             reason=reason,
             expected=printed(claim.figure).value,

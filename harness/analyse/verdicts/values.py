@@ -58,6 +58,8 @@ class Verdict(Value, frozen=True, kw_only=True):
     metric: str
     expressed: str
     unit: str
+    aggregation: str | None
+    """Over the rows, as stated; None: not stated, or one row."""
     word: Word
     reason: str
     """One sentence: why this word."""
