@@ -5,6 +5,7 @@ then converted by msgspec, which refuses unknown keys and wrong types.
 """
 
 import difflib
+import math
 import re
 from pathlib import Path
 from typing import Any, get_args
@@ -14,13 +15,12 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from harness.errors import ConfigError, UnknownNameError, unknown_name
+from harness.errors import ConfigError, UnknownNameError, one_line, unknown_name
 from harness.values import (
     DeviceSpec,
     FileSource,
     Model,
     Name,
-    Positive,
     Runtime,
     Size,
     Source,
@@ -28,13 +28,18 @@ from harness.values import (
     Suite,
     Task,
     Text,
+    Tokens,
     Value,
     Variant,
+    Whole,
     Workload,
 )
 
 PROJECT = Path(__file__).resolve().parent.parent
 LARGEST_FILE = 1 << 20
+MOST_NODES = 100_000
+"""Values of one file with its aliases followed: nine lines of aliases can stand for a billion values."""
+DEEPEST = 50
 MEASURES = tuple(kind.__struct_config__.tag for kind in get_args(Workload))
 _MISSING = re.compile(r"Object missing required field `(.*?)`")
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*?)`")
@@ -55,25 +60,25 @@ class _ModelFile(Value, frozen=True):
     source: Source
     label: str
     licence: str = ""
-    context: Positive = 2048
+    context: Tokens = 2048
 
 
 class _VariantFile(Value, frozen=True):
     model: Name
     recipe: Name
-    settings: dict[str, str | int | float | bool] = {}
+    settings: dict[str, str | Whole | float | bool] = {}
     scheme: str = ""
 
 
 class _RuntimeFile(Value, frozen=True):
-    threads: int | str = "auto"
-    threads_batch: int | str = "auto"
+    threads: Whole | str = "auto"
+    threads_batch: Whole | str = "auto"
     load_mode: str = "none"
     repack: bool = True
     kv_type: str = "f16"
     flash_attn: str = "auto"
-    batch: int = 2048
-    ubatch: int = 512
+    batch: Whole = 2048
+    ubatch: Whole = 512
 
 
 class _SuiteFile(Value, frozen=True):
@@ -85,7 +90,7 @@ class _SuiteFile(Value, frozen=True):
     runtimes: dict[Name, _RuntimeFile]
     measures: tuple[Workload, ...]
     devices: tuple[Name, ...] = ("local",)
-    seed: int = 0
+    seed: Whole = 0
     claims: dict[Name, dict[Name, Stands]] = {}
     extends: str | None = None
 
@@ -96,25 +101,40 @@ class Document:
     def __init__(self, path: Path) -> None:
         self.file = path
         self.lines: dict[str, tuple[Path, int]] = {}
-        self.data: dict[str, Any] = self._plain(_load(path), "$")
+        self._nodes = 0
+        self.data: dict[str, Any] = self._plain(_load(path), "$", 0)
 
-    def _plain(self, node: Any, path: str) -> Any:
+    def _plain(self, node: Any, path: str, depth: int) -> Any:
+        self._nodes += 1
+        if self._nodes > MOST_NODES:
+            raise ConfigError(f"stands for more than {MOST_NODES:,} values", file=self.file)
+        if depth > DEEPEST:  # also an alias inside of what it names
+            raise self.error("is nested too deeply", path)
         if isinstance(node, CommentedMap):
-            plain = {}
-            for key, value in node.items():
-                inner = f"{path}.{key}"
-                if key in (node.lc.data or {}):  # merged keys (`<<:`) have no line of their own
-                    self.lines[inner] = (self.file, node.lc.key(key)[0] + 1)
-                plain[str(key)] = self._plain(value, inner)
-            return plain
+            return self._plain_mapping(node, path, depth)
         if isinstance(node, CommentedSeq):
-            for index in range(len(node)):
+            for index in node.lc.data or ():  # a tagged list has no lines
                 self.lines[f"{path}[{index}]"] = (self.file, node.lc.item(index)[0] + 1)
-            return [self._plain(item, f"{path}[{index}]") for index, item in enumerate(node)]
+            return [self._plain(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(node)]
         for kind in (bool, int, float, str):
             if isinstance(node, kind):
+                if isinstance(node, float) and not math.isfinite(node):
+                    raise self.error(f"{float(node)} is no number that can be kept", path)
                 return kind(node)
-        return node
+        if node is None:
+            return None
+        raise self.error(f"expected text or a number, got a {type(node).__name__}", path)
+
+    def _plain_mapping(self, node: CommentedMap, path: str, depth: int) -> dict[str, Any]:
+        plain: dict[str, Any] = {}
+        for key, value in node.items():
+            if not isinstance(key, str | int | float | bool):
+                raise self.error("a key must be text", path)
+            inner = f"{path}.{key}"
+            if key in (node.lc.data or {}):  # merged keys (`<<:`) have no line of their own
+                self.lines[inner] = (self.file, node.lc.key(key)[0] + 1)
+            plain[str(key)] = self._plain(value, inner, depth + 1)
+        return plain
 
     def error(self, what: str, path: str) -> ConfigError:
         """An error at a path; the line is that of the nearest ancestor that has one."""
@@ -123,7 +143,7 @@ class Document:
             near = re.sub(r"(\.[^.\[\]]+|\[[^\]]*\])$", "", near) or "$"
         file, line = self.lines.get(near, (self.file, None))
         inner = path.removeprefix("$").removeprefix(".")
-        return ConfigError(_one_line(what), file=file, line=line, path=_one_line(inner))
+        return ConfigError(one_line(what), file=file, line=line, path=one_line(inner))
 
     def convert(self, kind: Any, data: Any = None, path: str = "$") -> Any:
         """The data as a value of that kind.
@@ -364,11 +384,6 @@ def _keys(kind: Any) -> set[str]:
         else:
             todo.extend(getattr(one, "__args__", ()))
     return found
-
-
-def _one_line(text: str) -> str:
-    """A file's keys and values may hold line breaks and escape sequences; a message must not."""
-    return "".join(c if c.isprintable() else "�" for c in text)
 
 
 def _in_words(message: str) -> str:

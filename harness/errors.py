@@ -16,10 +16,23 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
+LONGEST_MESSAGE = 2000
+
+
+def one_line(text: str) -> str:
+    """Files and programs may hand over line breaks, escape sequences or megabytes; a message must not hold them."""
+    if len(text) > LONGEST_MESSAGE:
+        text = text[: LONGEST_MESSAGE - 1] + "…"
+    return "".join(c if c.isprintable() else "�" for c in text)
+
+
 class BenchError(Exception):
-    """Base of all errors for people; `exit_code` is what the command ends with."""
+    """Base of all errors for people, always one line; `exit_code` is what the command ends with."""
 
     exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 class InputError(BenchError):

@@ -10,11 +10,11 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from harness.metrics import METRICS, Metric
-from harness.values import Name, Positive, Value
+from harness.values import Count, Name, Positive, Value, Whole
 
 FIGURE = r"^-?\d{1,3}(,\d{3})*(\.\d+)?$|^-?\d+(\.\d+)?$"
 URL = r"^https?://[^\s<>\"']+$"
-Figure = Annotated[str, Meta(pattern=FIGURE)]
+Figure = Annotated[str, Meta(pattern=FIGURE, max_length=24)]
 """A number as printed, such as `3,185` or `19.2`."""
 Url = Annotated[str, Meta(pattern=URL)]
 Filled = Annotated[str, Meta(min_length=1)]
@@ -110,14 +110,14 @@ class Scheme(Value, frozen=True, kw_only=True):
     linear_bits: Positive
     group: Positive | None = None
     """Weights that share one scale; None: a scale a row (or none at all for floats)."""
-    scale_bits: Annotated[int, Meta(ge=0)] = 0
+    scale_bits: Count = 0
     embedding_bits: Positive
     output_bits: Positive | None = None
     """None: the output layer is the embedding table, stored once."""
-    row_scale_bits: Annotated[int, Meta(ge=0)] = 0
+    row_scale_bits: Count = 0
     """Bits of the scale a row of embedding and output layer."""
-    lora_rank: Annotated[int, Meta(ge=0)] = 0
-    lora_bits: Annotated[int, Meta(ge=0)] = 0
+    lora_rank: Count = 0
+    lora_bits: Count = 0
     norm_bits: Positive = 32
 
 
@@ -133,7 +133,7 @@ class PublishedCondition(Value, frozen=True, kw_only=True):
 
     name: str
     status: Status
-    value: str | int | float | None = None
+    value: str | Whole | float | None = None
     source: Name | None = None
     metrics: tuple[str, ...] = ()
 
@@ -166,7 +166,7 @@ class PublishedTask(Value, frozen=True, kw_only=True):
     name: Filled
     measure: Filled
     """What is averaged, in the publication's words, such as `macro_avg/acc`."""
-    shots: Annotated[int, Meta(ge=0)] | None = None
+    shots: Count | None = None
     task: str | None = None
     """lm-eval's name of the nearest task, where there is one."""
     protocol: str = ""
@@ -255,7 +255,7 @@ def printed(figure: str, scale: float = 1.0) -> Printed:
     return Printed(value=value * scale, low=(value - half) * scale, high=(value + half) * scale)
 
 
-_CHANGE = re.compile(r"^(?P<sign>[-+−]?)(?P<figure>\d+(?:\.\d+)?)\s*(?P<kind>[x×%])$")
+_CHANGE = re.compile(r"^(?P<sign>[-+−]?)(?P<figure>\d{1,12}(?:\.\d{1,12})?)\s*(?P<kind>[x×%])$")
 
 
 def printed_change(text: str) -> tuple[Literal["times", "percent"], Printed]:

@@ -10,6 +10,7 @@ import gzip
 import os
 import re
 import secrets
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -19,11 +20,16 @@ from typing import Any, TypeVar
 import msgspec
 
 from harness.errors import StoreError
+from harness.run_checks import plan_contradicts
 from harness.values import SCHEMA_VERSION, Plan, TrialRecord
 
 PLAN = "plan.json"
 RECORDS = "records.jsonl"
 LOCK = ".lock"
+LONGEST_LINE = 64 << 20
+MOST_BYTES = 1 << 30
+"""Of one file of lines, decompressed: some kilobytes of gzip can hold gigabytes."""
+DAMAGE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, EOFError, gzip.BadGzipFile, zlib.error)
 
 T = TypeVar("T", Plan, TrialRecord)
 
@@ -91,9 +97,14 @@ def read_run(folder: Path) -> Run:
     plan_path = folder / PLAN
     if not plan_path.is_file():
         raise StoreError(f"{folder} is no run folder (it has no {PLAN})")
-    plan = _decode(plan_path.read_bytes(), Plan, plan_path, None)
+    plan = _decode(_bytes_of(plan_path), Plan, plan_path, None)
+    if (wrong := plan_contradicts(plan)) is not None:
+        raise StoreError(f"{plan_path}: damaged: {wrong}")
+    cells = {trial.id: trial.cell for trial in plan.trials}
     by_trial: dict[str, TrialRecord] = {}
-    for record in _records(folder / RECORDS):
+    for number, record in enumerate(_records(folder / RECORDS), 1):
+        if cells.get(record.trial) != record.cell:
+            raise StoreError(f"{folder / RECORDS}:{number}: damaged: no trial {record.trial!r} of that cell is planned")
         by_trial[record.trial] = record
     return Run(folder, plan, tuple(by_trial.values()))
 
@@ -137,14 +148,37 @@ def hold_run(folder: Path) -> Iterator[None]:
         os.close(fd)
 
 
+def inside(run: Path, name: str) -> Path:
+    """The path of a run's file that a record names.
+
+    Raises:
+        StoreError: it leads out of the run's folder, by its name or by a link.
+    """
+    path = run / name
+    if not path.resolve().is_relative_to(run.resolve()):
+        raise StoreError(f"{run.name}: a record names a file outside of the run's folder: {name!r}")
+    return path
+
+
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The JSON lines of a plain or gzip-compressed file; a torn last line is left out."""
+    """The JSON lines of a plain or gzip-compressed file; a torn last line is left out.
+
+    Raises:
+        StoreError: the file is damaged, or larger than any that bench writes.
+    """
     opener = gzip.open if path.suffix == ".gz" else open
     decoder = msgspec.json.Decoder(dict[str, Any])
-    with opener(path, "rb") as file:
-        for line in file:
-            if line.endswith(b"\n"):
-                yield decoder.decode(line)
+    total = 0
+    try:
+        with opener(path, "rb") as file:
+            while line := file.readline(LONGEST_LINE):
+                total += len(line)
+                if len(line) == LONGEST_LINE or total > MOST_BYTES:
+                    raise StoreError(f"{path}: damaged: larger than any file that bench writes")
+                if line.endswith(b"\n"):
+                    yield decoder.decode(line)
+    except DAMAGE as error:
+        raise StoreError(f"{path}: damaged: {error}") from error
 
 
 def write_lines(path: Path, lines: Iterator[Any] | list[Any]) -> None:
@@ -157,11 +191,14 @@ def write_durably(path: Path, body: bytes) -> None:
     """Write a whole file or nothing: temporary name, fsync, rename, fsync of the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with open(temporary, "wb") as file:
-        file.write(body)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "wb") as file:
+            file.write(body)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)  # a half-written one keeps room on a disk that is full
     _sync_folder(path.parent)
 
 
@@ -197,11 +234,18 @@ def _refuse_non_finite(value: Any, path: str) -> None:
 def _records(path: Path) -> Iterator[TrialRecord]:
     if not path.exists():
         return
-    body = path.read_bytes()
+    body = _bytes_of(path)
     lines = body.split(b"\n")
     lines.pop()  # empty, or a last line cut in the middle: that trial is measured again
     for number, line in enumerate(lines, 1):
         yield _decode(line, TrialRecord, path, number)
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _decode(body: bytes, kind: type[T], path: Path, line: int | None) -> T:
@@ -213,7 +257,7 @@ def _decode(body: bytes, kind: type[T], path: Path, line: int | None) -> T:
                 f"{where}: written by a newer bench (schema {version}, this one reads up to {SCHEMA_VERSION})"
             )
         return msgspec.json.decode(body, type=kind)
-    except msgspec.MsgspecError as error:
+    except DAMAGE as error:
         raise StoreError(f"{where}: damaged: {error}") from error
 
 

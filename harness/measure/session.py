@@ -19,7 +19,7 @@ from harness.measure.requests import Requests, plain_requests
 from harness.measure.runtimes.llama_cpp import Inputs
 from harness.measure.tasks import TaskFile, resolve_task
 from harness.progress import Progress
-from harness.store import Run, append_record, read_lines, read_run, write_durably, write_lines
+from harness.store import Run, append_record, inside, read_lines, read_run, write_durably, write_lines
 from harness.values import (
     Answers,
     Artifact,
@@ -110,7 +110,7 @@ def grade_missing(folder: Path, plan: Plan, data: Path | None, progress: Progres
     cells = {cell.key: cell for cell in plan.cells}
     run = read_run(folder)
     todo = [(r, o) for r in run.records for o in r.observations if isinstance(o, Answers)]
-    todo = [(r, o) for r, o in todo if r.status == "ok" and not (folder / o.items).exists()]
+    todo = [(r, o) for r, o in todo if r.status == "ok" and not inside(folder, o.items).exists()]
     if not todo:
         return
     troubles: list[str] = []
@@ -119,7 +119,10 @@ def grade_missing(folder: Path, plan: Plan, data: Path | None, progress: Progres
             _compress(folder, answers)
             try:
                 _grade(folder, answers, cells[record.cell], plan, data)
-            except BuildError as error:  # the other cells are graded all the same; this one can be graded again
+            except (
+                BuildError,
+                StoreError,
+            ) as error:  # the other cells are graded all the same; this one can be graded again
                 troubles.append(str(error))
             bar.update(number, len(todo))
     if troubles:
@@ -127,21 +130,27 @@ def grade_missing(folder: Path, plan: Plan, data: Path | None, progress: Progres
 
 
 def _grade(folder: Path, answers: Answers, cell: Cell, plan: Plan, data: Path | None) -> None:
-    if isinstance(cell.workload, Task):
-        files = resolve_task(cell.workload.task, data)
-        grade_task(folder, answers, cell.workload, files, plan.suite.seed)
-    else:
-        grade_text(folder, answers)
+    try:
+        if isinstance(cell.workload, Task):
+            files = resolve_task(cell.workload.task, data)
+            grade_task(folder, answers, cell.workload, files, plan.suite.seed)
+        else:
+            grade_text(folder, answers)
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"{answers.answers} does not fit {answers.requests}: {error!r}") from error
 
 
 def check_artifacts(run: Run, ready: Ready) -> None:
-    """A resumed run refuses another artifact than the one its records name.
+    """A resumed run refuses another artifact than the one its records name, and to go on without one it had.
 
     Raises:
-        StoreError: with variant and both hashes.
+        StoreError: with variant and both hashes, or with what is wrong with the artifact.
     """
     variants = {cell.key: cell.variant for cell in run.plan.cells}
     for record in run.records:
+        why = ready.broken.get(variants.get(record.cell) or "")
+        if why is not None and record.artifact_sha256:
+            raise StoreError(f"{run.id} cannot go on: {why}")
         artifact = ready.artifacts.get(variants.get(record.cell) or "")
         if artifact and record.artifact_sha256 and record.artifact_sha256 != artifact.sha256:
             raise StoreError(
@@ -168,6 +177,11 @@ class Floor:
         if cell.variant is not None and cell.variant in self.ready.broken:
             return f"the artifact could not be made: {self.ready.broken[cell.variant]}"
         return self.broken.get(cell.key)
+
+    def changed(self, cell: Cell) -> str | None:
+        """Why the cell's artifact is no longer the one that was made, or None."""
+        preparation, artifact = self.ready.preparation, self.ready.artifacts.get(cell.variant or "")
+        return preparation.workshop.changed(artifact) if preparation and artifact else None
 
     def equipment(self, cell: Cell) -> Equipment:
         """What the cell's trial needs.
@@ -270,12 +284,20 @@ def _one(floor: Floor, trial: Trial, cell: Cell, progress: Progress) -> TrialRec
         equipment = floor.equipment(cell)
     except BuildError as error:  # such as a model that llama.cpp cannot read
         return _failed(trial, str(error))
+    if (changed := floor.changed(cell)) is not None:
+        return _failed(trial, changed)
     if not isinstance(cell.workload, Task | Text):
-        return execute(trial, cell, equipment, work, None)
+        return _unless_changed(floor, cell, execute(trial, cell, equipment, work, None))
     what = f"{cell.variant} {cell.workload.label}"
     with progress.bar(what, floor.requests[cell.key].count) as bar:
-        record = execute(trial, cell, equipment, work, bar.update)
+        record = _unless_changed(floor, cell, execute(trial, cell, equipment, work, bar.update))
     return _with_answers(floor, cell, record) if record.status == "ok" else record
+
+
+def _unless_changed(floor: Floor, cell: Cell, record: TrialRecord) -> TrialRecord:
+    """What was seen of a file that changed meanwhile belongs to no artifact."""
+    changed = floor.changed(cell)
+    return record if changed is None else msgspec.structs.replace(record, status="invalid", reason=changed)
 
 
 def _failed(trial: Trial, why: str) -> TrialRecord:
@@ -316,7 +338,7 @@ def _token_count(answer: dict[str, object]) -> int:
 
 def _compress(folder: Path, answers: Answers) -> None:
     """Plain while running, compressed when complete; doing it again changes nothing."""
-    target = folder / answers.answers
+    target = inside(folder, answers.answers)
     plain = target.with_suffix("")
     if plain.exists():
         write_lines(target, list(read_lines(plain)))

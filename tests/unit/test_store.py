@@ -25,17 +25,26 @@ from harness.store import (
     resolve_run,
     write_lines,
 )
-from harness.values import Cell, Plan, Size, Suite, Trial, TrialRecord
+from harness.values import Cell, DeviceSpec, FileSource, Model, Plan, Size, Suite, Trial, TrialRecord, Variant
+from tests.unit.test_plan import FACTS
 
 
 def a_plan(trials: int = 3) -> Plan:
+    model = Model(name="m", source=FileSource(path="/m"), label="l")
     suite = Suite(
-        name="s", title="t", variants=(), baselines=("a",), runtimes=(), devices=(), measures=(Size(),), seed=1
+        name="s",
+        title="t",
+        variants=(Variant(name="a", model=model, recipe="released"),),
+        baselines=("a",),
+        runtimes=(),
+        devices=(DeviceSpec(name="local"),),
+        measures=(Size(),),
+        seed=1,
     )
     cell = Cell(key="0" * 16, variant="a", runtime=None, device="local", workload=Size())
     return Plan(
         suite=suite,
-        facts={},
+        facts={"local": FACTS},
         cells=(cell,),
         trials=tuple(Trial(id=f"t{i}", cell=cell.key, round=i) for i in range(trials)),
     )
@@ -67,7 +76,7 @@ def test_records_come_back_as_they_were(run: Path) -> None:
 def test_a_file_cut_anywhere_keeps_its_whole_lines_and_goes_on(
     tmp_path_factory: pytest.TempPathFactory, cut: int
 ) -> None:
-    run = create_run(tmp_path_factory.mktemp("cut"), a_plan(), host="h")
+    run = create_run(tmp_path_factory.mktemp("cut"), a_plan(4), host="h")
     for number in range(3):
         append_record(run, a_record(number))
     path = run / RECORDS
@@ -160,7 +169,8 @@ while True:
 """
 
 
-def test_kill_9_loses_nothing_that_was_acknowledged(run: Path) -> None:
+def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    run = create_run(tmp_path, a_plan(100_000), host="h")
     project = str(Path(__file__).parents[2])
     writer = subprocess.Popen(
         [sys.executable, "-c", WRITER.format(project=project, run=str(run))], stdout=subprocess.PIPE, text=True

@@ -15,6 +15,8 @@ from harness.measure.jobs import Conditions, Job, OnProgress, Outcome
 from harness.values import DeviceFacts, DeviceSpec, ProcessSeen
 
 STDERR_TAIL = 4000
+MOST_EVENTS = 64 << 20
+"""Of a program that prints without end, so much is read: cut, it has no last event, and the trial has failed."""
 
 
 class LocalDevice:
@@ -63,11 +65,24 @@ class LocalDevice:
             seen = _reap(process, started)
         return Outcome(
             process=seen,
-            events=events.read_bytes() if events.exists() else b"",
-            stderr_tail=(work / "stderr.txt").read_bytes()[-STDERR_TAIL:].decode(errors="replace"),
+            events=_head(events),
+            stderr_tail=_tail(work / "stderr.txt").decode(errors="replace"),
             timed_out=timed_out,
             out_of_memory=seen.signal == "SIGKILL" and not timed_out and oom_kills() > kills_before,
         )
+
+
+def _head(path: Path) -> bytes:
+    if not path.exists():
+        return b""
+    with open(path, "rb") as file:
+        return file.read(MOST_EVENTS)
+
+
+def _tail(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        file.seek(max(0, path.stat().st_size - STDERR_TAIL))
+        return file.read(STDERR_TAIL)
 
 
 def _wait(process: "subprocess.Popen[bytes]", timeout_s: float, on_progress: OnProgress | None) -> bool:

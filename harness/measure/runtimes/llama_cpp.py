@@ -142,18 +142,25 @@ def parse(events: bytes) -> Parsed:
     error: str | None = None
     done = False
     for line in events.split(b"\n")[:-1]:
-        kind = msgspec.json.decode(line, type=_Event).event
+        kind = _decoded(line, _Event).event
         if kind in _SEEN:
-            seen = msgspec.json.decode(line, type=_SEEN[kind])
+            seen = _decoded(line, _SEEN[kind])
             warm = isinstance(seen, Timing | BandwidthSeen) and seen.warmup
             (warmups if warm else observations).append(seen)
         elif kind == "error":
-            error = msgspec.json.decode(line, type=_Error).message
+            error = _decoded(line, _Error).message
         elif kind == "done":
             done = True
         elif kind not in ("scored", "quantized"):
             raise ValueError(f"unknown event {kind!r}")
     return Parsed(observations=tuple(observations), warmups=tuple(warmups), error=error, done=done)
+
+
+def _decoded(line: bytes, kind: Any) -> Any:
+    try:
+        return msgspec.json.decode(line, type=kind)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ValueError(str(error)) from error
 
 
 class _Event(msgspec.Struct):
