@@ -155,7 +155,7 @@ def outcome(read: Read, path: Path, case: int) -> tuple[str, str]:
         return ("refused", message) if message.isprintable() and message else ("unprintable", repr(message))
     except Hang:
         return "hang", f"more than {LONGEST_S} s"
-    except BaseException as error:  # noqa: BLE001 - a traceback is what is looked for
+    except BaseException as error:  # a traceback is what is looked for
         if isinstance(error, KeyboardInterrupt):
             raise
         where = error.__traceback__

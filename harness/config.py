@@ -140,7 +140,7 @@ class Document:
         """An error at a path; the line is that of the nearest ancestor that has one."""
         near = path
         while near not in self.lines and near != "$":
-            near = re.sub(r"(\.[^.\[\]]+|\[[^\]]*\])$", "", near) or "$"
+            near = near[: max(near.rfind("."), near.rfind("["), 0)] or "$"  # a key may hold either: always shorter
         file, line = self.lines.get(near, (self.file, None))
         inner = path.removeprefix("$").removeprefix(".")
         return ConfigError(one_line(what), file=file, line=line, path=one_line(inner))

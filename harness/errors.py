@@ -15,7 +15,6 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
-
 LONGEST_MESSAGE = 2000
 
 

@@ -189,3 +189,11 @@ def test_no_shell_no_pickle_nothing_evaluated() -> None:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 names = [a.name for a in node.names] + [getattr(node, "module", None) or ""]
                 assert not {"pickle", "shelve", "marshal", "socketserver", "http.server"} & set(names), path
+
+
+@pytest.mark.parametrize("key", ["a]", "a[", "[", "a.b", "]]", "x[0]y", ""])
+def test_a_strange_key_still_has_a_line(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(f"local:\n  kind: local\n  '{key}': 1\n")
+    with pytest.raises(ConfigError, match=r"x\.yaml:"):
+        load_devices(path)
