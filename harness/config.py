@@ -40,6 +40,8 @@ LARGEST_FILE = 1 << 20
 MOST_NODES = 100_000
 """Values of one file with its aliases followed: nine lines of aliases can stand for a billion values."""
 DEEPEST = 50
+PARSER_ERRORS = (YAMLError, ValueError, TypeError, AttributeError, LookupError, AssertionError, NotImplementedError)
+"""What ruamel.yaml raises at files that are hardly YAML, such as a mapping as a key of a merged mapping."""
 MEASURES = tuple(kind.__struct_config__.tag for kind in get_args(Workload))
 _MISSING = re.compile(r"Object missing required field `(.*?)`")
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*?)`")
@@ -276,8 +278,8 @@ def _load(path: Path) -> CommentedMap:
         raise ConfigError(what, file=path, line=mark.line + 1 if mark else None) from None
     except RecursionError:
         raise ConfigError("is nested too deeply", file=path) from None
-    except (YAMLError, ValueError) as error:
-        raise ConfigError(f"is not YAML text: {str(error).splitlines()[0]}", file=path) from None
+    except PARSER_ERRORS as error:
+        raise ConfigError(f"is not YAML text: {(str(error).splitlines() or ['no reason'])[0]}", file=path) from None
     if node is None:
         raise ConfigError("is empty", file=path)
     if not isinstance(node, CommentedMap):
