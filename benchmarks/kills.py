@@ -228,10 +228,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=20260)
+    parser.add_argument("--minutes", type=float, default=60, help="begin no further run after so many")
     asked = parser.parse_args()
     make_artifacts()
     draw, seen, begun = random.Random(asked.seed), Seen(), time.monotonic()
-    while seen.kills < asked.kills:
+    while seen.kills < asked.kills and time.monotonic() - begun < asked.minutes * 60:
         folder = Path(tempfile.mkdtemp(prefix="bench-kills-"))
         killed_until_complete(folder, draw, seen, asked.kills)
         print(f"{seen.kills} kills, {seen.runs} runs, {time.monotonic() - begun:.0f} s", flush=True)

@@ -45,7 +45,8 @@ PARSER_ERRORS = (YAMLError, ValueError, TypeError, AttributeError, LookupError, 
 MEASURES = tuple(kind.__struct_config__.tag for kind in get_args(Workload))
 _MISSING = re.compile(r"Object missing required field `(.*?)`")
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*?)`")
-_PATH = re.compile(r" - at `(?:key in )?(.*?)`$")
+_PATH = re.compile(r" - at (?:`key` in )?`(?:key in )?(.*?)`$")
+_NAME = re.compile(r"text matching regex '\^\[A-Za-z0-9\]\[A-Za-z0-9\._\+-\]\*\$.*'")
 
 
 class Known(Value, frozen=True):
@@ -398,4 +399,4 @@ def _in_words(message: str) -> str:
         ("int", "whole number"),
     ):
         message = re.sub(rf"\b{technical}\b", word, message)
-    return message
+    return _NAME.sub("a name of letters, digits and . _ + -, a letter or digit first", message)

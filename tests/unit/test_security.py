@@ -197,3 +197,10 @@ def test_a_strange_key_still_has_a_line(tmp_path: Path, key: str) -> None:
     path.write_text(f"local:\n  kind: local\n  '{key}': 1\n")
     with pytest.raises(ConfigError, match=r"x\.yaml:"):
         load_devices(path)
+
+
+def test_what_is_no_name_is_said_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text('"../local":\n  kind: local\n')
+    with pytest.raises(ConfigError, match="expected a name of letters, digits and"):
+        load_devices(path)
