@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from harness.errors import ConfigError, UnknownNameError, one_line, unknown_name
 from harness.values import (
@@ -34,14 +32,11 @@ from harness.values import (
     Whole,
     Workload,
 )
+from harness.yaml_text import DEEPEST, load_yaml
 
 PROJECT = Path(__file__).resolve().parent.parent
-LARGEST_FILE = 1 << 20
 MOST_NODES = 100_000
 """Values of one file with its aliases followed: nine lines of aliases can stand for a billion values."""
-DEEPEST = 50
-PARSER_ERRORS = (YAMLError, ValueError, TypeError, AttributeError, LookupError, AssertionError, NotImplementedError)
-"""What ruamel.yaml raises at files that are hardly YAML, such as a mapping as a key of a merged mapping."""
 MEASURES = tuple(kind.__struct_config__.tag for kind in get_args(Workload))
 _MISSING = re.compile(r"Object missing required field `(.*?)`")
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*?)`")
@@ -105,7 +100,7 @@ class Document:
         self.file = path
         self.lines: dict[str, tuple[Path, int]] = {}
         self._nodes = 0
-        self.data: dict[str, Any] = self._plain(_load(path), "$", 0)
+        self.data: dict[str, Any] = self._plain(load_yaml(path), "$", 0)
 
     def _plain(self, node: Any, path: str, depth: int) -> Any:
         self._nodes += 1
@@ -259,33 +254,6 @@ def load_devices(path: Path | None = None) -> dict[str, DeviceSpec]:
 
 def _suite_folders() -> list[Path]:
     return [Path("suites"), PROJECT / "suites"]
-
-
-def _load(path: Path) -> CommentedMap:
-    try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise ConfigError(f"is larger than {LARGEST_FILE >> 20} MiB", file=path)
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise ConfigError("is not UTF-8 text", file=path) from None
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", file=path) from None
-    try:
-        node = YAML(typ="rt").load(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        what = (error.problem or error.context or "not YAML").strip().splitlines()[0]
-        what = re.sub(r"^found (duplicate key \S+) with value .*", r"\1", what)
-        raise ConfigError(what, file=path, line=mark.line + 1 if mark else None) from None
-    except RecursionError:
-        raise ConfigError("is nested too deeply", file=path) from None
-    except PARSER_ERRORS as error:
-        raise ConfigError(f"is not YAML text: {(str(error).splitlines() or ['no reason'])[0]}", file=path) from None
-    if node is None:
-        raise ConfigError("is empty", file=path)
-    if not isinstance(node, CommentedMap):
-        raise ConfigError("must hold a mapping (key: value) at its top", file=path)
-    return node
 
 
 def _extended(path: Path, seen: tuple[Path, ...]) -> Document:

@@ -138,6 +138,8 @@ SPOILED = [
     ("a: &a {b: *a }\n", ""),
     ("a: " + "[" * 60 + "]" * 60 + "\n", "nested too deeply"),
     ("a: " + "[" * 5000 + "]" * 5000 + "\n", "nested too deeply"),
+    ("a:\n  " + "? " * 30 + "1\n", "a key must be text"),
+    ("a: &a {b: 1}\n*a : 1\n", "a key must be text"),
     ("a: 1e999\n", "no number that can be kept"),
     ("a: .nan\n", "no number that can be kept"),
     ("a: " + "9" * 5000 + "\n", ""),
