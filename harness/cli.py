@@ -16,7 +16,7 @@ from harness.errors import BenchError
 
 FAILED_CELL, BAD_INPUT, JUDGED_BAD, INTERRUPTED = 1, 2, 3, 130
 # What the machine refuses, whatever bench does: no room, no right to write or read.
-MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
 RESULTS, REPORTS = Path("results"), Path("reports")
 
 

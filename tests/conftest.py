@@ -4,6 +4,11 @@ import os
 import shutil
 
 import pytest
+from hypothesis import settings
+
+# On a machine with other work, an example may take long; that is no failure.
+settings.register_profile("bench", deadline=None)
+settings.load_profile("bench")
 
 STRICT = bool(os.environ.get("CI") or os.environ.get("BENCH_REQUIRE_ALL"))
 NEEDS = {"chromium": "chromium"}
