@@ -61,7 +61,10 @@ def _parsed(text: str, path: Path) -> Any:
 class _BoundedComposer(Composer):
     """Keys are scalars: a key of keys of keys takes ruamel.yaml twice as long with each level."""
 
-    nesting = 0
+    def __init__(self, loader: Any = None) -> None:
+        super().__init__(loader)
+        self.nesting = 0
+        self.warn_double_anchors = False  # YAML allows it, and a warning is many lines
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         is_key = index is None and isinstance(parent, MappingNode)
