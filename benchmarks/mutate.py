@@ -1,9 +1,11 @@
 """Ways to spoil a file: `(bytes, random) → bytes`. Pure, so that a seed makes the same file again."""
 
+import json
 import random
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 Mutate = Callable[[bytes, random.Random], bytes]
 
@@ -151,6 +153,34 @@ def aliases(body: bytes, draw: random.Random) -> bytes:
     return _replaced(spoiled, WORDS, f"*z{layers - 1}".encode(), draw) if draw.random() < 0.5 else spoiled
 
 
+def leaf(body: bytes, draw: random.Random) -> bytes:
+    """Another value of the same kind in well-formed JSON (of one line, or as a whole): mostly still read."""
+    lines = body.splitlines(keepends=True)
+    whole = body.startswith(b"{\n")
+    at = draw.randrange(len(lines))
+    tree = json.loads(body if whole else lines[at])
+    node, key = draw.choice(list(_leaves(tree)))
+    old = node[key]
+    if isinstance(old, bool) or old is None:
+        node[key] = draw.choice((True, False, None))
+    elif isinstance(old, int):
+        node[key] = draw.choice((0, 1, -1, old + 1, old * 1000, 2**53, -(2**53)))
+    elif isinstance(old, float):
+        node[key] = draw.choice((0.0, -1.0, 1e300, -1e300, 1e-300, 5e-324, old * 1e6))
+    else:
+        node[key] = draw.choice(("", "x", old * 2, *(n[k] for n, k in _leaves(tree) if isinstance(n[k], str))))
+    spoiled = json.dumps(tree).encode()
+    return spoiled if whole else b"".join((*lines[:at], spoiled + b"\n", *lines[at + 1 :]))
+
+
+def _leaves(node: Any) -> Iterator[tuple[Any, Any]]:
+    for key, inner in node.items() if isinstance(node, dict) else enumerate(node):
+        if isinstance(inner, dict | list):
+            yield from _leaves(inner)
+        else:
+            yield node, key
+
+
 def _replaced(body: bytes, what: "re.Pattern[bytes]", by: bytes, draw: random.Random) -> bytes:
     places = [m.span() for m in what.finditer(body)]
     if not places:
@@ -166,9 +196,9 @@ def _inserted(body: bytes, what: bytes, draw: random.Random) -> bytes:
 
 JSON: dict[str, Mutate] = {
     "flip": flip, "cut": cut, "delete line": delete_line, "double line": double_line, "number": number, "value": value,
-    "deep": deep, "long": long, "control": control, "not UTF-8": not_utf8, "move": move, "swap": swap,
+    "deep": deep, "long": long, "control": control, "not UTF-8": not_utf8, "move": move, "swap": swap, "leaf": leaf,
 }  # fmt: skip
-YAML: dict[str, Mutate] = {**JSON, "aliases": aliases}
+YAML: dict[str, Mutate] = {**{name: one for name, one in JSON.items() if one is not leaf}, "aliases": aliases}
 
 
 # ---------------------------------------------------------------- GGUF

@@ -80,7 +80,7 @@ def read_example(path: Path, case: int) -> None:
             if isinstance(answers, Answers):
                 read_graded(path.parent, answers)
     if case % ANALYSED == 0:
-        analyse([run])
+        encode(analyse([run]))
 
 
 def read_model(path: Path, _: int) -> None:

@@ -2,12 +2,16 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
 from harness.errors import StoreError
 from harness.store import inside, read_lines
-from harness.values import Answers
+from harness.values import Answers, Count, Whole
+
+Real = Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)]
+"""Squares and sums of these stay numbers."""
 
 
 class Item(msgspec.Struct, frozen=True, tag_field="kind", tag="item"):
@@ -15,30 +19,30 @@ class Item(msgspec.Struct, frozen=True, tag_field="kind", tag="item"):
 
     task: str
     id: int | str
-    metrics: dict[str, float]
-    sums: dict[str, tuple[float, float]] = {}
+    metrics: dict[str, Real]
+    sums: dict[str, tuple[Real, Real]] = {}
     """Numerator and denominator of metrics that are a ratio of sums over all items."""
     group: str | None = None
-    chance: float | None = None
+    chance: Real | None = None
     """What guessing would score, where the task knows it."""
 
 
 class Window(msgspec.Struct, frozen=True, tag_field="kind", tag="window"):
     """One window of a text: its scored tokens and the sum of their log-probabilities."""
 
-    window: int
-    tokens: int
-    logprob: float
+    window: Whole
+    tokens: Count
+    logprob: Real
 
 
 class Position(msgspec.Struct, frozen=True, tag_field="kind", tag="position"):
     """One position of a text, against the reference's distribution."""
 
-    window: int
-    position: int
-    kl: float
+    window: Whole
+    position: Whole
+    kl: Real
     top1: bool
-    logprob: float
+    logprob: Real
 
 
 class Graded(msgspec.Struct, frozen=True):

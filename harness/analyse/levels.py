@@ -13,6 +13,7 @@ from harness.analyse.stats import (
     Interval,
     clustered_interval,
     coefficient_of_variation,
+    exp,
     log_interval,
     ratio_of_sums_interval,
     share_interval,
@@ -167,8 +168,8 @@ def _of_text(graded: Graded, reference: str | None, seen: SeenCell) -> dict[str,
         interval = ratio_of_sums_interval(losses, counts)
         found["perplexity"] = Measured(
             "perplexity",
-            math.exp(sum(losses) / tokens),
-            interval=interval and Interval(low=math.exp(interval.low), high=math.exp(interval.high)),
+            exp(sum(losses) / tokens),
+            interval=interval and Interval(low=exp(interval.low), high=exp(interval.high)),
             n=len(losses),
             notes=seen.notes,
         )

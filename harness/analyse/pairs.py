@@ -1,6 +1,5 @@
 """One metric of a variant against a baseline's: ratio and difference with their intervals, paired."""
 
-import math
 from collections.abc import Sequence
 
 from harness.analyse.cells import SeenCell
@@ -11,6 +10,7 @@ from harness.analyse.stats import (
     FEWEST_ROUNDS,
     Interval,
     difference_interval,
+    exp,
     ratio_interval,
     ratio_of_sums_interval,
 )
@@ -115,7 +115,7 @@ def _by_window(variant: MeasuredCell, baseline: MeasuredCell, own: Measured, oth
     if len(pairs) < max(own.n, other.n):
         notes = (*notes, f"{len(pairs)} windows are the same for both, of {max(own.n, other.n)}")
     found = ratio_of_sums_interval([b.logprob - v.logprob for v, b in pairs], [v.tokens for v, _ in pairs])
-    interval = found and Interval(low=math.exp(found.low), high=math.exp(found.high))
+    interval = found and Interval(low=exp(found.low), high=exp(found.high))
     if interval is None:
         notes = (*notes, "no interval of the ratio: fewer than two paired windows")
     return Compared(ratio=ratio, ratio_interval=interval, n=len(pairs), notes=notes)
@@ -140,7 +140,7 @@ def _by_sums(variant: MeasuredCell, baseline: MeasuredCell, own: Measured, other
     interval: Interval | None = None
     if own.metric in PERPLEXITIES:
         found = ratio_of_sums_interval([b[0] - v[0] for v, b in pairs], [v[1] for v, _ in pairs])
-        interval = found and Interval(low=math.exp(found.low), high=math.exp(found.high))
+        interval = found and Interval(low=exp(found.low), high=exp(found.high))
     else:
         sign = -1 if sum(b[0] for _, b in pairs) < 0 else 1
         interval = ratio_of_sums_interval([sign * v[0] for v, _ in pairs], [sign * b[0] for _, b in pairs])

@@ -16,6 +16,7 @@ from harness.values import Value
 CONFIDENCE = 0.95
 FEWEST_ROUNDS = 3
 FEWEST_CLUSTERS = 10
+LARGEST_POWER = 700.0
 
 
 class Interval(Value, frozen=True):
@@ -115,7 +116,7 @@ def share_interval(hits: float, items: int, confidence: float = CONFIDENCE) -> I
     if items < 1:
         return None
     z = float(ndtri(0.5 + confidence / 2))
-    share = hits / items
+    share = min(1.0, max(0.0, hits / items))
     centre = (share + z * z / (2 * items)) / (1 + z * z / items)
     half = z / (1 + z * z / items) * math.sqrt(share * (1 - share) / items + z * z / (4 * items * items))
     return Interval(low=max(0.0, centre - half), high=min(1.0, centre + half))
@@ -141,5 +142,10 @@ def bounds(interval: Interval | None) -> tuple[float | None, float | None]:
     return (None, None) if interval is None else (interval.low, interval.high)
 
 
+def exp(power: float) -> float:
+    """Cut where a float ends: a model that is that bad stays a number."""
+    return math.exp(min(power, LARGEST_POWER))
+
+
 def _exp(interval: Interval) -> Interval:
-    return Interval(low=math.exp(interval.low), high=math.exp(interval.high))
+    return Interval(low=exp(interval.low), high=exp(interval.high))

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from harness import store
+from harness.analyse import stats
 from harness.analyse.items import read_graded
 from harness.build.downloads import extract_member
 from harness.config import PROJECT, Document, load_devices, load_suite
@@ -206,3 +207,16 @@ def test_what_is_no_name_is_said_in_words(tmp_path: Path) -> None:
     path.write_text('"../local":\n  kind: local\n')
     with pytest.raises(ConfigError, match="expected a name of letters, digits and"):
         load_devices(path)
+
+
+def test_items_beyond_all_bounds_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "items").mkdir()
+    line = {"kind": "window", "window": 0, "tokens": 5, "logprob": -1e300}
+    store.write_lines(tmp_path / GOOD.items, [line])
+    with pytest.raises(StoreError, match="damaged"):
+        read_graded(tmp_path, GOOD)
+
+
+def test_a_model_that_is_as_bad_as_can_be_still_has_a_number() -> None:
+    assert stats.exp(1e9) == stats.exp(700) < float("inf")
+    assert stats.share_interval(5e11, 10) is not None
