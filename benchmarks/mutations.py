@@ -120,7 +120,7 @@ def make(case: int, seed: int, count: int, folder: Path) -> tuple[str, str, Path
     source = draw.choice(files)
     how, mutate = draw.choice(list((YAML if source.suffix == ".yaml" else JSON).items()))
     body = source.read_bytes()
-    packed = source.suffix == ".gz" and draw.random() < 0.8
+    packed = source.suffix == ".gz" and (draw.random() < 0.8 or how == "leaf")
     body = mutate(gzip.decompress(body) if packed else body, draw)
     body = gzip.compress(body, 1, mtime=0) if packed else body
     if read is not read_example:
