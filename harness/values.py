@@ -157,6 +157,10 @@ class Speed(Value, frozen=True, tag_field="kind", tag="speed"):
     rounds: Positive = 5
     repetitions: Positive = 3
     warmups: Count = 1
+    canary: bool = False
+    """Whether a fixed piece of work before and after each timed window tells how fast the machine was."""
+    discards: Count = 0
+    """How often a window is repeated where the canary lost more than 3 %; 0: such a window is only marked."""
 
     @property
     def label(self) -> str:
@@ -396,6 +400,15 @@ class Loaded(Value, frozen=True, tag_field="event", tag="loaded"):
     buffers: tuple[Buffer, ...]
 
 
+class CanarySeen(Value, frozen=True):
+    """A fixed piece of work on the threads that a model uses, some 50 ms long."""
+
+    compute_ns: Positive
+    """Int8 dot products in the innermost cache."""
+    read_ns: Positive
+    """One buffer that no cache holds whole."""
+
+
 class Timing(Value, frozen=True, tag_field="event", tag="timing"):
     """One repetition: offsets from the submission of the prompt."""
 
@@ -414,6 +427,10 @@ class Timing(Value, frozen=True, tag_field="event", tag="timing"):
     minor_faults: int | None
     voluntary_switches: int | None
     involuntary_switches: int | None
+    discarded: bool = False
+    canary_before: CanarySeen | None = None
+    """None where the job had no canary."""
+    canary_after: CanarySeen | None = None
 
 
 class MemorySeen(Value, frozen=True, tag_field="event", tag="memory"):
@@ -515,6 +532,8 @@ class TrialRecord(Value, frozen=True, kw_only=True):
     """What makes this trial doubtful, such as `other load 0.41 cores`."""
     observations: tuple[Observation, ...] = ()
     warmups: tuple[Observation, ...] = ()
+    discards: tuple[Observation, ...] = ()
+    """Timed windows that were repeated because the machine was slower; they count for nothing."""
     artifact_sha256: str | None = None
     environment: Environment | None = None
     started: str = ""
