@@ -13,22 +13,13 @@ import click
 
 from harness import __version__
 from harness.errors import BenchError
+from harness.options import Names, json_option, results_option
+from harness.reading_commands import READING
 
 FAILED_CELL, BAD_INPUT, JUDGED_BAD, INTERRUPTED = 1, 2, 3, 130
 # What the machine refuses, whatever bench does: no room, no right to write or read.
 MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
-RESULTS, REPORTS = Path("results"), Path("reports")
-
-
-class Names(click.ParamType[tuple[str, ...]]):
-    """Comma-separated names."""
-
-    name = "NAME,…"
-
-    def convert(self, value: Any, _param: Any, _ctx: Any) -> tuple[str, ...]:
-        if isinstance(value, tuple):
-            return value
-        return tuple(dict.fromkeys(part.strip() for part in str(value).split(",") if part.strip()))
+REPORTS = Path("reports")
 
 
 class Commands(click.Group):
@@ -61,12 +52,6 @@ class Commands(click.Group):
 @click.version_option(__version__, prog_name="bench")
 def main() -> None:
     """Measure what compressed small language models save and cost, against their 16-bit baselines."""
-
-
-results_option = click.option(
-    "--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True, help="Folder of runs."
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 
 
 def wish_options(command: Any) -> Any:
@@ -154,13 +139,36 @@ def report(runs: tuple[str, ...], results: Path, out: Path | None, as_json: bool
 @click.argument("runs", nargs=-1)
 @results_option
 @click.option("--metrics", type=Names(), default=(), help="Only these metrics.")
+@click.option("--variant", type=Names(), default=(), help="Two variants, A,B: A over B. One: only that one.")
+@click.option("--device", type=Names(), default=(), help="Two devices, A,B: A over B. One: only that one.")
+@click.option("--against", metavar="RUN", help="Another run that the run is set against.")
+@click.option("--different-artifacts", is_flag=True, help="Compare different artifacts of one name all the same.")
 @json_option
-def compare(runs: tuple[str, ...], results: Path, metrics: tuple[str, ...], as_json: bool) -> None:
-    """Print every variant against both baselines (default: latest run)."""
+def compare(
+    runs: tuple[str, ...],
+    results: Path,
+    metrics: tuple[str, ...],
+    variant: tuple[str, ...],
+    device: tuple[str, ...],
+    against: str | None,
+    different_artifacts: bool,
+    as_json: bool,
+) -> None:
+    """Print every variant against both baselines (default: latest run), or any two sides."""
+    if variant or device or against:
+        wish = {"variants": variant, "devices": device, "different_artifacts": different_artifacts}
+        _compare_sides(runs or ("latest",), against, results, metrics, wish, as_json)
+        return
+    if different_artifacts:
+        raise click.UsageError("--different-artifacts needs --against, --variant or --device")
+    _compare_runs(runs or ("latest",), results, metrics, as_json)
+
+
+def _compare_runs(runs: tuple[str, ...], results: Path, metrics: tuple[str, ...], as_json: bool) -> None:
     from harness import pipeline
     from harness.metrics import check_names
 
-    analysed = pipeline.analyse(runs or ("latest",), results)
+    analysed = pipeline.analyse(runs, results)
     check_names(metrics, {row.metric for row in analysed.rows})
     if as_json:
         from harness.store import encode
@@ -172,6 +180,31 @@ def compare(runs: tuple[str, ...], results: Path, metrics: tuple[str, ...], as_j
     from harness.render.terminal import comparison
 
     Console().print(comparison(analysed, metrics or None))
+
+
+def _compare_sides(
+    runs: tuple[str, ...],
+    against: str | None,
+    results: Path,
+    metrics: tuple[str, ...],
+    wish: dict[str, Any],
+    as_json: bool,
+) -> None:
+    from harness import pipeline
+
+    if len(runs) > 1:
+        raise click.UsageError("two sides are of one RUN, or of one RUN and --against another")
+    found = pipeline.side_by_side(runs[0], against, results, metrics=metrics, **wish)
+    if as_json:
+        from harness.store import encode
+
+        click.echo(encode(found))
+        return
+    from rich.console import Console
+
+    from harness.render.sides_terminal import side_by_side
+
+    Console().print(side_by_side(found, metrics))
 
 
 @main.command()
@@ -263,6 +296,10 @@ def list_names(kinds: tuple[str, ...], suite: str, results: Path, as_json: bool)
         width = max((len(name) for name in rows), default=0)
         for name, what in rows.items():
             click.echo(f"  {name:<{width}}  {what}".rstrip())
+
+
+for command in READING:
+    main.add_command(command)
 
 
 def _wish(options: dict[str, Any]) -> Any:

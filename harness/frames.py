@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from harness.analyse.findings import Row
-    from harness.analyse.trial_values import SeenTrial
 
-FORMATS = ("csv", "json", "parquet")
 NAMES = ("run", "cell", "variant", "baseline", "runtime", "device", "workload", "metric", "unit", "status")
 """Columns with few distinct values: categories."""
+UNSEEN: dict[Any, Any] = {None: None}
+"""Metric and value of a trial without any."""
 FIGURES = ("value", "baseline_value", "ratio", "ratio_low", "ratio_high", "diff", "diff_low", "diff_high")
 
 
@@ -42,22 +42,22 @@ def read_runs(where: Path) -> list[Run]:
     return [read_run(folder) for folder in folders]
 
 
-def results_frame(runs: Sequence[Run], metrics: Sequence[str] = ()) -> "DataFrame":
+def results_frame(runs: Sequence[Run]) -> "DataFrame":
     """The rows of the runs: figures are nullable floats, names are categories, notes one text a row."""
     from harness.analyse.findings import Row
 
-    rows = results_rows(runs, metrics)
+    rows = results_rows(runs)
     return _frame({name: [_plain(getattr(row, name)) for row in rows] for name in Row.__struct_fields__})
 
 
-def results_rows(runs: Sequence[Run], metrics: Sequence[str] = ()) -> "list[Row]":
+def results_rows(runs: Sequence[Run]) -> "list[Row]":
     """The rows of the runs, each compared within its own run only."""
     from harness.analyse.rows import run_rows
 
-    return [row for run in runs for row in run_rows(run) if not metrics or row.metric in metrics]
+    return [row for run in runs for row in run_rows(run)]
 
 
-def records_frame(runs: Sequence[Run], metrics: Sequence[str] = ()) -> "DataFrame":
+def records_frame(runs: Sequence[Run]) -> "DataFrame":
     """One row a trial and metric; a trial without a value has one row, without a metric and with its reason."""
     import numpy as np
 
@@ -69,9 +69,7 @@ def records_frame(runs: Sequence[Run], metrics: Sequence[str] = ()) -> "DataFram
     counts: list[int] = []
     for run in runs:
         for trial in read_trials(run):
-            said = _said(trial, metrics)
-            if not said:
-                continue
+            said = trial.values or UNSEEN
             columns["run"].append(run.id)
             for name, of in _OF_TRIAL.items():
                 columns[name].append(of(trial))
@@ -126,10 +124,7 @@ def as_parquet(frame: "DataFrame") -> bytes:
         raise SetupError("Parquet needs pyarrow: `pip install pyarrow` (CSV and JSON need nothing)") from None
 
 
-def _said(trial: "SeenTrial", metrics: Sequence[str]) -> dict[Any, float | None]:
-    if not trial.values:
-        return {None: None}
-    return {name: value for name, value in trial.values.items() if not metrics or name in metrics}
+WRITERS = {"csv": as_csv, "json": as_json, "parquet": as_parquet}
 
 
 def _plain(value: Any) -> Any:

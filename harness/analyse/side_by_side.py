@@ -26,7 +26,6 @@ class Asked(Value, frozen=True, kw_only=True):
 
     variants: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
-    metrics: tuple[str, ...] = ()
     different_artifacts: bool = False
     """Whether that artifacts of one name differ is what is asked about."""
 
@@ -61,7 +60,7 @@ def side_by_side(run: Run, against: Run, asked: Asked) -> SideBySide:
         paired=paired,
         warnings=tuple(warnings if paired else (*warnings, UNPAIRED)),
         differing=tuple(_differing(run, against, side, pairs)),
-        rows=tuple(_rows(pairs, asked.metrics, paired=paired)),
+        rows=tuple(_rows(pairs, paired=paired)),
         alone=tuple(alone),
     )
 
@@ -168,13 +167,11 @@ def _conditions(run: Run, cells: Sequence[SeenCell], side: Side) -> dict[str, st
     return found
 
 
-def _rows(
-    pairs: Sequence[tuple[MeasuredCell, MeasuredCell]], metrics: Sequence[str], *, paired: bool
-) -> Iterator[SideRow]:
+def _rows(pairs: Sequence[tuple[MeasuredCell, MeasuredCell]], *, paired: bool) -> Iterator[SideRow]:
     for cell, other in pairs:
         for name, own in cell.metrics.items():
             theirs = other.metrics.get(name)
-            if theirs is None or (metrics and name not in metrics):
+            if theirs is None:
                 continue
             found = compare_sides(cell, other, name, paired=paired)
             ratio_low, ratio_high = bounds(found.ratio_interval)

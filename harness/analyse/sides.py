@@ -3,7 +3,6 @@
 from harness.values import Value
 
 
-
 class Side(Value, frozen=True):
     """One of the two that are compared."""
 

@@ -62,9 +62,7 @@ def ratio_interval(
     return None if found is None else _exp(found)
 
 
-def welch_interval(
-    values: Sequence[float], others: Sequence[float], confidence: float = CONFIDENCE
-) -> Interval | None:
+def welch_interval(values: Sequence[float], others: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:
     """Of mean(values) − mean(others), two independent series with variances of their own.
 
     Welch's interval, with Satterthwaite's degrees of freedom; None for fewer than two values on a side.

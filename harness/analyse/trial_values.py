@@ -36,9 +36,7 @@ def read_trials(run: Run) -> list[SeenTrial]:
     return [trial for seen in cells for trial in _trials(seen, by_cell[seen.cell.key], scores)]
 
 
-def _trials(
-    seen: SeenCell, records: list[TrialRecord], scores: dict[str, dict[str, float]]
-) -> Iterator[SeenTrial]:
+def _trials(seen: SeenCell, records: list[TrialRecord], scores: dict[str, dict[str, float]]) -> Iterator[SeenTrial]:
     counted = {record.trial for record in seen.counted}
     noise: dict[int | None, list[str]] = defaultdict(list)
     wrong: dict[int | None, tuple[str, str]] = {}

@@ -1,5 +1,7 @@
 """One metric of two cells that need not belong together: in pairs within a run, else by Welch's interval."""
 
+import msgspec
+
 from harness.analyse.findings import NO_BASELINE_VALUE
 from harness.analyse.levels import Measured, MeasuredCell
 from harness.analyse.pairs import PERPLEXITIES, Compared, compare_metric
@@ -26,7 +28,7 @@ def compare_sides(cell: MeasuredCell, other: MeasuredCell, name: str, *, paired:
     if kind == "distance":
         found = Compared(n=own.n, notes=(NO_BASELINE_VALUE,))
     elif paired:
-        found = compare_metric(cell, other, name)
+        found = _without_baselines(compare_metric(cell, other, name))
     elif kind == "exact":
         found = _exact(own.value, theirs.value, own.n)
     elif own.rounds and theirs.rounds:
@@ -41,6 +43,12 @@ def compare_sides(cell: MeasuredCell, other: MeasuredCell, name: str, *, paired:
         n=found.n,
         notes=(*found.notes, *said),
     )
+
+
+def _without_baselines(found: Compared) -> Compared:
+    """The same notes in words that fit any two variants: neither of them is a baseline."""
+    notes = (n.replace("baseline's", "second's").replace("baseline", "second") for n in found.notes)
+    return msgspec.structs.replace(found, notes=tuple(notes))
 
 
 def _ratio(value: float, other: float) -> tuple[float | None, tuple[str, ...]]:
@@ -62,7 +70,9 @@ def _by_rounds(own: Measured, theirs: Measured) -> Compared:
     interval = unpaired_ratio_interval(ours, others) if ratio is not None else None
     if interval is None:
         few = min(len(ours), len(others)) < FEWEST_ROUNDS
-        why = f"{len(ours)} and {len(others)} of at least {FEWEST_ROUNDS} rounds" if few else "a value is not above zero"
+        why = (
+            f"{len(ours)} and {len(others)} of at least {FEWEST_ROUNDS} rounds" if few else "a value is not above zero"
+        )
         notes = (*notes, f"no interval of the ratio: {why}")
     elif ratio is not None and not interval.low * (1 - ROUNDING) <= ratio <= interval.high * (1 + ROUNDING):
         notes = (*notes, UNEVEN)
