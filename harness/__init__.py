@@ -18,7 +18,8 @@ def load_results(path: "str | Path") -> "DataFrame":
     Raises:
         BenchError: no run there, or a damaged one.
     """
-    return _frames().load_results(path)
+    frame: DataFrame = _frames().load_results(path)
+    return frame
 
 
 def load_records(path: "str | Path") -> "DataFrame":
@@ -27,7 +28,8 @@ def load_records(path: "str | Path") -> "DataFrame":
     Raises:
         BenchError: no run there, or a damaged one.
     """
-    return _frames().load_records(path)
+    frame: DataFrame = _frames().load_records(path)
+    return frame
 
 
 def _frames() -> Any:

@@ -1,6 +1,6 @@
 """Runs as pandas frames, and frames as files: for notebooks and other programs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +80,7 @@ def records_frame(runs: Sequence[Run]) -> "DataFrame":
     frame = _frame(columns).take(repeated).reset_index(drop=True)
     units = {name: metric(name).unit for name in dict.fromkeys(names) if name is not None}
     more = _frame({"metric": names, "unit": [name and units[name] for name in names], "value": values})
-    return frame.assign(**{name: more[name] for name in more})[list(RECORD_COLUMNS)]
+    return frame.assign(metric=more["metric"], unit=more["unit"], value=more["value"])[list(RECORD_COLUMNS)]
 
 
 RECORD_COLUMNS = (
@@ -124,7 +124,7 @@ def as_parquet(frame: "DataFrame") -> bytes:
         raise SetupError("Parquet needs pyarrow: `pip install pyarrow` (CSV and JSON need nothing)") from None
 
 
-WRITERS = {"csv": as_csv, "json": as_json, "parquet": as_parquet}
+WRITERS: "dict[str, Callable[[DataFrame], bytes]]" = {"csv": as_csv, "json": as_json, "parquet": as_parquet}
 
 
 def _plain(value: Any) -> Any:
@@ -158,4 +158,4 @@ def _category(values: Iterable[str | None]) -> Any:
     values = list(values)
     known = {name: code for code, name in enumerate(n for n in dict.fromkeys(values) if n is not None)}
     codes = [-1 if name is None else known[name] for name in values]
-    return pd.Categorical.from_codes(codes, categories=list(known))
+    return pd.Categorical.from_codes(codes, categories=pd.Index(list(known), dtype=object))

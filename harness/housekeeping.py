@@ -1,5 +1,6 @@
 """What the cache may lose, and what is pinned in it: the paths of `bench gc`."""
 
+import time
 from collections.abc import Iterator
 
 import msgspec
@@ -22,8 +23,8 @@ def collect(keep_days: int, *, dry_run: bool) -> Iterator[str]:
         ConfigError: a suite is wrong, so that what it needs is not known; nothing is removed.
         InputError: a bench process uses the cache.
     """
-    kept = needed_here().union(*read_pins().held.values())
     with nobody_uses_it():
+        kept = needed_here().union(*read_pins().held.values())
         waste = [e for e in entries() if (e.left_over or e.id not in kept) and old(e, keep_days)]
         yield from map(_line, waste)
         total = sum(entry.bytes for entry in waste)
@@ -111,8 +112,6 @@ def _manifests() -> dict[str, Manifest]:
 
 
 def _line(entry: Entry) -> str:
-    import time
-
     days = max(0, int((time.time() - entry.used_s) / DAY_S))
     what = "left by a killed process" if entry.left_over else f"not used for {days} days"
     return f"  {entry.id}  {size(entry.bytes)}  {what}"

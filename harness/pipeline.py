@@ -109,7 +109,7 @@ def regrade(name: str, results: Path, data: Path | None, progress: Progress) -> 
     folder = resolve_run(name, results)
     planned = read_run(folder).plan
     _check_files(planned.suite, data, models=False)
-    with hold_run(folder):
+    with in_use(), hold_run(folder):
         forget_items(folder)
         grade_missing(folder, planned, data, progress)
     return folder

@@ -1,5 +1,6 @@
 """The commands that read: rows of runs, schemas of files, and what the cache holds."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -31,7 +32,7 @@ def rows(
         raise InputError("Parquet is no text for a terminal: name a file with --out FILE")
     body = pipeline.rows(runs or ("latest",), results, chosen, trials=trials, metrics=metrics)
     if out is None:
-        click.get_binary_stream("stdout").write(body)
+        sys.stdout.buffer.write(body)
     else:
         write_durably(out, body)
         click.echo(out)

@@ -3,7 +3,7 @@
 from harness.build.artifacts import artifact_folder, base_variant
 from harness.build.downloads import member_key
 from harness.build.recipes import base_of
-from harness.build.runners.llama_cpp_build import SDIST_SHA256, build_folder, runner_hash
+from harness.build.runners.llama_cpp_build import SDIST_SHA256, build_key, runner_hash
 from harness.errors import InputError, SetupError
 from harness.values import FileSource, Model, RandomSource, Suite, Variant, WheelSource
 
@@ -20,7 +20,7 @@ def needed_tools() -> set[str]:
     """The runner of this machine as it would be built now, and what it is built from."""
     found = {f"downloads/{SDIST_SHA256}", f"sources/{SDIST_SHA256[:16]}"}
     try:
-        found |= {f"runners/{runner_hash()[:16]}", f"build/{build_folder().name}"}
+        found |= {f"runners/{runner_hash()[:16]}", f"build/{build_key()}"}
     except SetupError:  # no compiler: which runner belongs to this machine is not known
         return found
     return found

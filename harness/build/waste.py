@@ -8,13 +8,13 @@ import shutil
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import msgspec
 
 from harness.build.cache import cache_folder, only_one
-from harness.build.runners.llama_cpp_build import build_folder
+from harness.build.runners.llama_cpp_build import build_key
 from harness.errors import SetupError
 from harness.store import write_durably
 from harness.values import Value
@@ -139,10 +139,8 @@ def _locks(entry: Entry) -> tuple[str, ...]:
 def _runner_locks() -> tuple[str, ...]:
     """Those of every toolchain that built here, and of the one at hand."""
     names = {entry.name for entry in _entries("build")}
-    try:
-        names.add(build_folder().name)
-    except SetupError:  # no compiler here: nothing is being built with it
-        pass
+    with suppress(SetupError):  # no compiler here: nothing is being built with it
+        names.add(build_key())
     return tuple(sorted(names))
 
 

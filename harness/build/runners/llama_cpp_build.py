@@ -44,7 +44,7 @@ def ensure_runner(progress: Progress) -> Runner:
     if target.is_file():
         used(target.parent)
         return Runner(path=str(target), sha256=key)
-    with only_one(build_folder().name):
+    with only_one(build_key()):
         if not target.is_file():
             _build(("bench-llama",), key, progress)
             _install(build_folder() / "bin" / "bench-llama", target)
@@ -53,7 +53,7 @@ def ensure_runner(progress: Progress) -> Runner:
 
 def ensure_llama_bench(progress: Progress) -> Path:
     """llama.cpp's own benchmark, of the same sources and flags: only to compare with."""
-    with only_one(build_folder().name):
+    with only_one(build_key()):
         _build(("llama-bench",), runner_hash(), progress, extra=("-DBENCH_WITH_LLAMA_BENCH=ON",))
     return build_folder() / "bin" / "llama-bench"
 
@@ -76,8 +76,13 @@ def _surroundings() -> str:
 
 def build_folder() -> Path:
     """One build folder per toolchain and checkout, so that a change in our sources does not rebuild llama.cpp."""
+    return cache_folder("build", build_key())
+
+
+def build_key() -> str:
+    """Name of the build folder and of its lock."""
     key = hashlib.sha256(f"{_surroundings()}\0{SOURCES}".encode()).hexdigest()[:16]
-    return cache_folder("build", f"llama.cpp-{key}")
+    return f"llama.cpp-{key}"
 
 
 def _build(targets: tuple[str, ...], key: str, progress: Progress, extra: tuple[str, ...] = ()) -> None:
