@@ -19,7 +19,7 @@ from harness.store import RECORDS, find_runs  # noqa: E402
 from harness.values import Bandwidth, Memory, Size, Speed  # noqa: E402
 from tests.builders import build_run  # noqa: E402
 
-RUNS, ROUNDS, PROCESSES = 100, 36, 3
+RUNS, ROUNDS, PROCESSES = 100, 35, 3
 MEASURES = (
     Size(),
     Bandwidth(rounds=ROUNDS, repetitions=40),

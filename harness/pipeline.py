@@ -136,8 +136,8 @@ def rows(names: Sequence[str], results: Path, form: str, *, trials: bool = False
     """
     from harness import frames
 
-    runs = [read_run(folder) for folder in dict.fromkeys(resolve_run(name, results) for name in names)]
-    frame = frames.records_frame(runs) if trials else frames.results_frame(runs)
+    folders = list(dict.fromkeys(resolve_run(name, results) for name in names))
+    frame = frames.trials_frame(folders) if trials else frames.results_frame(folders)
     if metrics:
         check_names(metrics, frame["metric"].dropna().unique())
         frame = frame[frame["metric"].isin(metrics)]

@@ -14,9 +14,9 @@ from harness.analyse.compare import analyse
 from harness.analyse.findings import Row
 from harness.config import PROJECT
 from harness.errors import InputError, UnknownNameError
-from harness.frames import RECORD_COLUMNS
 from harness.metrics import trial_values
 from harness.store import read_run
+from harness.trial_frame import COLUMNS
 from harness.values import Bandwidth, Cell, Size, Speed, Task, TrialRecord
 from tests.builders import build_run, only
 
@@ -56,7 +56,7 @@ def test_one_run_alone_can_be_read(results: Path) -> None:
 
 def test_records_have_a_row_for_each_trial_and_value(results: Path) -> None:
     frame = harness.load_records(results)
-    assert tuple(frame.columns) == RECORD_COLUMNS
+    assert tuple(frame.columns) == COLUMNS
     run = read_run(results / "20260714T101500Z-quick-example-00aa")
     record = next(r for r in run.records if r.status == "ok" and trial_values(r).get("decode_tok_s"))
     mine = frame[(frame["run"] == run.id) & (frame["cell"] == record.cell) & (frame["round"] == record.round)]
@@ -106,6 +106,13 @@ def test_an_unknown_metric_is_refused_and_a_known_one_chosen(results: Path) -> N
         pipeline.rows([name], results, "csv", metrics=["decode_toks"])
     body = pipeline.rows([name], results, "csv", metrics=["size_bytes"]).decode()
     assert len(body.splitlines()) == 1 + 2 + 2 * 2
+
+
+def test_much_is_read_by_several_processes_and_gives_the_same(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = harness.load_records(results)
+    monkeypatch.setattr("harness.trial_frame.MUCH_BYTES", 0)
+    monkeypatch.setattr("harness.trial_frame.os.sched_getaffinity", lambda _: {0, 1})
+    pd.testing.assert_frame_equal(harness.load_records(results), alone)
 
 
 def test_the_package_is_light() -> None:
