@@ -44,7 +44,7 @@ def side_by_side(run: Run, against: Run, asked: Asked) -> SideBySide:
     side, other = _sides(run, against, asked)
     cells, others = _measured(run, side), _measured(against, other)
     paired = run.id == against.id and side.device == other.device
-    pairs, alone = _matched(cells, others, side, other)
+    pairs, alone, other_alone = _matched(cells, others, side, other)
     if not pairs:
         raise InputError(f"{_words(side)} and {_words(other)} have no cell in common: nothing can be compared")
     differ = _different_artifacts(pairs)
@@ -61,7 +61,8 @@ def side_by_side(run: Run, against: Run, asked: Asked) -> SideBySide:
         warnings=tuple(warnings if paired else (*warnings, UNPAIRED)),
         differing=tuple(_differing(run, against, side, pairs)),
         rows=tuple(_rows(pairs, paired=paired)),
-        alone=tuple(alone),
+        alone=tuple(map(_cell_words, alone)),
+        other_alone=tuple(map(_cell_words, other_alone)),
     )
 
 
@@ -101,7 +102,8 @@ def _measured(run: Run, side: Side) -> list[MeasuredCell]:
 
 def _matched(
     cells: Sequence[MeasuredCell], others: Sequence[MeasuredCell], side: Side, other: Side
-) -> tuple[list[tuple[MeasuredCell, MeasuredCell]], list[str]]:
+) -> tuple[list[tuple[MeasuredCell, MeasuredCell]], list[SeenCell], list[SeenCell]]:
+    """Pairs of cells, then what only the first and only the second side has."""
     known: dict[Key, MeasuredCell] = {}
     for cell in others:
         known.setdefault(_key(cell.seen, other), cell)
@@ -112,9 +114,8 @@ def _matched(
             pairs.append((cell, known[key]))
             taken.add(key)
         else:
-            alone.append(f"only {_words(side)}: {_cell_words(cell.seen)}")
-    left = [cell for key, cell in known.items() if key not in taken]
-    return pairs, alone + [f"only {_words(other)}: {_cell_words(cell.seen)}" for cell in left]
+            alone.append(cell.seen)
+    return pairs, alone, [cell.seen for key, cell in known.items() if key not in taken]
 
 
 def _key(seen: SeenCell, side: Side) -> Key:

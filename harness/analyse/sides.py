@@ -61,4 +61,5 @@ class SideBySide(Value, frozen=True, kw_only=True):
     differing: tuple[Differs, ...]
     rows: tuple[SideRow, ...]
     alone: tuple[str, ...]
-    """Cells that only one of the sides has, in words."""
+    """Cells that only the first side has, in words."""
+    other_alone: tuple[str, ...]

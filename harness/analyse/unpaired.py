@@ -19,7 +19,8 @@ def compare_sides(cell: MeasuredCell, other: MeasuredCell, name: str, *, paired:
         paired: whether rounds and items of one number belong together, as within one run they do.
     """
     own, theirs = cell.metrics[name], other.metrics[name]
-    said = tuple(f"{side}: {note}" for side, m in (("first", own), ("second", theirs)) for note in m.notes)
+    sides = (("first", own), ("second", theirs))
+    said = tuple(f"{side}: {note}" for side, m in sides for note in m.notes if note != NO_BASELINE_VALUE)
     if own.value is None or theirs.value is None:
         first = () if own.value is not None else (f"first: no value ({own.reason})",)
         second = () if theirs.value is not None else (f"second: no value ({theirs.reason})",)

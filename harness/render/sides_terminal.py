@@ -14,6 +14,8 @@ from harness.render.terminal import SHOWN, Aligned
 from harness.render.words import clean, points, quantity, times
 
 NOTHING = "–"
+FEW = 4
+"""Cells of one side alone that are named."""
 
 
 def side_by_side(found: SideBySide, metrics: tuple[str, ...] = ()) -> RenderableType:
@@ -34,9 +36,17 @@ def _parts(found: SideBySide, metrics: tuple[str, ...]) -> Iterator[RenderableTy
     yield Text("")
     notes = Notes()
     yield Aligned(_numbers(found, metrics, notes, how))
-    said = [*found.alone, *(f"[{number}] {note}" for number, note in enumerate(notes.all, 1))]
+    said = [*_alone(found), *(f"[{number}] {note}" for number, note in enumerate(notes.all, 1))]
     if said:
         yield Padding(Lines(*(Text(clean(line), style="dim") for line in said)), (1, 0, 0, 0))
+
+
+def _alone(found: SideBySide) -> Iterator[str]:
+    """One line a side, however many cells it has of its own."""
+    for which, cells_alone in (("first", found.alone), ("second", found.other_alone)):
+        if cells_alone:
+            more = f" and {len(cells_alone) - FEW} more" if len(cells_alone) > FEW else ""
+            yield f"only the {which} has: {', '.join(cells_alone[:FEW])}{more}"
 
 
 def _numbers(found: SideBySide, metrics: tuple[str, ...], notes: Notes, how: str) -> Table:
