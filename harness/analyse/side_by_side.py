@@ -68,6 +68,8 @@ def side_by_side(run: Run, against: Run, asked: Asked) -> SideBySide:
 
 def _sides(run: Run, against: Run, asked: Asked) -> tuple[Side, Side]:
     variants, devices = _two(asked.variants), _two(asked.devices)
+    if not asked.devices and len(run.plan.suite.devices) == len(against.plan.suite.devices) == 1:
+        devices = run.plan.suite.devices[0].name, against.plan.suite.devices[0].name
     found = []
     for one, variant, device in zip((run, against), variants, devices, strict=True):
         suite = one.plan.suite
@@ -77,8 +79,6 @@ def _sides(run: Run, against: Run, asked: Asked) -> tuple[Side, Side]:
         ):
             if name is not None and name not in known:
                 raise UnknownNameError(kind, name, known, where=one.id)
-        if device is None and len(suite.devices) == 1:
-            device = suite.devices[0].name
         found.append(Side(run=one.id, variant=variant, device=device))
     if found[0] == found[1]:
         raise InputError("both sides are the same: name two variants, two devices, or another run")
@@ -152,6 +152,8 @@ def _conditions(run: Run, cells: Sequence[SeenCell], side: Side) -> dict[str, st
     """Name → value, by runtime; devices and variants that are named on both sides are no part of the name."""
     suite = run.plan.suite
     found = {"suite": suite.name, "planned by bench": run.plan.bench_version}
+    if side.device is not None:
+        found["device"] = ", ".join(dict.fromkeys(seen.cell.device for seen in cells))
     variants = {seen.cell.variant for seen in cells}
     for variant in suite.variants:
         if variant.name in variants:

@@ -208,6 +208,8 @@ def test_the_same_variant_on_two_devices(tmp_path: Path) -> None:
     assert not found.paired
     row = one(found, "decode_tok_s")
     assert (row.device, row.other_device) == ("local", "phone") and row.ratio_low is not None
+    assert found == pipeline.side_by_side(A, B, tmp_path), "each run has one device"
+    assert ("device", "local", "phone") in {(d.name, d.value, d.other) for d in found.differing}
     assert ("CPU (llama.cpp)", "Example Core X1", "Other Core") in {(d.name, d.value, d.other) for d in found.differing}
 
 
