@@ -5,6 +5,7 @@ tokens in a speed trial), are written through the real encoder. Then whole proce
 `harness.load_records` with a median of each metric and variant, and `bench rows` of every run's comparison.
 """
 
+import resource
 import subprocess
 import sys
 import tempfile
@@ -44,14 +45,22 @@ def main() -> None:
         count, size = counted(results)
         print(f"{count:,} records of {RUNS} runs, {size / 1e6:.0f} MB")
         for what, program in PROGRAMS.items():
+            before = cpu_seconds()
             seconds = sorted(process_seconds(program, results) for _ in range(PROCESSES))
-            shown = f"{median(seconds):.2f} s (min {seconds[0]:.2f}, max {seconds[-1]:.2f})"
+            cpu = (cpu_seconds() - before) / PROCESSES
+            shown = f"{median(seconds):.2f} s (min {seconds[0]:.2f}, max {seconds[-1]:.2f}; CPU time {cpu:.2f})"
             print(f"{what}: {shown}; target {TARGET}")
 
 
 def counted(results: Path) -> tuple[int, int]:
     files = [run / RECORDS for run in find_runs(results)]
     return sum(file.read_bytes().count(b"\n") for file in files), sum(file.stat().st_size for file in files)
+
+
+def cpu_seconds() -> float:
+    """Of all processes that have ended; far less than time × cores means that others had a share of them."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def process_seconds(program: str, results: Path) -> float:

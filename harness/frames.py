@@ -1,11 +1,12 @@
 """Runs as pandas frames, and frames as files: for notebooks and other programs."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.columns import frame_of
 from harness.errors import InputError, SetupError
+from harness.many_runs import ask_each
 from harness.store import find_runs, read_run
 from harness.trial_frame import trials_frame
 
@@ -13,6 +14,8 @@ __all__ = ["WRITERS", "load_records", "load_results", "results_frame", "trials_f
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from harness.analyse.findings import Row
 
 
 def load_results(path: str | Path) -> "DataFrame":
@@ -37,14 +40,21 @@ def runs_below(where: Path) -> list[Path]:
     return folders
 
 
-def results_frame(folders: Iterable[Path]) -> "DataFrame":
+def results_frame(folders: Sequence[Path]) -> "DataFrame":
     """The rows of the runs, each compared within its own run only; notes are one text a row."""
+    import harness.analyse.rows  # noqa: F401 - before the processes part
     from harness.analyse.findings import Row
-    from harness.analyse.rows import run_rows
 
-    rows = [row for folder in folders for row in run_rows(read_run(folder))]
+    rows = [row for of_run in ask_each(read_rows, folders) for row in of_run]
     columns = {name: [getattr(row, name) for row in rows] for name in Row.__struct_fields__}
     return frame_of({**columns, "notes": ["; ".join(row.notes) for row in rows]})
+
+
+def read_rows(folder: Path) -> "list[Row]":
+    """One run's rows."""
+    from harness.analyse.rows import run_rows
+
+    return run_rows(read_run(folder))
 
 
 def as_csv(frame: "DataFrame") -> bytes:

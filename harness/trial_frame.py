@@ -1,25 +1,21 @@
 """The trials of runs as one frame: each run read on its own, several at once where there is much to read."""
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from harness.columns import frame_of
+from harness.many_runs import ask_each
 from harness.metrics import metric
-from harness.store import RECORDS, read_run
+from harness.store import read_run
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
     from harness.analyse.trial_values import SeenTrial
 
-MUCH_BYTES = 32 << 20
-"""From so many bytes of records on, starting more processes takes less time than it saves."""
 COLUMNS = (
     *("run", "cell", "variant", "runtime", "device", "workload", "metric", "unit", "round", "value"),
     *("status", "reason", "noise", "started", "artifact_sha256"),
@@ -57,7 +53,9 @@ def trials_frame(folders: Sequence[Path]) -> "DataFrame":
     """
     import numpy as np
 
-    parts = list(_parts(folders))
+    import harness.analyse.trial_values  # noqa: F401 - before the processes part
+
+    parts = list(ask_each(read_part, folders))
     columns = {name: _joined(part.columns[name] for part in parts) for name in ("run", *OF_TRIAL)}
     counts = _joined(part.counts for part in parts)
     names = _joined(part.metrics for part in parts)
@@ -81,18 +79,6 @@ def read_part(folder: Path) -> Part:
         metrics += trial.values or (None,)
         values += trial.values.values() or (None,)
     return Part(columns, [len(trial.values) or 1 for trial in trials], metrics, values)
-
-
-def _parts(folders: Sequence[Path]) -> Iterator[Part]:
-    sizes = [path.stat().st_size for folder in folders if (path := folder / RECORDS).exists()]
-    processes = min(len(os.sched_getaffinity(0)), len(folders))
-    if processes < 2 or sum(sizes) < MUCH_BYTES:
-        yield from map(read_part, folders)
-        return
-    import harness.analyse.trial_values  # noqa: F401 - once, before the processes part
-
-    with ProcessPoolExecutor(processes, mp_context=get_context("fork")) as pool:
-        yield from pool.map(read_part, folders, chunksize=max(1, len(folders) // (4 * processes)))
 
 
 def _joined(lists: Iterable[list[Any]]) -> list[Any]:

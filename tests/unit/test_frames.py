@@ -109,10 +109,11 @@ def test_an_unknown_metric_is_refused_and_a_known_one_chosen(results: Path) -> N
 
 
 def test_much_is_read_by_several_processes_and_gives_the_same(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    alone = harness.load_records(results)
-    monkeypatch.setattr("harness.trial_frame.MUCH_BYTES", 0)
-    monkeypatch.setattr("harness.trial_frame.os.sched_getaffinity", lambda _: {0, 1})
+    alone, rows = harness.load_records(results), harness.load_results(results)
+    monkeypatch.setattr("harness.many_runs.MUCH_BYTES", 0)
+    monkeypatch.setattr("harness.many_runs.os.sched_getaffinity", lambda _: {0, 1})
     pd.testing.assert_frame_equal(harness.load_records(results), alone)
+    pd.testing.assert_frame_equal(harness.load_results(results), rows)
 
 
 def test_the_package_is_light() -> None:
