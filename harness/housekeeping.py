@@ -28,13 +28,13 @@ def collect(keep_days: int, *, dry_run: bool) -> Iterator[str]:
         waste = [e for e in entries() if (e.left_over or e.id not in kept) and old(e, keep_days)]
         yield from map(_line, waste)
         total = sum(entry.bytes for entry in waste)
-        what = f"{len(waste)} entries, {size(total)} of {cache_folder()}"
+        what = f"{_entries(len(waste))}, {size(total)} of {cache_folder()}"
         if dry_run or not waste:
             yield f"would free {what}" if waste else f"nothing to remove from {cache_folder()}"
             return
         yield f"freeing {what}"
         freed = [entry.bytes for entry in waste if remove(entry, keep_days)]
-        yield f"freed {len(freed)} entries, {size(sum(freed))}"
+        yield f"freed {_entries(len(freed))}, {size(sum(freed))}"
 
 
 def needed_here() -> set[str]:
@@ -53,7 +53,7 @@ def pin(name: str) -> str:
     held = _artifacts_named(name) or _suite_named(name)
     pins = read_pins()
     write_pins(Pins(held={**pins.held, name: tuple(sorted(held))}))
-    return f"pinned {name}: {len(held)} {'entry' if len(held) == 1 else 'entries'} of the cache"
+    return f"pinned {name}: {_entries(len(held))} of the cache"
 
 
 def unpin(name: str) -> str:
@@ -109,6 +109,10 @@ def _manifests() -> dict[str, Manifest]:
         if entry.kind == "artifacts" and not entry.left_over and path.is_file():
             found[entry.name] = msgspec.json.decode(path.read_bytes(), type=Manifest)
     return found
+
+
+def _entries(count: int) -> str:
+    return f"{count} {'entry' if count == 1 else 'entries'}"
 
 
 def _line(entry: Entry) -> str:

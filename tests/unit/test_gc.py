@@ -77,7 +77,7 @@ def test_a_file_of_the_cache_goes_too() -> None:
 def test_a_dry_run_says_bytes_and_touches_nothing() -> None:
     path = thing("artifacts", "0123456789abcdef", size=3 << 20)
     lines = collect(dry_run=True)
-    assert path.exists() and lines[-1].startswith("would free 1 entries, 3.0 MiB of ")
+    assert path.exists() and lines[-1].startswith("would free 1 entry, 3.0 MiB of ")
 
 
 def test_the_bytes_are_said_before_anything_is_removed() -> None:
