@@ -12,23 +12,15 @@ from typing import Any
 import click
 
 from harness import __version__
+from harness.comparing_commands import compare
 from harness.errors import BenchError
+from harness.options import Names, json_option, results_option
+from harness.reading_commands import READING
 
 FAILED_CELL, BAD_INPUT, JUDGED_BAD, INTERRUPTED = 1, 2, 3, 130
 # What the machine refuses, whatever bench does: no room, no right to write or read.
 MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
-RESULTS, REPORTS = Path("results"), Path("reports")
-
-
-class Names(click.ParamType[tuple[str, ...]]):
-    """Comma-separated names."""
-
-    name = "NAME,…"
-
-    def convert(self, value: Any, _param: Any, _ctx: Any) -> tuple[str, ...]:
-        if isinstance(value, tuple):
-            return value
-        return tuple(dict.fromkeys(part.strip() for part in str(value).split(",") if part.strip()))
+REPORTS = Path("reports")
 
 
 class Commands(click.Group):
@@ -61,12 +53,6 @@ class Commands(click.Group):
 @click.version_option(__version__, prog_name="bench")
 def main() -> None:
     """Measure what compressed small language models save and cost, against their 16-bit baselines."""
-
-
-results_option = click.option(
-    "--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True, help="Folder of runs."
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 
 
 def wish_options(command: Any) -> Any:
@@ -148,30 +134,6 @@ def report(runs: tuple[str, ...], results: Path, out: Path | None, as_json: bool
         click.echo(encode([str(f) for f in files]))
     else:
         click.echo(f"{target / 'index.html'}\n{target / 'report.md'}\n{target / 'report.json'}")
-
-
-@main.command()
-@click.argument("runs", nargs=-1)
-@results_option
-@click.option("--metrics", type=Names(), default=(), help="Only these metrics.")
-@json_option
-def compare(runs: tuple[str, ...], results: Path, metrics: tuple[str, ...], as_json: bool) -> None:
-    """Print every variant against both baselines (default: latest run)."""
-    from harness import pipeline
-    from harness.metrics import check_names
-
-    analysed = pipeline.analyse(runs or ("latest",), results)
-    check_names(metrics, {row.metric for row in analysed.rows})
-    if as_json:
-        from harness.store import encode
-
-        click.echo(encode([row for row in analysed.rows if not metrics or row.metric in metrics]))
-        return
-    from rich.console import Console
-
-    from harness.render.terminal import comparison
-
-    Console().print(comparison(analysed, metrics or None))
 
 
 @main.command()
@@ -263,6 +225,10 @@ def list_names(kinds: tuple[str, ...], suite: str, results: Path, as_json: bool)
         width = max((len(name) for name in rows), default=0)
         for name, what in rows.items():
             click.echo(f"  {name:<{width}}  {what}".rstrip())
+
+
+for command in (compare, *READING):
+    main.add_command(command)
 
 
 def _wish(options: dict[str, Any]) -> Any:

@@ -18,8 +18,11 @@ Positive = Annotated[int, Meta(ge=1)]
 Count = Annotated[int, Meta(ge=0)]
 
 
-class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=False):
-    """Base of all values: immutable, strict, by keyword."""
+class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=False, gc=False):
+    """Base of all values: immutable, strict, by keyword.
+
+    A value never holds itself, so the collector of cycles need not look at it; with many records that is seconds.
+    """
 
 
 # ---------------------------------------------------------------- what is wished for

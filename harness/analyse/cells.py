@@ -4,7 +4,15 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from harness.analyse.findings import Trouble
-from harness.analyse.trials import ReadBandwidth, conditions_of, noise, not_as_asked, observed, rejected
+from harness.analyse.trials import (
+    ReadBandwidth,
+    conditions_key,
+    conditions_of,
+    noise,
+    not_as_asked,
+    observed,
+    rejected,
+)
 from harness.metrics import bandwidth_share, trial_values
 from harness.store import Run
 from harness.values import (
@@ -161,9 +169,9 @@ def _alike(records: list[TrialRecord]) -> tuple[list[TrialRecord], list[TrialRec
     """The largest group of records under one set of conditions and one artifact, and the others."""
     groups: dict[tuple[object, ...], list[TrialRecord]] = defaultdict(list)
     for record in records:
-        groups[record.artifact_sha256, *sorted(conditions_of(record).items())].append(record)
-    if not groups:
-        return [], []
+        groups[conditions_key(record)].append(record)
+    if len(groups) < 2:
+        return records, []
     largest = max(groups.values(), key=len)
     kept = {record.trial for record in largest}
     return largest, [record for record in records if record.trial not in kept]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.build.cache import cache_folder, only_one, sha256_file
+from harness.build.cache import cache_folder, only_one, sha256_file, used
 from harness.build.downloads import download, extract_member
 from harness.build.gguf_files import GgufFacts, read_facts, write_random
 from harness.build.recipes import load_recipe
@@ -59,10 +59,11 @@ class Workshop:
             InputError: the base model does not exist.
             BuildError: the recipe failed, or the stored file has changed.
         """
-        folder = self._folder(variant)
+        folder = artifact_folder(variant)
         with only_one(f"artifact-{folder.name}"):
             if not (folder / MANIFEST).is_file():
                 self._make(variant, folder)
+            used(folder)
             manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
         path = folder / FILE
         if (
@@ -88,7 +89,7 @@ class Workshop:
 
     def prefix_token(self, variant: Variant) -> int:
         """The token that stands before a text without context; the artifact must be in the store."""
-        body = (self._folder(variant) / MANIFEST).read_bytes()
+        body = (artifact_folder(variant) / MANIFEST).read_bytes()
         return msgspec.json.decode(body, type=Manifest).facts.prefix_token
 
     def source(self, variant: Variant) -> Path:
@@ -97,7 +98,7 @@ class Workshop:
     def model_file(self, model: Model) -> Path:
         """The base model's GGUF file: downloaded, found or drawn at random."""
         if isinstance(model.source, RandomSource):
-            return self.artifact(Variant(name=f"{model.name}-random", model=model, recipe="random"))
+            return self.artifact(base_variant(model))
         return self._file(model.name, model.source)
 
     def draw(self, model: Model, target: Path) -> None:
@@ -152,13 +153,24 @@ class Workshop:
         shutil.rmtree(folder, ignore_errors=True)
         part.rename(folder)
 
-    def _folder(self, variant: Variant) -> Path:
-        source = variant.model.source
-        inputs: list[object] = [source, variant.model.context] if isinstance(source, RandomSource) else [source]
-        if isinstance(source, FileSource):
-            inputs = [sha256_file(require_file(variant.model.name, source.path))]
-        wish = [variant.recipe, variant.settings, inputs, variant.model.label, _versions(), RECIPE_REVISION]
-        return cache_folder("artifacts") / digest(wish)[:16]
+
+def artifact_folder(variant: Variant) -> Path:
+    """Where the variant's artifact is kept, made or not.
+
+    Raises:
+        InputError: the base model's file does not exist.
+    """
+    source = variant.model.source
+    inputs: list[object] = [source, variant.model.context] if isinstance(source, RandomSource) else [source]
+    if isinstance(source, FileSource):
+        inputs = [sha256_file(require_file(variant.model.name, source.path))]
+    wish = [variant.recipe, variant.settings, inputs, variant.model.label, _versions(), RECIPE_REVISION]
+    return cache_folder("artifacts") / digest(wish)[:16]
+
+
+def base_variant(model: Model) -> Variant:
+    """The artifact that random weights are kept as."""
+    return Variant(name=f"{model.name}-random", model=model, recipe="random")
 
 
 def require_file(name: str, path: str) -> Path:
