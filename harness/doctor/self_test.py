@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from harness.doctor.spread import differences
-from harness.health import SelfTest
+from harness.health import Difference, SelfTest
 from harness.measure.execute import Equipment, execute
 from harness.measure.jobs import Device
 from harness.measure.plan import make_plan
@@ -128,7 +128,7 @@ def _one(trial: Trial, cell: Cell, kit: Kit, work: Path, timeout_s: float) -> Tr
 
 def _result(plan: Plan, kit: Kit, variant: Variant, records: list[TrialRecord], seconds: float) -> SelfTest:
     of_cell = {cell.key: [r for r in records if r.cell == cell.key] for cell in plan.cells}
-    found = []
+    found: list[Difference] = []
     for load in plan.suite.measures:
         if isinstance(load, Speed):
             a, b = (next(c.key for c in plan.cells if c.variant == s and c.workload == load) for s in SIDES)

@@ -108,13 +108,13 @@ def kit(device: SyntheticDevice) -> Kit:
     )  # fmt: skip
 
 
-def tested(device: SyntheticDevice, seconds: float = 60.0) -> SelfTest:
+def measured(device: SyntheticDevice, seconds: float = 60.0) -> SelfTest:
     return self_test(*quick(), kit(device), Silent(), seconds=seconds, clock=device.clock)
 
 
 def test_the_self_test_finds_the_noise_that_is_there() -> None:
     device = SyntheticDevice(noise=0.02)
-    found = tested(device)
+    found = measured(device)
     assert found.state == "done" and found.reason is None and found.artifact_sha256 == ARTIFACT.sha256
     assert [one.label for one in found.differences] == ["prefill@64", "decode@64", "prefill@512"]
     assert found.read_bandwidth_bytes_s == 1e10
@@ -138,13 +138,13 @@ def test_the_sides_stand_beside_each_other_as_in_a_run() -> None:
 
 def test_no_more_rounds_begin_than_fit_in_a_minute() -> None:
     device = SyntheticDevice(seconds=2.5)  # 10 s a round, and 2.5 s for the bandwidth
-    found = tested(device)
+    found = measured(device)
     assert [one.rounds for one in found.differences] == [5, 5, 5]
     assert device.now - 100 <= 60 and found.seconds == pytest.approx(52.5)
 
 
 def test_a_machine_too_slow_for_three_rounds_has_no_interval() -> None:
-    found = tested(SyntheticDevice(seconds=7.0))
+    found = measured(SyntheticDevice(seconds=7.0))
     assert found.state == "done" and found.reason and "did not hold 3 rounds" in found.reason
     for one in found.differences:
         assert one.ratio_low is None and one.smallest_percent is None and one.reason
@@ -152,13 +152,13 @@ def test_a_machine_too_slow_for_three_rounds_has_no_interval() -> None:
 
 def test_a_program_that_outlives_the_minute_is_ended_with_it() -> None:
     device = SyntheticDevice(seconds=500.0)
-    found = tested(device)
+    found = measured(device)
     assert device.now - 100 == pytest.approx(60) and found.trials == 1
     assert all(one.rounds == 0 for one in found.differences)
 
 
 def test_a_failing_runner_is_the_reason() -> None:
-    found = tested(SyntheticDevice(broken_after=3))
+    found = measured(SyntheticDevice(broken_after=3))
     assert (found.state, found.reason) == ("impossible", "out of luck")
 
 
@@ -253,7 +253,7 @@ def health(test: SelfTest, **changes: object) -> Health:
 
 
 def test_everything_is_told() -> None:
-    text = told(health(tested(SyntheticDevice())))
+    text = told(health(measured(SyntheticDevice())))
     for words in (
         "others kept 1.50 cores",
         "→ wait",
@@ -272,7 +272,7 @@ def test_reasons_are_told() -> None:
     )
     assert "impossible: the runner is not built" in text and "→ bench run" in text
     assert "nothing can be measured here: no" in text
-    assert "did not hold 3 rounds" in told(health(tested(SyntheticDevice(seconds=7.0))))
+    assert "did not hold 3 rounds" in told(health(measured(SyntheticDevice(seconds=7.0))))
 
 
 def doctor(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
