@@ -21,7 +21,6 @@ from harness.values import (
     FAILED,
     Artifact,
     Bandwidth,
-    Cell,
     DeviceFacts,
     Plan,
     Speed,
@@ -29,10 +28,13 @@ from harness.values import (
     Trial,
     TrialRecord,
     Variant,
+    Workload,
 )
 
 LONGEST_S = 60.0
 MOST_ROUNDS = 12
+SLOW = 1 / 8
+"""Share of the time after which the cheapest pair of trials is called slow."""
 SIDES = ("A", "B")
 Clock = Callable[[], float]
 Prompt = Callable[[int], tuple[int, ...]]
@@ -79,7 +81,7 @@ def self_test(
     plan, begun = of_itself(suite, variant, kit), clock()
     records: list[TrialRecord] = []
     with progress.bar("A/A test", int(seconds)) as bar:
-        for record in _rounds(plan, kit, begun + seconds, clock):
+        for record in _rounds(plan, kit, begun, seconds, clock):
             records.append(record)
             bar.update(min(int(seconds), int(clock() - begun)), int(seconds))
     broken = [r for r in records if r.status in FAILED - {"timed_out"} or r.status == "does_not_fit"]
@@ -88,27 +90,42 @@ def self_test(
     return _result(plan, kit, variant, records, clock() - begun)
 
 
-def _rounds(plan: Plan, kit: Kit, deadline: float, clock: Clock) -> Iterator[TrialRecord]:
-    """Whole rounds while the longest one so far still fits; ends at the first trial that fails."""
-    cells = {cell.key: cell for cell in plan.cells}
-    longest = 0.0
+def _rounds(plan: Plan, kit: Kit, begun: float, seconds: float, clock: Clock) -> Iterator[TrialRecord]:
+    """Whole rounds while the longest one so far still fits; ends at the first trial that fails.
+
+    The first round begins with what is cheapest. Where that is slow already, nothing else is tried: three
+    rounds of one measure say more than one round of all.
+    """
+    loads = {cell.key: cell.workload for cell in plan.cells}
+    first = min((load for load in loads.values() if isinstance(load, Speed)), key=_cost)
+    longest, only = 0.0, False
     with tempfile.TemporaryDirectory(prefix="bench-doctor-") as folder:
-        for _, trials in groupby(plan.trials, key=lambda trial: trial.round):
-            if clock() + longest > deadline:
+        for number, trials in groupby(plan.trials, key=lambda trial: trial.round):
+            if clock() + longest > begun + seconds:
                 return
             spent = 0.0
-            for trial in trials:
-                started, cell = clock(), cells[trial.cell]
-                left = max(0.1, deadline - started)
-                record = _one(trial, cell, kit, Path(folder) / "trial", left)
+            for trial in sorted(trials, key=lambda t: _cost(loads[t.cell])) if number == 0 else trials:
+                load, started = loads[trial.cell], clock()
+                only = only or (number == 0 and load != first and spent > seconds * SLOW)
+                if only and load != first:
+                    continue
+                record = _one(trial, plan, kit, Path(folder) / "trial", max(0.1, begun + seconds - started))
                 yield record
                 if record.status != "ok":
                     return
-                spent += 0.0 if isinstance(cell.workload, Bandwidth) else clock() - started
+                spent += 0.0 if isinstance(load, Bandwidth) else clock() - started
             longest = max(longest, spent)
 
 
-def _one(trial: Trial, cell: Cell, kit: Kit, work: Path, timeout_s: float) -> TrialRecord:
+def _cost(load: Workload) -> int:
+    """Tokens of one trial: only to put workloads in order."""
+    if not isinstance(load, Speed):
+        return 0
+    return (load.depth + load.prompt_tokens + load.generated_tokens) * (load.repetitions + load.warmups)
+
+
+def _one(trial: Trial, plan: Plan, kit: Kit, work: Path, timeout_s: float) -> TrialRecord:
+    cell = next(cell for cell in plan.cells if cell.key == trial.cell)
     inputs = Inputs(program=kit.program, timeout_s=timeout_s)
     load = cell.workload
     if isinstance(load, Speed):
@@ -127,28 +144,39 @@ def _one(trial: Trial, cell: Cell, kit: Kit, work: Path, timeout_s: float) -> Tr
 
 
 def _result(plan: Plan, kit: Kit, variant: Variant, records: list[TrialRecord], seconds: float) -> SelfTest:
-    of_cell = {cell.key: [r for r in records if r.cell == cell.key] for cell in plan.cells}
     found: list[Difference] = []
+    left_out: list[str] = []
     for load in plan.suite.measures:
         if isinstance(load, Speed):
-            a, b = (next(c.key for c in plan.cells if c.variant == s and c.workload == load) for s in SIDES)
-            found += differences(load, of_cell[a], of_cell[b])
+            sides = [_records_of(plan, load, side, records) for side in SIDES]
+            found += differences(load, *sides) if any(sides) else ()
+            left_out += [] if any(sides) else [load.label]
     bandwidth = [v for r in records if r.status == "ok" and (v := trial_values(r).get("read_bandwidth_bytes_s"))]
-    noise = Counter(_kind(mark) for record in records for mark in record.noise)
-    few = any(one.ratio_low is None for one in found)
     return SelfTest(
         state="done",
-        reason=f"{seconds:.0f} s did not hold 3 rounds: this machine is slow, or the runner hangs" if few else None,
+        reason=_shortfall(found, left_out, seconds),
         variant=variant.name,
         artifact_sha256=kit.artifact.sha256,
         seconds=seconds,
         differences=tuple(found),
         read_bandwidth_bytes_s=bandwidth[0] if bandwidth else None,
-        noise=dict(noise),
+        noise=dict(Counter(_kind(mark) for record in records for mark in record.noise)),
         trials=len(records),
     )
 
 
+def _records_of(plan: Plan, load: Speed, side: str, records: list[TrialRecord]) -> list[TrialRecord]:
+    key = next(cell.key for cell in plan.cells if cell.variant == side and cell.workload == load)
+    return [record for record in records if record.cell == key]
+
+
+def _shortfall(found: list[Difference], left_out: list[str], seconds: float) -> str | None:
+    why = "this machine is slow or busy"
+    if not found or any(one.ratio_low is None for one in found):
+        return f"{seconds:.0f} s did not hold 3 rounds: {why}"
+    return f"{', '.join(left_out)} left out: {why}" if left_out else None
+
+
 def _kind(mark: str) -> str:
     """A noise mark without its numbers, so that alike ones are counted together."""
-    return " ".join(word for word in mark.split() if not any(c.isdigit() for c in word))
+    return " ".join("…" if any(c.isdigit() for c in word) else word for word in mark.split())

@@ -8,10 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.health import Check, Difference, Health, Part, SelfTest
+from harness.metrics import METRICS
 from harness.render.words import clean
 
 STYLES = {"good": "green", "doubtful": "bold yellow", "bad": "bold red", "unknown": "dim"}
-TITLES = {"prefill_tok_s": "tok/s", "decode_tok_s": "tok/s"}
 
 
 def examination(health: Health) -> RenderableType:
@@ -81,18 +81,19 @@ def _self_test(test: SelfTest) -> Iterator[RenderableType]:
 
 def _differences(differences: tuple[Difference, ...]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-    for title in ("", "rounds", "median", "B / A, 95 %", "smallest difference in 5 rounds", "rounds for ± 2 %"):
-        table.add_column(title, justify="right" if title else "left")
+    table.add_column("", no_wrap=True)
+    for title in ("rounds", "median", "B / A, 95 %", "5 rounds show", "rounds for ± 2 %"):
+        table.add_column(title, justify="right")
     for one in differences:
         if one.ratio_low is None or one.value is None:
-            table.add_row(one.label, str(one.rounds), "–", "–", f"unknown: {clean(one.reason or '')}", "–")
+            table.add_row(one.label, str(one.rounds), "–", "–", "–", "–")
             continue
         table.add_row(
             one.label,
             str(one.rounds),
-            f"{one.value:.4g} {TITLES.get(one.metric, '')}",
+            f"{one.value:.4g} {METRICS[one.metric].unit}",
             f"{one.ratio:.3f} ({one.ratio_low:.3f}–{one.ratio_high:.3f})",
-            f"± {one.smallest_percent:.1f} %",
+            f"{one.smallest_percent:.1f} % or more",
             "over 10,000" if one.rounds_for_2_percent is None else f"{one.rounds_for_2_percent:,}",
         )
     return table

@@ -18,7 +18,7 @@ from harness.build.runners.llama_cpp_build import Runner
 from harness.config import PROJECT, load_devices, load_suite
 from harness.doctor import installed
 from harness.doctor.installed import find_data, find_packages, find_toolchain, lacking, requirement
-from harness.doctor.self_test import MOST_ROUNDS, Kit, of_itself, self_test
+from harness.doctor.self_test import MOST_ROUNDS, Kit, _kind, of_itself, self_test
 from harness.doctor.spread import difference, half_width, rounds_for
 from harness.errors import SetupError
 from harness.health import Check, Health, SelfTest
@@ -144,17 +144,28 @@ def test_no_more_rounds_begin_than_fit_in_a_minute() -> None:
 
 
 def test_a_machine_too_slow_for_three_rounds_has_no_interval() -> None:
-    found = measured(SyntheticDevice(seconds=7.0))
+    found = measured(SyntheticDevice(seconds=12.0))
     assert found.state == "done" and found.reason and "did not hold 3 rounds" in found.reason
+    assert [one.rounds for one in found.differences] == [2, 2]
     for one in found.differences:
         assert one.ratio_low is None and one.smallest_percent is None and one.reason
+
+
+def test_a_slow_machine_measures_only_what_is_cheapest() -> None:
+    found = measured(SyntheticDevice(seconds=5.0))  # 10 s a pair, and 5 s for the bandwidth
+    assert [(one.label, one.rounds) for one in found.differences] == [("prefill@64", 5), ("decode@64", 5)]
+    assert found.reason == "p512+g1 left out: this machine is slow or busy"
+
+
+def test_noise_is_counted_by_kind() -> None:
+    assert _kind("other load 1.52 cores during the timed windows") == "other load … cores during the timed windows"
 
 
 def test_a_program_that_outlives_the_minute_is_ended_with_it() -> None:
     device = SyntheticDevice(seconds=500.0)
     found = measured(device)
     assert device.now - 100 == pytest.approx(60) and found.trials == 1
-    assert all(one.rounds == 0 for one in found.differences)
+    assert found.differences == () and found.reason
 
 
 def test_a_failing_runner_is_the_reason() -> None:
@@ -272,7 +283,7 @@ def test_reasons_are_told() -> None:
     )
     assert "impossible: the runner is not built" in text and "→ bench run" in text
     assert "nothing can be measured here: no" in text
-    assert "did not hold 3 rounds" in told(health(measured(SyntheticDevice(seconds=7.0))))
+    assert "did not hold 3 rounds" in told(health(measured(SyntheticDevice(seconds=12.0))))
 
 
 def doctor(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
