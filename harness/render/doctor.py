@@ -34,10 +34,13 @@ def _lines(health: Health) -> Iterator[RenderableType]:
 
 
 def _sentence(health: Health) -> str:
-    doubts = [check.name for check in health.checks if check.state in ("doubtful", "bad")]
-    if not doubts:
-        return "Nothing seen speaks against measuring now."
-    return f"Measuring is possible; look at: {', '.join(doubts)}."
+    bad, doubtful = ([c.name for c in health.checks if c.state == state] for state in ("bad", "doubtful"))
+    if bad:
+        also = f" Look also at: {', '.join(doubtful)}." if doubtful else ""
+        return f"Measuring is possible, but not well now: {', '.join(bad)}.{also}"
+    if doubtful:
+        return f"Measuring is possible; look at: {', '.join(doubtful)}."
+    return "Nothing seen speaks against measuring now."
 
 
 def _part(part: Part) -> tuple[Text, Text, Text]:

@@ -274,7 +274,7 @@ def test_everything_is_told() -> None:
         "10.0 GB/s",
     ):
         assert words in text
-    assert "\x1b" not in text and "look at: load." in text
+    assert "\x1b" not in text and "not well now: load." in text
 
 
 def test_reasons_are_told() -> None:
