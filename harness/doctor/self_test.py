@@ -87,7 +87,8 @@ def self_test(
     broken = [r for r in records if r.status in FAILED - {"timed_out"} or r.status == "does_not_fit"]
     if broken:
         return SelfTest(state="impossible", reason=broken[0].reason, variant=variant.name, trials=len(records))
-    return _result(plan, kit, variant, records, clock() - begun)
+    tested = _result(plan, kit, variant, records, seconds)
+    return msgspec.structs.replace(tested, seconds=clock() - begun)
 
 
 def _rounds(plan: Plan, kit: Kit, begun: float, seconds: float, clock: Clock) -> Iterator[TrialRecord]:
@@ -143,7 +144,7 @@ def _one(trial: Trial, plan: Plan, kit: Kit, work: Path, timeout_s: float) -> Tr
     return execute(trial, cell, equipment, work, None)
 
 
-def _result(plan: Plan, kit: Kit, variant: Variant, records: list[TrialRecord], seconds: float) -> SelfTest:
+def _result(plan: Plan, kit: Kit, variant: Variant, records: list[TrialRecord], allowed_s: float) -> SelfTest:
     found: list[Difference] = []
     left_out: list[str] = []
     for load in plan.suite.measures:
@@ -154,10 +155,9 @@ def _result(plan: Plan, kit: Kit, variant: Variant, records: list[TrialRecord], 
     bandwidth = [v for r in records if r.status == "ok" and (v := trial_values(r).get("read_bandwidth_bytes_s"))]
     return SelfTest(
         state="done",
-        reason=_shortfall(found, left_out, seconds),
+        reason=_shortfall(found, left_out, allowed_s),
         variant=variant.name,
         artifact_sha256=kit.artifact.sha256,
-        seconds=seconds,
         differences=tuple(found),
         read_bandwidth_bytes_s=bandwidth[0] if bandwidth else None,
         noise=dict(Counter(_kind(mark) for record in records for mark in record.noise)),
@@ -170,10 +170,10 @@ def _records_of(plan: Plan, load: Speed, side: str, records: list[TrialRecord]) 
     return [record for record in records if record.cell == key]
 
 
-def _shortfall(found: list[Difference], left_out: list[str], seconds: float) -> str | None:
+def _shortfall(found: list[Difference], left_out: list[str], allowed_s: float) -> str | None:
     why = "this machine is slow or busy"
     if not found or any(one.ratio_low is None for one in found):
-        return f"{seconds:.0f} s did not hold 3 rounds: {why}"
+        return f"{allowed_s:.0f} s do not hold 3 rounds: {why}"
     return f"{', '.join(left_out)} left out: {why}" if left_out else None
 
 

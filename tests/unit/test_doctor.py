@@ -145,7 +145,7 @@ def test_no_more_rounds_begin_than_fit_in_a_minute() -> None:
 
 def test_a_machine_too_slow_for_three_rounds_has_no_interval() -> None:
     found = measured(SyntheticDevice(seconds=12.0))
-    assert found.state == "done" and found.reason and "did not hold 3 rounds" in found.reason
+    assert found.state == "done" and found.reason and "do not hold 3 rounds" in found.reason
     assert [one.rounds for one in found.differences] == [2, 2]
     for one in found.differences:
         assert one.ratio_low is None and one.smallest_percent is None and one.reason
@@ -283,7 +283,7 @@ def test_reasons_are_told() -> None:
     )
     assert "impossible: the runner is not built" in text and "→ bench run" in text
     assert "nothing can be measured here: no" in text
-    assert "did not hold 3 rounds" in told(health(measured(SyntheticDevice(seconds=12.0))))
+    assert "do not hold 3 rounds" in told(health(measured(SyntheticDevice(seconds=12.0))))
 
 
 def doctor(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
