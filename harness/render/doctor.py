@@ -73,6 +73,7 @@ def _self_test(test: SelfTest) -> Iterator[RenderableType]:
         return
     yield Text(f"{clean(test.variant or '')}, {test.trials} trials in {test.seconds or 0:.0f} s", style="dim")
     yield _differences(test.differences)
+    yield Text("in 5 rounds: the smallest difference that shows; for ± 2 %: the rounds that takes", style="dim")
     if test.read_bandwidth_bytes_s is not None:
         yield Text(f"read bandwidth {test.read_bandwidth_bytes_s / 1e9:.1f} GB/s")
     for mark, trials in sorted(test.noise.items()):
@@ -83,10 +84,10 @@ def _self_test(test: SelfTest) -> Iterator[RenderableType]:
 
 
 def _differences(differences: tuple[Difference, ...]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("", no_wrap=True)
-    for title in ("rounds", "median", "B / A, 95 %", "5 rounds show", "rounds for ± 2 %"):
-        table.add_column(title, justify="right")
+    for title in ("rounds", "median", "B / A, 95 %", "in 5 rounds", "for ± 2 %"):
+        table.add_column(title, justify="right", no_wrap=True)
     for one in differences:
         if one.ratio_low is None or one.value is None:
             table.add_row(one.label, str(one.rounds), "–", "–", "–", "–")
@@ -96,7 +97,7 @@ def _differences(differences: tuple[Difference, ...]) -> Table:
             str(one.rounds),
             f"{one.value:.4g} {METRICS[one.metric].unit}",
             f"{one.ratio:.3f} ({one.ratio_low:.3f}–{one.ratio_high:.3f})",
-            f"{one.smallest_percent:.1f} % or more",
+            f"± {one.smallest_percent:.1f} %",
             "over 10,000" if one.rounds_for_2_percent is None else f"{one.rounds_for_2_percent:,}",
         )
     return table
