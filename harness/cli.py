@@ -202,6 +202,30 @@ def claims_check(ctx: click.Context, file: str, runs: tuple[str, ...], results: 
     ctx.exit(JUDGED_BAD if broken(checked) else 0)
 
 
+@main.command()
+@click.option("--device", default="local", show_default=True, help="Device by name (devices.yaml).")
+@click.option("--quick", is_flag=True, help="Leave out the A/A test, which takes a minute.")
+@json_option
+@click.pass_context
+def doctor(ctx: click.Context, device: str, quick: bool, as_json: bool) -> None:
+    """Say what is installed, whether this machine is quiet, and the smallest difference it can show now."""
+    from harness import pipeline
+    from harness.terminal import TerminalProgress
+
+    found = pipeline.doctor(device, TerminalProgress(), quick=quick)
+    if as_json:
+        from harness.store import encode
+
+        click.echo(encode(found))
+    else:
+        from rich.console import Console
+
+        from harness.render.doctor import examination
+
+        Console().print(examination(found))
+    ctx.exit(BAD_INPUT if found.impossible else 0)
+
+
 KINDS = ("suites", "claims", "variants", "tasks", "metrics", "recipes", "runtimes", "devices", "runs")
 
 

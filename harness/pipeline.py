@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from harness.analyse.compare import Report
     from harness.analyse.sides import SideBySide
     from harness.analyse.verdicts.values import Check
+    from harness.health import Health
     from harness.measure.jobs import Device
 
 
@@ -215,6 +216,21 @@ def write_audit(found: "Audit", out: Path) -> list[Path]:
     from harness.render.audit_page import write_audit as write
 
     return write(found, out)
+
+
+def doctor(device: str, progress: Progress, *, quick: bool) -> "Health":
+    """What is installed, whether the machine is quiet, and the smallest difference it can show now.
+
+    Raises:
+        InputError: no such device.
+        SetupError: the cache folder cannot be made.
+    """
+    from harness.doctor.examine import examine
+    from harness.measure.devices import open_device
+
+    devices = load_devices()
+    opened = open_device(_device(device, devices))
+    return examine(opened, load_suite("quick", known_names(), devices), progress, quick=quick)
 
 
 def data_folder(given: Path | None) -> Path | None:

@@ -84,6 +84,15 @@ class Workshop:
             path=str(path),
         )
 
+    def stored(self, variant: Variant) -> Artifact | None:
+        """The variant's artifact if it is in the store; nothing is made.
+
+        Raises:
+            InputError: the base model does not exist.
+            BuildError: the stored file has changed.
+        """
+        return self.ensure(variant) if (self._folder(variant) / MANIFEST).is_file() else None
+
     def artifact(self, variant: Variant) -> Path:
         return Path(self.ensure(variant).path)
 
