@@ -35,6 +35,8 @@ def _lines(health: Health) -> Iterator[RenderableType]:
 
 def _sentence(health: Health) -> str:
     bad, doubtful = ([c.name for c in health.checks if c.state == state] for state in ("bad", "doubtful"))
+    if health.self_test.noise:
+        doubtful.append("the noise in the A/A test")
     if bad:
         also = f" Look also at: {', '.join(doubtful)}." if doubtful else ""
         return f"Measuring is possible, but not well now: {', '.join(bad)}.{also}"
@@ -73,7 +75,7 @@ def _self_test(test: SelfTest) -> Iterator[RenderableType]:
         return
     yield Text(f"{clean(test.variant or '')}, {test.trials} trials in {test.seconds or 0:.0f} s", style="dim")
     yield _differences(test.differences)
-    yield Text("in 5 rounds: the smallest difference that shows; for ± 2 %: the rounds that takes", style="dim")
+    yield Text("in 5 rounds: smallest difference that shows; for ± 2 %: rounds it takes", style="dim")
     if test.read_bandwidth_bytes_s is not None:
         yield Text(f"read bandwidth {test.read_bandwidth_bytes_s / 1e9:.1f} GB/s")
     for mark, trials in sorted(test.noise.items()):

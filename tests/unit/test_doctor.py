@@ -270,7 +270,7 @@ def test_everything_is_told() -> None:
         "→ wait",
         "no thermal zone",
         "prefill@512",
-        "rounds for ± 2 %",
+        "rounds it takes",
         "10.0 GB/s",
     ):
         assert words in text
