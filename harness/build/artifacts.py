@@ -91,7 +91,7 @@ class Workshop:
             InputError: the base model does not exist.
             BuildError: the stored file has changed.
         """
-        return self.ensure(variant) if (self._folder(variant) / MANIFEST).is_file() else None
+        return self.ensure(variant) if (artifact_folder(variant) / MANIFEST).is_file() else None
 
     def artifact(self, variant: Variant) -> Path:
         return Path(self.ensure(variant).path)
