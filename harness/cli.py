@@ -12,23 +12,15 @@ from typing import Any
 import click
 
 from harness import __version__
+from harness.comparing_commands import compare
 from harness.errors import BenchError
+from harness.options import Names, json_option, results_option
+from harness.reading_commands import READING
 
 FAILED_CELL, BAD_INPUT, JUDGED_BAD, INTERRUPTED = 1, 2, 3, 130
 # What the machine refuses, whatever bench does: no room, no right to write or read.
 MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
-RESULTS, REPORTS = Path("results"), Path("reports")
-
-
-class Names(click.ParamType[tuple[str, ...]]):
-    """Comma-separated names."""
-
-    name = "NAME,…"
-
-    def convert(self, value: Any, _param: Any, _ctx: Any) -> tuple[str, ...]:
-        if isinstance(value, tuple):
-            return value
-        return tuple(dict.fromkeys(part.strip() for part in str(value).split(",") if part.strip()))
+REPORTS = Path("reports")
 
 
 class Commands(click.Group):
@@ -61,12 +53,6 @@ class Commands(click.Group):
 @click.version_option(__version__, prog_name="bench")
 def main() -> None:
     """Measure what compressed small language models save and cost, against their 16-bit baselines."""
-
-
-results_option = click.option(
-    "--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True, help="Folder of runs."
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 
 
 def wish_options(command: Any) -> Any:
@@ -151,30 +137,6 @@ def report(runs: tuple[str, ...], results: Path, out: Path | None, as_json: bool
 
 
 @main.command()
-@click.argument("runs", nargs=-1)
-@results_option
-@click.option("--metrics", type=Names(), default=(), help="Only these metrics.")
-@json_option
-def compare(runs: tuple[str, ...], results: Path, metrics: tuple[str, ...], as_json: bool) -> None:
-    """Print every variant against both baselines (default: latest run)."""
-    from harness import pipeline
-    from harness.metrics import check_names
-
-    analysed = pipeline.analyse(runs or ("latest",), results)
-    check_names(metrics, {row.metric for row in analysed.rows})
-    if as_json:
-        from harness.store import encode
-
-        click.echo(encode([row for row in analysed.rows if not metrics or row.metric in metrics]))
-        return
-    from rich.console import Console
-
-    from harness.render.terminal import comparison
-
-    Console().print(comparison(analysed, metrics or None))
-
-
-@main.command()
 @click.argument("run", default="latest")
 @results_option
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of data sets; default: BENCH_DATA.")
@@ -240,6 +202,30 @@ def claims_check(ctx: click.Context, file: str, runs: tuple[str, ...], results: 
     ctx.exit(JUDGED_BAD if broken(checked) else 0)
 
 
+@main.command()
+@click.option("--device", default="local", show_default=True, help="Device by name (devices.yaml).")
+@click.option("--quick", is_flag=True, help="Leave out the A/A test, which takes a minute.")
+@json_option
+@click.pass_context
+def doctor(ctx: click.Context, device: str, quick: bool, as_json: bool) -> None:
+    """Say what is installed, whether this machine is quiet, and the smallest difference it can show now."""
+    from harness import pipeline
+    from harness.terminal import TerminalProgress
+
+    found = pipeline.doctor(device, TerminalProgress(), quick=quick)
+    if as_json:
+        from harness.store import encode
+
+        click.echo(encode(found))
+    else:
+        from rich.console import Console
+
+        from harness.render.doctor import examination
+
+        Console().print(examination(found))
+    ctx.exit(BAD_INPUT if found.impossible else 0)
+
+
 KINDS = ("suites", "claims", "variants", "tasks", "metrics", "recipes", "runtimes", "devices", "runs")
 
 
@@ -263,6 +249,10 @@ def list_names(kinds: tuple[str, ...], suite: str, results: Path, as_json: bool)
         width = max((len(name) for name in rows), default=0)
         for name, what in rows.items():
             click.echo(f"  {name:<{width}}  {what}".rstrip())
+
+
+for command in (compare, *READING):
+    main.add_command(command)
 
 
 def _wish(options: dict[str, Any]) -> Any:

@@ -54,21 +54,21 @@ class Known(Value, frozen=True):
     texts: tuple[str, ...]
 
 
-class _ModelFile(Value, frozen=True):
+class ModelFile(Value, frozen=True):
     source: Source
     label: str
     licence: str = ""
     context: Tokens = 2048
 
 
-class _VariantFile(Value, frozen=True):
+class VariantFile(Value, frozen=True):
     model: Name
     recipe: Name
     settings: dict[str, str | Whole | float | bool] = {}
     scheme: str = ""
 
 
-class _RuntimeFile(Value, frozen=True):
+class RuntimeFile(Value, frozen=True):
     threads: Whole | str = "auto"
     threads_batch: Whole | str = "auto"
     load_mode: str = "none"
@@ -79,13 +79,13 @@ class _RuntimeFile(Value, frozen=True):
     ubatch: Whole = 512
 
 
-class _SuiteFile(Value, frozen=True):
+class SuiteFile(Value, frozen=True):
     name: Name
     title: str
-    models: dict[Name, _ModelFile]
-    variants: dict[Name, _VariantFile]
+    models: dict[Name, ModelFile]
+    variants: dict[Name, VariantFile]
     baselines: tuple[Name, ...]
-    runtimes: dict[Name, _RuntimeFile]
+    runtimes: dict[Name, RuntimeFile]
     measures: tuple[Workload, ...]
     devices: tuple[Name, ...] = ("local",)
     seed: Whole = 0
@@ -282,19 +282,19 @@ def _merged(base: Any, over: Any) -> Any:
     return over
 
 
-def _convert_parts(document: Document) -> _SuiteFile:
+def _convert_parts(document: Document) -> SuiteFile:
     """Convert the entries of each mapping on their own, so that an error knows which one it is in."""
-    for table, kind in (("models", _ModelFile), ("variants", _VariantFile), ("runtimes", _RuntimeFile)):
+    for table, kind in (("models", ModelFile), ("variants", VariantFile), ("runtimes", RuntimeFile)):
         entries = document.data.get(table)
         if isinstance(entries, dict):
             for name, entry in entries.items():
                 document.convert(kind, {} if entry is None else entry, f"$.{table}.{name}")
             document.data[table] = {name: entry or {} for name, entry in entries.items()}
-    parts: _SuiteFile = document.convert(_SuiteFile)
+    parts: SuiteFile = document.convert(SuiteFile)
     return parts
 
 
-def _check_names(document: Document, parts: _SuiteFile, known: Known, devices: dict[str, DeviceSpec]) -> None:
+def _check_names(document: Document, parts: SuiteFile, known: Known, devices: dict[str, DeviceSpec]) -> None:
     def check(kind: str, name: str, names: Any, path: str) -> None:
         if name not in names:
             raise document.error(unknown_name(kind, name, names), path)
@@ -330,7 +330,7 @@ def _check_names(document: Document, parts: _SuiteFile, known: Known, devices: d
         raise document.error("'baselines' is empty: every ratio needs one", "$.baselines")
 
 
-def _located(model: _ModelFile, document: Document, name: str) -> _ModelFile:
+def _located(model: ModelFile, document: Document, name: str) -> ModelFile:
     """A model file's relative path is relative to the suite that names it."""
     if not isinstance(model.source, FileSource):
         return model

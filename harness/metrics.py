@@ -5,9 +5,9 @@ definition needs no new run. One process gives one value a metric: the median of
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from statistics import median
-from typing import Literal, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from operator import sub
+from typing import Any, Literal
 
 from harness.errors import UnknownNameError
 from harness.values import (
@@ -21,7 +21,6 @@ from harness.values import (
     Value,
 )
 
-T = TypeVar("T")
 Kind = Literal["exact", "memory", "speed", "accuracy", "distance", "device"]
 
 
@@ -280,10 +279,11 @@ def check_names(names: Iterable[str], extra: Iterable[str] = ()) -> tuple[str, .
 
 def trial_values(record: TrialRecord) -> dict[str, float]:
     """What one trial says, by metric; accuracy comes from the items of the run instead."""
-    seen = record.observations
+    seen = _by_kind(record.observations)
     values: dict[str, float | None] = {}
-    for function in (_of_files, _of_load, _of_memory, _of_timings, _of_bandwidth):
-        values.update(function(seen))
+    for kind, function in _OF_KIND.items():
+        if kind in seen:
+            values.update(function(seen))
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -307,15 +307,31 @@ def token_gaps_s(timings: Iterable[Timing]) -> list[float]:
     return [(b - a) / 1e9 for t in timings for a, b in zip(t.token_ns, t.token_ns[1:], strict=False)]
 
 
+def median(values: Iterable[float]) -> float:
+    """That of the `statistics` module, at a fraction of its time: a trial takes several."""
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+
 def quantile(values: Sequence[float], share: float) -> float | None:
     """Linear interpolation between order statistics (Hyndman and Fan's type 7); None for no values."""
-    if not values:
+    return _of_ordered(sorted(values), share, 1.0)
+
+
+def _quantile_s(ordered_ns: Sequence[int], share: float) -> float | None:
+    """The quantile of nanoseconds that are in order, in seconds."""
+    return _of_ordered(ordered_ns, share, 1e9)
+
+
+def _of_ordered(ordered: Sequence[float], share: float, unit: float) -> float | None:
+    if not ordered:
         return None
-    ordered = sorted(values)
     position = share * (len(ordered) - 1)
     low = int(position)
     high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (position - low)
+    below, above = ordered[low] / unit, ordered[high] / unit
+    return below + (above - below) * (position - low)
 
 
 def read_bytes_a_token(files: Files, loaded: Loaded, timing: Timing) -> float | None:
@@ -328,12 +344,13 @@ def read_bytes_a_token(files: Files, loaded: Loaded, timing: Timing) -> float | 
 
 def bandwidth_share(record: TrialRecord, read_bandwidth_bytes_s: float) -> float | None:
     """The share of the read bandwidth that this trial's decode reached."""
-    files, loaded = _all(record.observations, Files), _all(record.observations, Loaded)
-    timings = [t for t in _all(record.observations, Timing) if decode_tok_s(t) is not None]
-    if not (files and loaded and timings):
+    seen = _by_kind(record.observations)
+    files, loaded = seen.get(Files), seen.get(Loaded)
+    rates = [(t, rate) for t in seen.get(Timing, ()) if (rate := decode_tok_s(t)) is not None]
+    if not (files and loaded and rates):
         return None
-    per_token = read_bytes_a_token(files[0], loaded[0], timings[0])
-    rate = median(v for t in timings if (v := decode_tok_s(t)) is not None)
+    per_token = read_bytes_a_token(files[0], loaded[0], rates[0][0])
+    rate = median(rate for _, rate in rates)
     return None if per_token is None else per_token * rate / read_bandwidth_bytes_s
 
 
@@ -343,55 +360,61 @@ def peak_rss_bytes(seen: MemorySeen) -> int | None:
     return max(values) if values else None
 
 
-def _of_files(seen: Sequence[Observation]) -> dict[str, float | None]:
-    files = _all(seen, Files)
-    if not files or _all(seen, Loaded):  # a timed trial repeats its artifact's facts; size is the size cell's
+Seen = dict[type, list[Any]]
+"""Observations of one trial by kind, in their order."""
+
+
+def _by_kind(observations: Sequence[Observation]) -> Seen:
+    seen: Seen = {}
+    for one in observations:
+        seen.setdefault(type(one), []).append(one)
+    return seen
+
+
+def _of_files(seen: Seen) -> dict[str, float | None]:
+    if Loaded in seen:  # a timed trial repeats its artifact's facts; size is the size cell's
         return {}
-    one = files[0]
+    one: Files = seen[Files][0]
     bits = 8 * one.tensor_bytes / one.parameters if one.tensor_bytes and one.parameters else None
     return {"size_bytes": sum(f.bytes for f in one.files), "bits_per_weight": bits}
 
 
-def _of_load(seen: Sequence[Observation]) -> dict[str, float | None]:
-    loaded = _all(seen, Loaded)
-    if not loaded or not _all(seen, Timing):
-        return {}
-    return {"load_warm_s": loaded[0].load_ns / 1e9}
-
-
-def _of_memory(seen: Sequence[Observation]) -> dict[str, float | None]:
-    memory, loaded = _all(seen, MemorySeen), _all(seen, Loaded)
-    if not memory:
-        return {}
-    one = memory[0]
+def _of_memory(seen: Seen) -> dict[str, float | None]:
+    one: MemorySeen = seen[MemorySeen][0]
     return {
         "peak_rss_bytes": peak_rss_bytes(one),
         "peak_anon_bytes": one.peak_anon_bytes,
         "peak_file_bytes": one.peak_file_bytes,
-        "kv_cache_bytes": loaded[0].kv_bytes if loaded else None,
+        "kv_cache_bytes": seen[Loaded][0].kv_bytes if Loaded in seen else None,
     }
 
 
-def _of_timings(seen: Sequence[Observation]) -> dict[str, float | None]:
-    timings = _all(seen, Timing)
-    if not timings:
-        return {}
+def _of_timings(seen: Seen) -> dict[str, float | None]:
+    timings: list[Timing] = seen[Timing]
     decode = [v for t in timings if (v := decode_tok_s(t)) is not None]
-    gaps = token_gaps_s(timings)
+    gaps: list[int] = []
+    for t in timings:
+        gaps += map(sub, t.token_ns[1:], t.token_ns)
+    gaps.sort()
     return {
-        "prefill_tok_s": median(prefill_tok_s(t) for t in timings),
-        "ttft_s": median(ttft_s(t) for t in timings),
+        "load_warm_s": seen[Loaded][0].load_ns / 1e9 if Loaded in seen else None,
+        "prefill_tok_s": median(map(prefill_tok_s, timings)),
+        "ttft_s": median(map(ttft_s, timings)),
         "decode_tok_s": median(decode) if decode else None,
-        "itl_p50_s": quantile(gaps, 0.5),
-        "itl_p95_s": quantile(gaps, 0.95),
-        "itl_p99_s": quantile(gaps, 0.99),
+        "itl_p50_s": _quantile_s(gaps, 0.5),
+        "itl_p95_s": _quantile_s(gaps, 0.95),
+        "itl_p99_s": _quantile_s(gaps, 0.99),
     }
 
 
-def _of_bandwidth(seen: Sequence[Observation]) -> dict[str, float | None]:
-    windows = _all(seen, BandwidthSeen)
-    return {"read_bandwidth_bytes_s": median(w.bytes / (w.ns / 1e9) for w in windows) if windows else None}
+def _of_bandwidth(seen: Seen) -> dict[str, float | None]:
+    windows: list[BandwidthSeen] = seen[BandwidthSeen]
+    return {"read_bandwidth_bytes_s": median(w.bytes / (w.ns / 1e9) for w in windows)}
 
 
-def _all(seen: Sequence[Observation], kind: type[T]) -> list[T]:
-    return [o for o in seen if isinstance(o, kind)]
+_OF_KIND: dict[type, Callable[[Seen], dict[str, float | None]]] = {
+    Files: _of_files,
+    MemorySeen: _of_memory,
+    Timing: _of_timings,
+    BandwidthSeen: _of_bandwidth,
+}

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from harness.build.cache import in_use
 from harness.claim_files import load_claims
 from harness.config import Known, load_devices, load_suite
 from harness.errors import InputError, UnknownNameError
+from harness.metrics import check_names
 from harness.progress import Progress
 from harness.store import create_run, hold_run, read_run, resolve_run
 from harness.values import FAILED, DeviceSpec, FileSource, Plan, Suite, Task
@@ -18,7 +20,9 @@ from harness.values import FAILED, DeviceSpec, FileSource, Plan, Suite, Task
 if TYPE_CHECKING:
     from harness.analyse.audit.findings import Audit
     from harness.analyse.compare import Report
+    from harness.analyse.sides import SideBySide
     from harness.analyse.verdicts.values import Check
+    from harness.health import Health
     from harness.measure.jobs import Device
 
 
@@ -79,10 +83,11 @@ def run(wish: Wish, command: Sequence[str], results: Path, progress: Progress) -
     from harness.measure.session import prepare
 
     planned = plan(wish, command)
-    ready = prepare(planned, progress)
-    folder = create_run(results, planned, host=socket.gethostname())
-    progress.say(f"run {folder.name}: {len(planned.trials)} trials of {len(planned.cells)} cells")
-    _go_on(folder, planned, ready, wish.data, progress)
+    with in_use():
+        ready = prepare(planned, progress)
+        folder = create_run(results, planned, host=socket.gethostname())
+        progress.say(f"run {folder.name}: {len(planned.trials)} trials of {len(planned.cells)} cells")
+        _go_on(folder, planned, ready, wish.data, progress)
     return folder
 
 
@@ -93,7 +98,8 @@ def resume(name: str, results: Path, data: Path | None, progress: Progress) -> P
     folder = resolve_run(name, results)
     planned = read_run(folder).plan
     _check_files(planned.suite, data)
-    _go_on(folder, planned, prepare(planned, progress), data, progress)
+    with in_use():
+        _go_on(folder, planned, prepare(planned, progress), data, progress)
     return folder
 
 
@@ -104,7 +110,7 @@ def regrade(name: str, results: Path, data: Path | None, progress: Progress) -> 
     folder = resolve_run(name, results)
     planned = read_run(folder).plan
     _check_files(planned.suite, data, models=False)
-    with hold_run(folder):
+    with in_use(), hold_run(folder):
         forget_items(folder)
         grade_missing(folder, planned, data, progress)
     return folder
@@ -120,6 +126,52 @@ def analyse(names: Sequence[str], results: Path) -> "Report":
     from harness.analyse.compare import analyse as analyse_runs
 
     return analyse_runs([read_run(resolve_run(name, results)) for name in names])
+
+
+def rows(names: Sequence[str], results: Path, form: str, *, trials: bool = False, metrics: Sequence[str] = ()) -> bytes:
+    """Rows of any runs as csv, json or parquet: one a comparison, or one a trial and metric.
+
+    Raises:
+        UnknownNameError: a metric that nobody knows.
+        SetupError: Parquet without pyarrow.
+    """
+    from harness import frames
+
+    folders = list(dict.fromkeys(resolve_run(name, results) for name in names))
+    frame = frames.trials_frame(folders) if trials else frames.results_frame(folders)
+    if metrics:
+        check_names(metrics, frame["metric"].dropna().unique())
+        frame = frame[frame["metric"].isin(metrics)]
+    return frames.WRITERS[form](frame)
+
+
+def side_by_side(
+    name: str,
+    against: str | None,
+    results: Path,
+    *,
+    variants: tuple[str, ...] = (),
+    devices: tuple[str, ...] = (),
+    metrics: tuple[str, ...] = (),
+    different_artifacts: bool = False,
+) -> "SideBySide":
+    """Any two sides: variants of a run, devices, or a run against another one.
+
+    Raises:
+        InputError: more than two names, the same side twice, or different artifacts that nobody asked for.
+    """
+    from harness.analyse.side_by_side import Asked, side_by_side
+
+    for kind, named in (("variants", variants), ("devices", devices)):
+        if len(named) > 2:
+            raise InputError(f"two {kind} can be compared, not {len(named)}: {', '.join(named)}")
+    run = read_run(resolve_run(name, results))
+    other = run if against is None else read_run(resolve_run(against, results))
+    asked = Asked(variants=variants, devices=devices, different_artifacts=different_artifacts)
+    found = side_by_side(run, other, asked)
+    check_names(metrics, {row.metric for row in found.rows})
+    kept = tuple(row for row in found.rows if not metrics or row.metric in metrics)
+    return msgspec.structs.replace(found, rows=kept)
 
 
 def report(names: Sequence[str], results: Path, out: Path) -> list[Path]:
@@ -164,6 +216,21 @@ def write_audit(found: "Audit", out: Path) -> list[Path]:
     from harness.render.audit_page import write_audit as write
 
     return write(found, out)
+
+
+def doctor(device: str, progress: Progress, *, quick: bool) -> "Health":
+    """What is installed, whether the machine is quiet, and the smallest difference it can show now.
+
+    Raises:
+        InputError: no such device.
+        SetupError: the cache folder cannot be made.
+    """
+    from harness.doctor.examine import examine
+    from harness.measure.devices import open_device
+
+    devices = load_devices()
+    opened = open_device(_device(device, devices))
+    return examine(opened, load_suite("quick", known_names(), devices), progress, quick=quick)
 
 
 def data_folder(given: Path | None) -> Path | None:

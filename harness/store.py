@@ -249,20 +249,32 @@ def _bytes_of(path: Path) -> bytes:
 
 
 def _decode(body: bytes, kind: type[T], path: Path, line: int | None) -> T:
+    try:
+        value: T = _DECODERS[kind].decode(body)
+    except DAMAGE as error:
+        raise StoreError(_why_not(body, error, path, line)) from error
+    if value.schema > SCHEMA_VERSION:
+        raise StoreError(_why_not(body, None, path, line))
+    return value
+
+
+def _why_not(body: bytes, error: Exception | None, path: Path, line: int | None) -> str:
+    """A newer schema may be anything, and so is named before what does not fit ours."""
     where = f"{path}:{line}" if line else str(path)
     try:
         version = msgspec.json.decode(body, type=_Versioned).schema
-        if version > SCHEMA_VERSION:
-            raise StoreError(
-                f"{where}: written by a newer bench (schema {version}, this one reads up to {SCHEMA_VERSION})"
-            )
-        return msgspec.json.decode(body, type=kind)
-    except DAMAGE as error:
-        raise StoreError(f"{where}: damaged: {error}") from error
+    except DAMAGE as unreadable:
+        return f"{where}: damaged: {unreadable}"
+    if version > SCHEMA_VERSION:
+        return f"{where}: written by a newer bench (schema {version}, this one reads up to {SCHEMA_VERSION})"
+    return f"{where}: damaged: {error}"
 
 
 class _Versioned(msgspec.Struct):
     schema: int
+
+
+_DECODERS: dict[Any, msgspec.json.Decoder[Any]] = {kind: msgspec.json.Decoder(kind) for kind in (Plan, TrialRecord)}
 
 
 def _cut_torn_line(path: Path) -> None:

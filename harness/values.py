@@ -35,8 +35,11 @@ RunFile = Annotated[str, Meta(pattern=r"^(requests|answers|items)/[A-Za-z0-9][A-
 """A file in one of three folders of a run, never elsewhere."""
 
 
-class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=False):
-    """Base of all values: immutable, strict, by keyword."""
+class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=False, gc=False):
+    """Base of all values: immutable, strict, by keyword.
+
+    A value never holds itself, so the collector of cycles need not look at it; with many records that is seconds.
+    """
 
 
 # ---------------------------------------------------------------- what is wished for
@@ -174,6 +177,10 @@ class Speed(Value, frozen=True, tag_field="kind", tag="speed"):
     rounds: Rounds = 5
     repetitions: Repetitions = 3
     warmups: Annotated[int, Meta(ge=0, le=100_000)] = 1
+    canary: bool = False
+    """Whether a fixed piece of work before and after each timed window tells how fast the machine was."""
+    discards: Annotated[int, Meta(ge=0, le=1000)] = 0
+    """How often a window is repeated where the canary lost more than 3 %; 0: such a window is only marked."""
 
     @property
     def label(self) -> str:
@@ -413,6 +420,15 @@ class Loaded(Value, frozen=True, tag_field="event", tag="loaded"):
     buffers: tuple[Buffer, ...]
 
 
+class CanarySeen(Value, frozen=True):
+    """A fixed piece of work on the threads that a model uses, some 50 ms long."""
+
+    compute_ns: Positive
+    """Int8 dot products in the innermost cache."""
+    read_ns: Positive
+    """One buffer that no cache holds whole."""
+
+
 class Timing(Value, frozen=True, tag_field="event", tag="timing"):
     """One repetition: offsets from the submission of the prompt."""
 
@@ -431,6 +447,10 @@ class Timing(Value, frozen=True, tag_field="event", tag="timing"):
     minor_faults: Whole | None
     voluntary_switches: Whole | None
     involuntary_switches: Whole | None
+    discarded: bool = False
+    canary_before: CanarySeen | None = None
+    """None where the job had no canary."""
+    canary_after: CanarySeen | None = None
 
     def __post_init__(self) -> None:
         if len(self.token_ns) > 1 and self.token_ns[-1] <= self.token_ns[0]:
@@ -536,6 +556,8 @@ class TrialRecord(Value, frozen=True, kw_only=True):
     """What makes this trial doubtful, such as `other load 0.41 cores`."""
     observations: tuple[Observation, ...] = ()
     warmups: tuple[Observation, ...] = ()
+    discards: tuple[Observation, ...] = ()
+    """Timed windows that were repeated because the machine was slower; they count for nothing."""
     artifact_sha256: str | None = None
     environment: Environment | None = None
     started: str = ""

@@ -4,7 +4,15 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from harness.analyse.findings import Trouble
-from harness.analyse.trials import ReadBandwidth, conditions_of, noise, not_as_asked, rejected
+from harness.analyse.trials import (
+    ReadBandwidth,
+    conditions_key,
+    conditions_of,
+    noise,
+    not_as_asked,
+    observed,
+    rejected,
+)
 from harness.metrics import bandwidth_share, trial_values
 from harness.store import Run
 from harness.values import (
@@ -16,9 +24,12 @@ from harness.values import (
     Speed,
     Task,
     Text,
+    Timing,
     TrialRecord,
     Workload,
 )
+
+MOST_DISCARDED = 0.2
 
 
 @dataclass(frozen=True)
@@ -135,6 +146,11 @@ def _judged(
     for record in counted:
         for what in noise(record):
             trouble(record, "noisy", what)
+        if record.discards:
+            of = len(record.discards) + len(observed([record], Timing))
+            trouble(
+                record, "discarded", f"{len(record.discards)} of {of} timed windows: the machine was slower (canary)"
+            )
     status, reason = _status(cell, planned, counted, troubles)
     return SeenCell(
         cell=cell,
@@ -153,9 +169,9 @@ def _alike(records: list[TrialRecord]) -> tuple[list[TrialRecord], list[TrialRec
     """The largest group of records under one set of conditions and one artifact, and the others."""
     groups: dict[tuple[object, ...], list[TrialRecord]] = defaultdict(list)
     for record in records:
-        groups[record.artifact_sha256, *sorted(conditions_of(record).items())].append(record)
-    if not groups:
-        return [], []
+        groups[conditions_key(record)].append(record)
+    if len(groups) < 2:
+        return records, []
     largest = max(groups.values(), key=len)
     kept = {record.trial for record in largest}
     return largest, [record for record in records if record.trial not in kept]
@@ -179,6 +195,8 @@ def _status(cell: Cell, planned: int, counted: list[TrialRecord], troubles: list
 
 def _notes(cell: Cell, planned: int, counted: list[TrialRecord], troubles: list[Trouble]) -> list[str]:
     notes = not_as_asked(cell, counted[0])
+    if (limited := _limited(counted)) is not None:
+        notes.append(limited)
     if len(counted) < planned:
         notes.append(f"{len(counted)} of {planned} rounds count")
     by_status: dict[str, list[Trouble]] = defaultdict(list)
@@ -191,6 +209,15 @@ def _notes(cell: Cell, planned: int, counted: list[TrialRecord], troubles: list[
         listed = ("round " if len(rounds) == 1 else "rounds ") + ", ".join(map(str, rounds))
         notes.append(f"{status.replace('_', ' ')} in {listed} of {planned}: {'; '.join(what[:2])}{more}")
     return notes
+
+
+def _limited(counted: list[TrialRecord]) -> str | None:
+    """Repeating windows until they are good favours whoever heats less: beyond a fifth it must be said first."""
+    gone = sum(len(record.discards) for record in counted)
+    share = gone / (gone + len(observed(counted, Timing)) or 1)
+    if share <= MOST_DISCARDED:
+        return None
+    return f"{share:.0%} of the timed windows were discarded: this machine does not hold its speed"
 
 
 def _values(cell: Cell, counted: list[TrialRecord], bandwidth: ReadBandwidth) -> dict[str, dict[int, float]]:

@@ -22,16 +22,15 @@ from harness.analyse.findings import (
     WeakBaseline,
 )
 from harness.analyse.fits import frontiers
-from harness.analyse.levels import Measured, MeasuredCell, interval_reason, measure_cells
+from harness.analyse.levels import Measured, MeasuredCell, measure_cells
 from harness.analyse.limits import Footprint, Frontier, Roof
 from harness.analyse.memory import waterfall
-from harness.analyse.pairs import Compared, compare_metric
 from harness.analyse.places import place
 from harness.analyse.roof import roofs
+from harness.analyse.rows import in_order, metric_rows, others_of
 from harness.analyse.stats import bounds
 from harness.analyse.trials import has_random_weights
 from harness.errors import InputError
-from harness.metrics import metric
 from harness.store import Run
 
 __all__ = ["Report", "analyse"]
@@ -96,9 +95,7 @@ def analyse(runs: Sequence[Run]) -> Report:
 
 def _analyse_run(run: Run, found: _Found) -> None:
     seen = read_cells(run)
-    cells = measure_cells(run, seen)
-    order = {v.name: i for i, v in enumerate(run.plan.suite.variants)}
-    cells.sort(key=lambda c: order.get(c.seen.cell.variant or "", -1))
+    cells = in_order(run, measure_cells(run, seen))
     found.runs.append(see_run(run, seen))
     found.conditions += conditions(run, seen)
     found.artifacts += artifacts(run, seen)
@@ -110,9 +107,9 @@ def _analyse_run(run: Run, found: _Found) -> None:
     found.frontiers += frontiers(run.id, cells, random, run.plan.suite.families())
     by_place = {place(c): c for c in cells}
     for cell in cells:
-        others = {name: by_place.get(place(cell, name)) for name in _baselines(run, cell)}
+        others = others_of(run, cell, by_place)
         for measured in cell.metrics.values():
-            found.rows += _rows(run, cell, measured, others)
+            found.rows += metric_rows(run, cell, measured, others)
             found.levels += _level(run, cell, measured)
         for other in others.values():
             found.accuracy += pair_items(run.id, cell, other) if other else []
@@ -121,62 +118,6 @@ def _analyse_run(run: Run, found: _Found) -> None:
         if (one := waterfall(run.id, cell)) is not None:
             found.waterfalls.append(one)
         found.weak_baselines += _weak(run, cell)
-
-
-def _baselines(run: Run, cell: MeasuredCell) -> tuple[str, ...]:
-    """Baselines a cell is compared with: none for the device's own cells and for baselines."""
-    variant = cell.seen.cell.variant
-    return () if variant is None else run.plan.suite.baselines_of(variant)
-
-
-def _rows(run: Run, cell: MeasuredCell, measured: Measured, others: dict[str, MeasuredCell | None]) -> list[Row]:
-    if not others or metric(measured.metric).kind in ("distance", "device"):
-        return [_row(run, cell, measured, None, None, Compared(n=measured.n))]
-    rows = []
-    for name, other in others.items():
-        compared = compare_metric(cell, other, measured.metric)
-        value = other.metrics[measured.metric].value if other and measured.metric in other.metrics else None
-        rows.append(_row(run, cell, measured, name, value, compared))
-    return rows
-
-
-def _row(
-    run: Run,
-    cell: MeasuredCell,
-    measured: Measured,
-    baseline: str | None,
-    baseline_value: float | None,
-    compared: Compared,
-) -> Row:
-    seen = cell.seen
-    ratio_low, ratio_high = bounds(compared.ratio_interval)
-    diff_low, diff_high = bounds(compared.diff_interval)
-    notes = (*measured.notes, *compared.notes)
-    if baseline is None and (why := interval_reason(measured)):
-        notes = (*notes, why)
-    return Row(
-        run=run.id,
-        variant=seen.cell.variant,
-        baseline=baseline,
-        runtime=seen.runtime,
-        device=seen.cell.device,
-        workload=seen.workload,
-        metric=measured.metric,
-        unit=metric(measured.metric).unit,
-        status=seen.status,
-        reason=measured.reason,
-        value=measured.value,
-        baseline_value=baseline_value,
-        ratio=compared.ratio,
-        ratio_low=ratio_low,
-        ratio_high=ratio_high,
-        diff=compared.diff,
-        diff_low=diff_low,
-        diff_high=diff_high,
-        n=compared.n,
-        notes=tuple(dict.fromkeys(notes)),
-        artifact_sha256=seen.artifact_sha256,
-    )
 
 
 def _level(run: Run, cell: MeasuredCell, measured: Measured) -> list[Level]:

@@ -179,7 +179,8 @@ class Trouble(InCell, frozen=True):
 
     round: int | None
     status: str
-    """The trial's; `noisy` for one that counts but is doubtful, `set_aside` for other conditions."""
+    """The trial's; `noisy` for one that counts but is doubtful, `discarded` for timed windows that were
+    repeated; `set_aside` for other conditions."""
     what: str
 
 

@@ -27,7 +27,7 @@ class Interval(Value, frozen=True):
         return self.low <= value <= self.high
 
 
-def t_quantile(degrees: int, confidence: float = CONFIDENCE) -> float:
+def t_quantile(degrees: float, confidence: float = CONFIDENCE) -> float:
     """How many standard errors the interval reaches to either side."""
     return float(stdtrit(degrees, 0.5 + confidence / 2))
 
@@ -60,6 +60,37 @@ def ratio_interval(
     if len(pairs) < FEWEST_ROUNDS or any(v <= 0 or b <= 0 for v, b in pairs):
         return None
     found = t_interval([math.log(v) - math.log(b) for v, b in pairs], confidence)
+    return None if found is None else _exp(found)
+
+
+def welch_interval(values: Sequence[float], others: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:
+    """Of mean(values) − mean(others), two independent series with variances of their own.
+
+    Welch's interval, with Satterthwaite's degrees of freedom; None for fewer than two values on a side.
+    """
+    if len(values) < 2 or len(others) < 2:
+        return None
+    difference = fmean(values) - fmean(others)
+    a, b = stdev(values) ** 2 / len(values), stdev(others) ** 2 / len(others)
+    if a + b == 0:
+        return Interval(low=difference, high=difference)
+    # Weights instead of squares of a and b, which may be too small for a float.
+    share = a / (a + b)
+    degrees = 1 / (share**2 / (len(values) - 1) + (1 - share) ** 2 / (len(others) - 1))
+    half = t_quantile(degrees, confidence) * math.sqrt(a + b)
+    return Interval(low=difference - half, high=difference + half)
+
+
+def unpaired_ratio_interval(
+    values: Sequence[float], others: Sequence[float], confidence: float = CONFIDENCE
+) -> Interval | None:
+    """Of value / other over rounds that do not belong together: Welch's interval over logarithms.
+
+    None below 3 rounds on a side, and where a value is not positive, since it has no logarithm.
+    """
+    if min(len(values), len(others)) < FEWEST_ROUNDS or min(*values, *others) <= 0:
+        return None
+    found = welch_interval([math.log(v) for v in values], [math.log(v) for v in others], confidence)
     return None if found is None else _exp(found)
 
 

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import TypeVar
 
 from harness.metrics import peak_rss_bytes, trial_values
@@ -88,6 +89,23 @@ def conditions_of(record: TrialRecord) -> dict[str, str]:
         found |= {field: str(getattr(loaded, field)) for field in SETTINGS}
         found["cpu_features"] = " ".join(sorted(loaded.cpu_features))
     return found
+
+
+def conditions_key(record: TrialRecord) -> tuple[object, ...]:
+    """Equal for records of one artifact under the same `conditions_of`, and quicker to make."""
+    environment = record.environment
+    seen: list[object] = [record.artifact_sha256]
+    if environment is not None:
+        seen += (environment.facts_sha256, environment.runner_sha256, environment.power)
+    for one in record.observations:
+        if isinstance(one, Loaded):
+            seen += (_settings(one), frozenset(one.cpu_features))
+        elif isinstance(one, Hello):
+            seen.append(one.llama_version)
+    return tuple(seen)
+
+
+_settings = attrgetter(*SETTINGS)
 
 
 def not_as_asked(cell: Cell, record: TrialRecord) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.build.cache import Stamp, cache_folder, only_one, sha256_file, stamp_of
+from harness.build.cache import Stamp, cache_folder, only_one, sha256_file, stamp_of, used
 from harness.build.downloads import download, extract_member
 from harness.build.gguf_files import GgufFacts, read_facts, write_random
 from harness.build.recipes import load_recipe
@@ -62,10 +62,11 @@ class Workshop:
             InputError: the base model does not exist.
             BuildError: the recipe failed, or the stored file has changed.
         """
-        folder = self._folder(variant)
+        folder = artifact_folder(variant)
         with only_one(f"artifact-{folder.name}"):
             if not (folder / MANIFEST).is_file():
                 self._make(variant, folder)
+            used(folder)
             manifest = _manifest(folder)
         path = folder / FILE
         stamp = stamp_of(path)
@@ -84,12 +85,21 @@ class Workshop:
             path=str(path),
         )
 
+    def stored(self, variant: Variant) -> Artifact | None:
+        """The variant's artifact if it is in the store; nothing is made.
+
+        Raises:
+            InputError: the base model does not exist.
+            BuildError: the stored file has changed.
+        """
+        return self.ensure(variant) if (artifact_folder(variant) / MANIFEST).is_file() else None
+
     def artifact(self, variant: Variant) -> Path:
         return Path(self.ensure(variant).path)
 
     def prefix_token(self, variant: Variant) -> int:
         """The token that stands before a text without context; the artifact must be in the store."""
-        return _manifest(self._folder(variant)).facts.prefix_token
+        return _manifest(artifact_folder(variant)).facts.prefix_token
 
     def changed(self, artifact: Artifact) -> str | None:
         """Why an artifact is no longer the one that was made, or None; only what was touched is hashed again."""
@@ -107,7 +117,7 @@ class Workshop:
     def model_file(self, model: Model) -> Path:
         """The base model's GGUF file: downloaded, found or drawn at random."""
         if isinstance(model.source, RandomSource):
-            return self.artifact(Variant(name=f"{model.name}-random", model=model, recipe="random"))
+            return self.artifact(base_variant(model))
         return self._file(model.name, model.source)
 
     def draw(self, model: Model, target: Path) -> None:
@@ -160,13 +170,24 @@ class Workshop:
         shutil.rmtree(folder, ignore_errors=True)
         part.rename(folder)
 
-    def _folder(self, variant: Variant) -> Path:
-        source = variant.model.source
-        inputs: list[object] = [source, variant.model.context] if isinstance(source, RandomSource) else [source]
-        if isinstance(source, FileSource):
-            inputs = [sha256_file(require_file(variant.model.name, source.path))]
-        wish = [variant.recipe, variant.settings, inputs, variant.model.label, _versions(), RECIPE_REVISION]
-        return cache_folder("artifacts") / digest(wish)[:16]
+
+def artifact_folder(variant: Variant) -> Path:
+    """Where the variant's artifact is kept, made or not.
+
+    Raises:
+        InputError: the base model's file does not exist.
+    """
+    source = variant.model.source
+    inputs: list[object] = [source, variant.model.context] if isinstance(source, RandomSource) else [source]
+    if isinstance(source, FileSource):
+        inputs = [sha256_file(require_file(variant.model.name, source.path))]
+    wish = [variant.recipe, variant.settings, inputs, variant.model.label, _versions(), RECIPE_REVISION]
+    return cache_folder("artifacts") / digest(wish)[:16]
+
+
+def base_variant(model: Model) -> Variant:
+    """The artifact that random weights are kept as."""
+    return Variant(name=f"{model.name}-random", model=model, recipe="random")
 
 
 def _run(argv: list[str], weights: str) -> "subprocess.CompletedProcess[str]":

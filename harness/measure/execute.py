@@ -38,6 +38,8 @@ OTHER_LOAD_CORES = 0.3
 SHORTEST_WALL_NS = 200_000_000
 """Windows that are shorter together say nothing of other load: /proc/stat counts in ticks of 10 ms a core."""
 VARIATION = 0.10
+MOST_CANARY_LOSS = 0.03
+"""The same fixed work took so much longer: the machine was slower, whatever its sensors say."""
 ROOM = 1.3
 """Available memory must be at least this many times the need."""
 RUNTIME_BYTES = 64 << 20
@@ -62,6 +64,7 @@ def execute(trial: Trial, cell: Cell, kit: Equipment, work: Path, on_progress: O
     reason: str | None = None
     seen: tuple[Observation, ...] = ()
     warmups: tuple[Observation, ...] = ()
+    discards: tuple[Observation, ...] = ()
     if cell.unsupported is not None:
         status, reason = "unsupported", cell.unsupported
     elif isinstance(cell.workload, Size):
@@ -73,7 +76,7 @@ def execute(trial: Trial, cell: Cell, kit: Equipment, work: Path, on_progress: O
         status, reason = judge(cell, kit.artifact, outcome, parsed, broken)
         facts = (files_of(kit.artifact),) if kit.artifact else ()
         seen = (*facts, *parsed.observations, outcome.process)
-        warmups = parsed.warmups
+        warmups, discards = parsed.warmups, parsed.discards
     return TrialRecord(
         trial=trial.id,
         cell=cell.key,
@@ -83,6 +86,7 @@ def execute(trial: Trial, cell: Cell, kit: Equipment, work: Path, on_progress: O
         noise=tuple(noise(seen)),
         observations=seen,
         warmups=warmups,
+        discards=discards,
         artifact_sha256=kit.artifact.sha256 if kit.artifact else None,
         environment=environment(kit, conditions),
         started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
@@ -132,10 +136,22 @@ def noise(seen: Sequence[Observation]) -> list[str]:
     faults = sum(w.major_faults or 0 for w in windows)
     if faults:
         doubts.append(f"{faults} major page faults in timed windows")
+    loss = canary_loss([w for w in windows if isinstance(w, Timing)])
+    if loss is not None and loss > MOST_CANARY_LOSS:
+        doubts.append(f"beside a timed window the machine was {loss:.0%} slower than at its best (canary)")
     for what, values in _repeated(windows).items():
         if len(values) >= 2 and (spread := stdev(values) / mean(values)) > VARIATION:
             doubts.append(f"{what} varies by {spread:.0%} between repetitions")
     return doubts
+
+
+def canary_loss(windows: Sequence[Timing]) -> float | None:
+    """Largest share of time lost by a canary beside these windows, against the fastest of them; None without one."""
+    seen = [c for w in windows for c in (w.canary_before, w.canary_after) if c is not None]
+    if not seen:
+        return None
+    compute, read = min(c.compute_ns for c in seen), min(c.read_ns for c in seen)
+    return max(max(c.compute_ns / compute, c.read_ns / read) for c in seen) - 1
 
 
 def other_load_cores(windows: Sequence[Timing | BandwidthSeen]) -> float | None:

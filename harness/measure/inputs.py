@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from harness.build.artifacts import Workshop
-from harness.build.cache import cache_folder, only_one, sha256_file
+from harness.build.cache import cache_folder, only_one, sha256_file, used
 from harness.build.runners.llama_cpp_build import Runner
 from harness.data.sources import PROMPT_TEXT, read_text
 from harness.errors import BuildError, StoreError
@@ -81,6 +81,7 @@ class Preparation:
                     )
                     job = llama_cpp.reference_job(cell, inputs, str(target), cell.workload.window, self.local_facts())
                     self._run(job, Path(folder), f"reference of {variant.name}")
+            used(target)
         return Reference(path=target, variant=variant.name, artifact_sha256=artifact.sha256)
 
     def tokenize(self, artifact: Artifact, texts: Sequence[str]) -> list[list[int]]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from harness.build.cache import cache_folder, sha256_file
+from harness.build.cache import cache_folder, sha256_file, used
 from harness.data.sources import read_text
 from harness.errors import BuildError, InputError
 from harness.measure.tasks import TaskFile
@@ -224,6 +224,7 @@ def _cached(key: str, build: Callable[[], list[dict[str, Any]]]) -> Requests:
     path = cache_folder("requests") / f"{key}.jsonl.gz"
     if not path.is_file():
         write_lines(path, build())
+    used(path)
     lines = list(read_lines(path))
     head, body = lines[0]["head"], lines[1:]
     return Requests(

@@ -174,7 +174,9 @@ def banners(report: Report) -> list[str]:
         if not run.complete:
             said.append(f"{which}This run is not complete: {run.measured} of {run.trials} trials.")
         failed = sum(
-            t.status not in ("noisy", "unsupported", "does_not_fit") for t in report.troubles if t.run == run.id
+            t.status not in ("noisy", "discarded", "unsupported", "does_not_fit")
+            for t in report.troubles
+            if t.run == run.id
         )
         if failed:
             do = "trials do" if failed > 1 else "trial does"

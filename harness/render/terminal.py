@@ -59,12 +59,12 @@ def _parts(report: Report, metrics: Sequence[str], notes: Notes) -> Iterator[Ren
     if len(report.runs) > 1:
         section = differing_section(report)
         yield from (Text(clean(p)) for p in section.paragraphs)
-        yield from (_Aligned(one) for one in (*section.tables, runs_table(report, notes, metrics)))
+        yield from (Aligned(one) for one in (*section.tables, runs_table(report, notes, metrics)))
     else:
         for setting in settings(report):
             yield Text(clean(setting.name), style="bold")
             yield from (Text(clean(sentence)) for sentence in weak_sentences(setting))
-            yield _Aligned(comparison_table(setting, notes, metrics))
+            yield Aligned(comparison_table(setting, notes, metrics))
     lines = [Text(f"[{number}] {clean(note)}", style="dim") for number, note in enumerate(notes.all, 1)]
     if lines:
         yield Padding(Group(*lines), (1, 0, 0, 0))
@@ -102,7 +102,7 @@ def clean_lines(lines: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True)
-class _Aligned:
+class Aligned:
     """A grid a group, so that a long heading widens no column; the columns stand under each other."""
 
     table: Table

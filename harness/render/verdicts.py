@@ -66,7 +66,7 @@ def claims_section(check: Check) -> Section:
         f"Claims: {check.title}",
         (INTRODUCTION, BESIDE, CONDITIONS),
         tuple(t for t in (verdict_table(check), beside_table(check), conditions_table(check)) if t.groups[0].rows),
-        link="Claims",
+        link=f"Claims: {check.name}",
     )
 
 
@@ -90,11 +90,11 @@ def verdict_table(check: Check) -> Table:
 
 def beside_table(check: Check) -> Table:
     """Published and measured values, metric by metric."""
-    header = ("published row", "published", "ours", "their ratio", "our ratio", "verdict of the row")
+    header = ("published row", "verdict of the row", "as printed", "ours", "their ratio", "our ratio")
     titles: dict[str, list[tuple[Cell, ...]]] = {}
     for row in check.table:
         titles.setdefault(_title(row), []).append(_beside(row))
-    return Table(header, tuple(Group(title, tuple(rows)) for title, rows in titles.items()) or (Group("", ()),), 1)
+    return Table(header, tuple(Group(title, tuple(rows)) for title, rows in titles.items()) or (Group("", ()),), 2)
 
 
 def conditions_table(check: Check) -> Table:
@@ -135,18 +135,16 @@ def _beside(row: Beside) -> tuple[Cell, ...]:
     theirs = None
     if row.published is not None and row.published_baseline:
         theirs = row.published / row.published_baseline
-    published, ours = (
-        f"{_value(name, value)} against {_value(name, base)}"
-        for value, base in ((row.published, row.published_baseline), (row.value, row.baseline_value))
-    )
+    published = f"{row.printed or NOTHING} against {row.printed_baseline or NOTHING}"
+    ours = f"{_value(name, row.value)} against {_value(name, row.baseline_value)}"
     low, high = (row.ratio_interval.low, row.ratio_interval.high) if row.ratio_interval else (None, None)
     return (
         Cell(f"{row.row}: {row.variant}"),
+        Cell(row.word, full=f"{row.word}: {row.reason}"),
         Cell(published),
         Cell(ours),
         Cell(NOTHING if theirs is None else f"{theirs:.3g}×"),
         Cell(in_terms(row.ratio, low, high, "×")),
-        Cell(f"{row.word}: {row.reason}"),
     )
 
 

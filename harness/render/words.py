@@ -25,6 +25,7 @@ STATUS_WORDS = {
     "invalid": "not valid",
     "not_measured": "not measured yet",
     "set_aside": "set aside",
+    "discarded": "windows discarded",
     "ok": "no value",
 }
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

@@ -74,7 +74,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def beside_claims(folder: Path) -> Report:
     """A run whose suite stands beside Meta's card, although it is of another model."""
-    rows = {"1b-bf16": "bf16", "1b-spinquant": "int4-ptq", "1b-qlora": "int8"}
+    of = {"bf16": "bf16", "spinquant": "int4-ptq", "qlora": "int8"}
+    rows = {f"{model}-{name}": variant for model in ("1b", "3b") for name, variant in of.items()}
     stands = {"llama32-quantized": {row: Stands(variant=variant) for row, variant in rows.items()}}
     report = analyse([build_and_read(folder, name="20260716T101500Z-quick-example-00cc", claims=stands)])
     checked = check(load_claims("llama32-quantized"), report)
@@ -167,7 +168,7 @@ def test_all_text_has_contrast(browser: Any, pages: dict[str, Path], scheme: str
     page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
     pairs = page.evaluate(COLOURS)
     page.close()
-    assert len(pairs) >= 4
+    assert len(pairs) >= 3
     for front, behind, text in pairs:
         assert contrast(front, behind) >= 4.5, (text, front, behind)
 

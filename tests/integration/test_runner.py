@@ -176,7 +176,30 @@ def test_tokens_are_the_models_own(ask: Ask, artifacts: dict[str, Artifact], tmp
     assert 1 in found[9] and 1 not in found[3], "special tokens are parsed only when asked for"
 
 
-SPEED = {"kind": "speed", **COMMON, "prompt": [1, 2, 3], "prefix": [], "generated": 2, "repetitions": 1, "warmups": 0}
+SPEED = {
+    "kind": "speed",
+    **COMMON,
+    "prompt": [1, 2, 3],
+    "prefix": [],
+    "generated": 2,
+    "repetitions": 1,
+    "warmups": 0,
+    "canary": False,
+    "discards": 0,
+}
+
+
+def test_a_canary_sings_beside_each_window_and_discards_are_told(artifacts: dict[str, Artifact], ask: Ask) -> None:
+    job = {**SPEED, "model": artifacts["f16"].path, "repetitions": 2, "canary": True, "discards": 2}
+    code, events, errors = ask(job)
+    assert code == 0, errors
+    timings = [e for e in events if e["event"] == "timing"]
+    for one in timings:
+        for when in ("canary_before", "canary_after"):
+            assert one[when]["compute_ns"] > 0 and one[when]["read_ns"] > 0
+    assert [t["index"] for t in timings if not t["discarded"]] == [0, 1]
+    for index in (0, 1):
+        assert sum(t["discarded"] for t in timings if t["index"] == index) <= 2
 
 
 @pytest.mark.parametrize(

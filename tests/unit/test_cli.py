@@ -35,7 +35,7 @@ def refused(done: subprocess.CompletedProcess[str], said: str, code: int = 2) ->
 
 def test_help_names_every_command(tmp_path: Path) -> None:
     done = bench("--help", cwd=tmp_path)
-    for command in ("run", "plan", "report", "compare", "list"):
+    for command in ("run", "plan", "report", "compare", "doctor", "list"):
         assert re.search(rf"^  {command} ", done.stdout, re.MULTILINE)
     assert done.returncode == 0
 

@@ -298,7 +298,7 @@ def test_conditions_that_differ_from_the_baselines_are_said(tmp_path: Path) -> N
     def change(cell: Cell, record: TrialRecord) -> TrialRecord:
         return replaced(record, Loaded, flash_attn="off") if only(cell, variant="int8", measure="speed") else record
 
-    report = analyse([build_and_read(tmp_path, measures=SPEED, change=change)])
+    report = analyse([build_and_read(tmp_path, noise=0.0, measures=SPEED, change=change)])
     notes = rows(report, "int8", "decode_tok_s")["f16"].notes
     assert "conditions differ from the baseline's: flash_attn off against on" in notes
     assert not rows(report, "int4-ptq", "decode_tok_s")["f16"].notes
@@ -308,7 +308,7 @@ def test_settings_the_runtime_did_not_follow_are_said(tmp_path: Path) -> None:
     def change(cell: Cell, record: TrialRecord) -> TrialRecord:
         return replaced(record, Loaded, kv_type="f32")
 
-    report = analyse([build_and_read(tmp_path, measures=SPEED, change=change)])
+    report = analyse([build_and_read(tmp_path, noise=0.0, measures=SPEED, change=change)])
     notes = rows(report, "f16", "decode_tok_s")[None].notes
     assert "asked for kv_type f16, ran with f32" in notes
 
@@ -317,7 +317,7 @@ def test_repacking_is_a_part_of_the_format(tmp_path: Path) -> None:
     def change(cell: Cell, record: TrialRecord) -> TrialRecord:
         return replaced(record, Loaded, repack=cell.variant == "int4-ptq")
 
-    report = analyse([build_and_read(tmp_path, measures=SPEED, change=change)])
+    report = analyse([build_and_read(tmp_path, noise=0.0, measures=SPEED, change=change)])
     assert rows(report, "int4-ptq", "decode_tok_s")["f16"].notes == ()
     found = {c.name: {v.value: v.where for v in c.values} for c in report.conditions}
     assert found["weights repacked"] == {"off": "bf16, f16, int8", "on": "int4-ptq"}
@@ -666,3 +666,18 @@ def test_equal_runs_give_equal_reports(tmp_path: Path) -> None:
     one = analyse([build_and_read(tmp_path / "a")])
     other = analyse([build_and_read(tmp_path / "b")])
     assert encode(one) == encode(other)
+
+
+def test_discarded_windows_are_listed_and_beyond_a_fifth_said_of_the_value(tmp_path: Path) -> None:
+    def change(cell: Cell, record: TrialRecord) -> TrialRecord:
+        if not only(cell, variant="int8", measure="speed") or record.round > 0:
+            return record
+        windows = tuple(o for o in record.observations if isinstance(o, Timing))
+        return msgspec.structs.replace(record, discards=windows[:2] * 3)
+
+    report = analyse([build_and_read(tmp_path, change=change, measures=SPEED)])
+    listed = [(t.variant, t.round, t.status, t.what) for t in report.troubles]
+    assert ("int8", 0, "discarded", "6 of 8 timed windows: the machine was slower (canary)") in listed
+    noted = rows(report, "int8", "decode_tok_s")["bf16"].notes
+    assert "38% of the timed windows were discarded: this machine does not hold its speed" in noted
+    assert not any("discarded" in n for n in rows(report, "int4-ptq", "decode_tok_s")["bf16"].notes)

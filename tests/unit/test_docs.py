@@ -18,6 +18,7 @@ from harness.build.recipes import RECIPES
 from harness.cli import main
 from harness.config import MEASURES, PROJECT, list_suites
 from harness.data.sources import TEXTS
+from harness.health import Check, Difference, Health, Part, SelfTest
 from harness.measure.devices import DEVICES
 from harness.measure.runtimes import RUNTIMES
 from harness.measure.tasks import TASKS
@@ -225,6 +226,11 @@ def test_the_claim_file_has_every_condition_and_unit() -> None:
 @pytest.mark.parametrize("kind", [Audit, Finding, ScoreChange, AuditedSource, Printed])
 def test_the_audit_has_every_key(kind: Any) -> None:
     assert not missing(fields(kind), section(read("method/claims-audit.md"), "## audit.json")), kind.__name__
+
+
+@pytest.mark.parametrize("kind", [Health, Part, Check, SelfTest, Difference])
+def test_the_examination_has_every_key(kind: Any) -> None:
+    assert not missing(fields(kind), section(read("method/doctor.md"), "## JSON")), kind.__name__
 
 
 def test_every_rule_of_the_audit_is_explained() -> None:

@@ -3,12 +3,13 @@
 import msgspec
 import pytest
 
-from harness.measure.execute import judge, noise, other_load_cores
+from harness.measure.execute import canary_loss, judge, noise, other_load_cores
 from harness.measure.jobs import Outcome
 from harness.measure.runtimes.llama_cpp import Parsed
 from harness.values import (
     Artifact,
     ArtifactFile,
+    CanarySeen,
     Cell,
     Memory,
     MemorySeen,
@@ -135,3 +136,18 @@ def test_noise_names_load_faults_and_variation() -> None:
     varied = noise([timing(100, (110, 210)), timing(200, (210, 410))])
     assert any("prefill varies" in line for line in varied) and any("decode varies" in line for line in varied)
     assert noise([]) == []
+
+
+def watched(before: tuple[int, int], after: tuple[int, int]) -> Timing:
+    seen = [CanarySeen(compute_ns=compute * 10**6, read_ns=read * 10**6) for compute, read in (before, after)]
+    return msgspec.structs.replace(timing(100, (110, 120)), canary_before=seen[0], canary_after=seen[1])
+
+
+def test_the_canary_tells_the_largest_loss_of_either_kind() -> None:
+    steady = [watched((100, 50), (101, 50)), watched((100, 51), (100, 50))]
+    assert canary_loss(steady) == pytest.approx(0.02)
+    assert noise(steady) == []
+    slower = [*steady, watched((100, 50), (100, 56))]
+    assert canary_loss(slower) == pytest.approx(0.12)
+    assert noise(slower) == ["beside a timed window the machine was 12% slower than at its best (canary)"]
+    assert canary_loss([timing(100, (110, 120))]) is None

@@ -89,3 +89,14 @@ def test_a_recording_cut_anywhere_is_not_done_and_never_a_crash(data: st.DataObj
 def test_garbage_is_an_error_the_caller_can_record(garbage: bytes) -> None:
     with pytest.raises((ValueError, msgspec.MsgspecError)):
         llama_cpp.parse(garbage)
+
+
+def test_discarded_windows_count_for_nothing_and_are_kept() -> None:
+    lines = next(RECORDINGS.glob("*-speed.jsonl")).read_bytes().splitlines(keepends=True)
+    timing = next(line for line in lines if b'"timing"' in line and b'"warmup":true' not in line.replace(b" ", b""))
+    event = msgspec.json.decode(timing)
+    canary = {"compute_ns": 40_000_000, "read_ns": 9_000_000}
+    slow = {**event, "discarded": True, "canary_before": canary, "canary_after": canary}
+    parsed = llama_cpp.parse(b"".join([*lines, msgspec.json.encode(slow) + b"\n"]))
+    assert [t.discarded for t in parsed.discards if isinstance(t, Timing)] == [True]
+    assert not any(t.discarded for t in parsed.observations if isinstance(t, Timing))

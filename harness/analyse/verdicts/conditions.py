@@ -79,7 +79,10 @@ def _scheme(place: Place) -> ConditionCheck:
 def _device(place: Place, _load: Workload | None) -> str:
     seen = next(d for d in place.run.devices if d.name == place.device)
     facts = seen.facts
-    return " ".join(dict.fromkeys(x for x in (seen.title or seen.name, facts.model if facts else "") if x))
+    names = [seen.title or seen.name]
+    if facts is not None:
+        names += [one for one in (facts.model, facts.cpu) if "unknown" not in one.lower()]
+    return ", ".join(dict.fromkeys(names))
 
 
 def _format(place: Place, _load: Workload | None) -> str | None:

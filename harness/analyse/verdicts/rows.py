@@ -69,6 +69,8 @@ def _beside(
         baseline_value=row.baseline_value if baseline else None,
         published=_published(file, published.values.get(row.metric), row.metric),
         published_baseline=_published(file, base.values.get(row.metric) if base else None, row.metric),
+        printed=_printed(file, published.values.get(row.metric), row.metric),
+        printed_baseline=_printed(file, base.values.get(row.metric) if base else None, row.metric),
         ratio=row.ratio,
         ratio_interval=_interval(row.ratio_low, row.ratio_high),
         figure=figure,
@@ -146,6 +148,11 @@ def _published(file: ClaimFile, text: str | None, metric_name: str) -> float | N
     if text is None or one is None or column is None:
         return None
     return printed(text, scale_of(one, column.unit) or 1.0).value
+
+
+def _printed(file: ClaimFile, text: str | None, metric_name: str) -> str | None:
+    column = file.columns.get(metric_name)
+    return None if text is None or column is None else f"{text} {column.unit}"
 
 
 def _interval(low: float | None, high: float | None) -> Interval | None:

@@ -34,6 +34,9 @@ class Beside(Value, frozen=True):
     published: float | None
     """In the metric's own unit, as all values here."""
     published_baseline: float | None
+    printed: str | None
+    """As the publication prints it, with its unit."""
+    printed_baseline: str | None
     ratio: float | None
     ratio_interval: Interval | None
     figure: float | None

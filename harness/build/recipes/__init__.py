@@ -7,7 +7,7 @@ function and one line in RECIPES (name → "module:function", loaded late).
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from harness.errors import UnknownNameError
 from harness.progress import Progress
@@ -26,6 +26,9 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "ptq": ("weights", "embedding", "untied"),
 }
 """The settings that a recipe knows; none where it is not named."""
+
+BASES: dict[str, str] = {"ptq": "harness.build.recipes.ptq:base_of"}
+"""Recipe → the function that says which other artifact it takes: `bench gc` keeps that one too."""
 
 
 class Kit(Protocol):
@@ -61,6 +64,16 @@ def load_recipe(name: str) -> Recipe:
     """
     if name not in RECIPES:
         raise UnknownNameError("recipe", name, RECIPES)
-    module, function = RECIPES[name].split(":")
-    recipe: Recipe = getattr(import_module(module), function)
+    recipe: Recipe = _loaded(RECIPES[name])
     return recipe
+
+
+def base_of(variant: Variant) -> Variant | None:
+    """The other artifact that a variant is made from; None where it is made from its model's file."""
+    base: Variant | None = _loaded(BASES[variant.recipe])(variant) if variant.recipe in BASES else None
+    return base
+
+
+def _loaded(place: str) -> Any:
+    module, function = place.split(":")
+    return getattr(import_module(module), function)

@@ -27,12 +27,16 @@ def ptq(variant: Variant, kit: Kit, target: Path) -> None:
 
 
 def _base(variant: Variant, kit: Kit) -> Path:
-    """The BF16 weights. Random ones are BF16 as they are drawn; untying needs another file."""
+    base = base_of(variant)
+    return kit.source(variant) if base is None else kit.artifact(base)
+
+
+def base_of(variant: Variant) -> Variant | None:
+    """The BF16 weights. None: random ones are BF16 as they are drawn; untying needs another file."""
     if isinstance(variant.model.source, RandomSource) and not variant.settings.get("untied"):
-        return kit.source(variant)
+        return None
     settings = {name: value for name, value in variant.settings.items() if name == "untied"}
-    base = msgspec.structs.replace(variant, name=f"{variant.name}-base", recipe="bf16", settings=settings, scheme="")
-    return kit.artifact(base)
+    return msgspec.structs.replace(variant, name=f"{variant.name}-base", recipe="bf16", settings=settings, scheme="")
 
 
 def _type(variant: Variant, setting: str) -> str:

@@ -9,7 +9,7 @@ import sysconfig
 import tarfile
 from pathlib import Path, PurePosixPath
 
-from harness.build.cache import cache_folder, only_one
+from harness.build.cache import cache_folder, only_one, used
 from harness.build.downloads import download
 from harness.build.programs import lines_of, running
 from harness.errors import BuildError, SetupError
@@ -42,19 +42,20 @@ def ensure_runner(progress: Progress) -> Runner:
     key = runner_hash()
     target = cache_folder("runners", key[:16]) / "bench-llama"
     if target.is_file():
+        used(target.parent)
         return Runner(path=str(target), sha256=key)
-    with only_one(_build_folder().name):
+    with only_one(build_key()):
         if not target.is_file():
             _build(("bench-llama",), key, progress)
-            _install(_build_folder() / "bin" / "bench-llama", target)
+            _install(build_folder() / "bin" / "bench-llama", target)
     return Runner(path=str(target), sha256=key)
 
 
 def ensure_llama_bench(progress: Progress) -> Path:
     """llama.cpp's own benchmark, of the same sources and flags: only to compare with."""
-    with only_one(_build_folder().name):
+    with only_one(build_key()):
         _build(("llama-bench",), runner_hash(), progress, extra=("-DBENCH_WITH_LLAMA_BENCH=ON",))
-    return _build_folder() / "bin" / "llama-bench"
+    return build_folder() / "bin" / "llama-bench"
 
 
 def runner_hash() -> str:
@@ -73,16 +74,22 @@ def _surroundings() -> str:
     return "\0".join((SDIST_SHA256, *FLAGS, *flags, _compiler(), _cpu_flags()))
 
 
-def _build_folder() -> Path:
+def build_folder() -> Path:
     """One build folder per toolchain and checkout, so that a change in our sources does not rebuild llama.cpp."""
+    return cache_folder("build", build_key())
+
+
+def build_key() -> str:
+    """Name of the build folder and of its lock."""
     key = hashlib.sha256(f"{_surroundings()}\0{SOURCES}".encode()).hexdigest()[:16]
-    return cache_folder("build", f"llama.cpp-{key}")
+    return f"llama.cpp-{key}"
 
 
 def _build(targets: tuple[str, ...], key: str, progress: Progress, extra: tuple[str, ...] = ()) -> None:
     cmake, ninja = _tool("cmake"), _tool("ninja")
     sources = _llama_sources(progress)
-    folder = _build_folder()
+    folder = build_folder()
+    used(folder)
     log = folder / "bench-build.log"
     configure = [cmake, "-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}", "-S", str(SOURCES), "-B", str(folder)]
     configure += [*FLAGS, f"-DLLAMA_SOURCE_DIR={sources}", f"-DRUNNER_SHA256={key}", *extra]
@@ -113,6 +120,7 @@ def _llama_sources(progress: Progress) -> Path:
                 _refuse_escapes(members)
                 tar.extractall(part, members)  # noqa: S202 - checked; `filter` is missing in Debian 12's Python
             part.rename(folder)
+        used(folder)
     return next(folder.glob("*/vendor/llama.cpp"))
 
 

@@ -49,6 +49,7 @@ class Parsed(msgspec.Struct, frozen=True, kw_only=True):
 
     observations: tuple[Observation, ...]
     warmups: tuple[Observation, ...]
+    discards: tuple[Observation, ...] = ()
     error: str | None
     done: bool
 
@@ -90,6 +91,8 @@ def job(cell: Cell, inputs: Inputs, facts: DeviceFacts) -> Job:
                 "generated": load.generated_tokens,
                 "repetitions": load.repetitions,
                 "warmups": load.warmups,
+                "canary": load.canary,
+                "discards": load.discards if load.canary else 0,
             }
         case Memory() as load:
             spec = {
@@ -139,6 +142,7 @@ def parse(events: bytes) -> Parsed:
     """
     observations: list[Observation] = []
     warmups: list[Observation] = []
+    discards: list[Observation] = []
     error: str | None = None
     done = False
     for line in events.split(b"\n")[:-1]:
@@ -146,14 +150,21 @@ def parse(events: bytes) -> Parsed:
         if kind in _SEEN:
             seen = _decoded(line, _SEEN[kind])
             warm = isinstance(seen, Timing | BandwidthSeen) and seen.warmup
-            (warmups if warm else observations).append(seen)
+            discarded = isinstance(seen, Timing) and seen.discarded
+            (warmups if warm else discards if discarded else observations).append(seen)
         elif kind == "error":
             error = _decoded(line, _Error).message
         elif kind == "done":
             done = True
         elif kind not in ("scored", "quantized"):
             raise ValueError(f"unknown event {kind!r}")
-    return Parsed(observations=tuple(observations), warmups=tuple(warmups), error=error, done=done)
+    return Parsed(
+        observations=tuple(observations),
+        warmups=tuple(warmups),
+        discards=tuple(discards),
+        error=error,
+        done=done,
+    )
 
 
 def _decoded(line: bytes, kind: Any) -> Any:

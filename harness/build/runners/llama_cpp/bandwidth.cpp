@@ -1,13 +1,12 @@
 // Read bandwidth of memory: each thread sums its own share of one buffer.
 #include "kinds.hpp"
 #include "proc.hpp"
+#include "threads.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <memory>
 #include <stdexcept>
 #include <sys/mman.h>
-#include <thread>
 #include <vector>
 
 namespace bench {
@@ -30,21 +29,6 @@ uint64_t sum_words(const uint64_t * words, size_t count) {
     }
     return total;
 }
-
-// All arrive, then all leave within some nanoseconds of each other.
-class SpinBarrier {
-public:
-    explicit SpinBarrier(int32_t threads) : missing_(threads) {}
-    void wait() {
-        missing_.fetch_sub(1);
-        while (missing_.load() > 0) {
-            std::this_thread::yield();
-        }
-    }
-
-private:
-    std::atomic<int32_t> missing_;
-};
 
 class Buffer {
 public:
@@ -89,17 +73,6 @@ void read(Share & share, SpinBarrier & barrier) {
     share.start_ns = now_ns();
     share.found = sum_words(share.words, share.count);
     share.end_ns = now_ns();
-}
-
-template <typename Work>
-void on_threads(std::vector<Share> & shares, const Work & work) {
-    std::vector<std::thread> threads;
-    for (Share & share : shares) {
-        threads.emplace_back([&share, &work] { work(share); });
-    }
-    for (std::thread & thread : threads) {
-        thread.join();
-    }
 }
 
 // Equal shares of whole steps; the rest of the buffer is not read.

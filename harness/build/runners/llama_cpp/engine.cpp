@@ -202,6 +202,22 @@ void Engine::attach_threads(const EngineSettings & settings) {
     llama_attach_threadpool(context_.get(), pool_.get(), batch_pool_.get());
 }
 
+void Engine::rest() {
+    for (ggml_threadpool * pool : {pool_.get(), batch_pool_.get()}) {
+        if (pool != nullptr) {
+            ggml_threadpool_pause(pool);
+        }
+    }
+}
+
+void Engine::wake() {
+    for (ggml_threadpool * pool : {pool_.get(), batch_pool_.get()}) {
+        if (pool != nullptr) {
+            ggml_threadpool_resume(pool);
+        }
+    }
+}
+
 Record Engine::describe(const EngineSettings & settings, int64_t load_ns) const {
     const llama_model * model = model_.get();
     llama_context * context = context_.get();

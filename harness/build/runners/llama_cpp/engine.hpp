@@ -54,6 +54,9 @@ public:
 
     std::optional<uint64_t> rss_before_weights() const { return session_.log().rss_before_weights(); }
 
+    // The pools' threads spin for a while after a graph: asleep, they leave the cores to others.
+    void rest();
+    void wake();
     void clear_memory() { llama_memory_clear(memory(), false); }
     void decode(const llama_batch & batch);
     void synchronize() { llama_synchronize(context_.get()); }

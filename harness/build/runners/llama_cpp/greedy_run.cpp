@@ -10,6 +10,8 @@ namespace bench {
 
 namespace {
 
+constexpr size_t kSettleTokens = 64;
+
 void fill(TokenBatch & batch, const std::vector<llama_token> & tokens, size_t first_position,
           bool last_wants_logits) {
     for (size_t i = 0; i < tokens.size(); ++i) {
@@ -43,6 +45,13 @@ GreedyRun::GreedyRun(Engine & engine, const std::vector<llama_token> & prefix,
 void GreedyRun::prepare() {
     engine_.clear_memory();
     decode_in_parts(engine_, prefix_);
+    engine_.synchronize();
+}
+
+void GreedyRun::settle() {
+    engine_.clear_memory();
+    const size_t count = std::min({kSettleTokens, prompt_.size(), engine_.batch_limit()});
+    engine_.decode(prompt_.part(0, count));
     engine_.synchronize();
 }
 

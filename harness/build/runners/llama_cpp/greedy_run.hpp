@@ -16,6 +16,8 @@ public:
 
     // Empties the KV cache and puts the prefix in.
     void prepare();
+    // Untimed work of the window's own shape, so that clocks and caches are as they are in the midst of work.
+    void settle();
     // Allocates nothing. End-of-generation tokens do not stop it.
     void run();
 

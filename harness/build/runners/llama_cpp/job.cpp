@@ -58,6 +58,8 @@ Job speed_of(Fields & f) {
     job.generated   = int32_t(f.integer("generated", 1, kMaxContext));
     job.repetitions = int32_t(f.integer("repetitions", 1, kMaxCount));
     job.warmups     = int32_t(f.integer("warmups", 0, kMaxCount));
+    job.canary      = f.boolean("canary");
+    job.discards    = int32_t(f.integer("discards", 0, 100));
     check_room(f, job.engine, job.prefix.size() + job.prompt.size(), size_t(job.generated));
     return job;
 }

@@ -31,6 +31,8 @@ struct SpeedJob {
     int32_t generated;
     int32_t repetitions;
     int32_t warmups;
+    bool canary;
+    int32_t discards;  // how often a window may be repeated because the machine was slower
 };
 
 struct MemoryJob {

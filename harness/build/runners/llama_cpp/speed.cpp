@@ -1,19 +1,33 @@
+#include "canary.hpp"
 #include "engine.hpp"
 #include "greedy_run.hpp"
 #include "kinds.hpp"
 #include "proc.hpp"
 
+#include <algorithm>
+#include <memory>
+#include <optional>
+
 namespace bench {
 
 namespace {
 
-Record timing_of(const SpeedJob & job, const GreedyRun & run, const Window & window,
-                 int64_t index) {
+// A machine that lost more than this on the same work was slower, whatever its sensors say.
+constexpr double kMostLoss = 0.03;
+
+using Reading = std::optional<CanaryReading>;
+
+Record canary_of(const Reading & reading) {
+    if (!reading) {
+        return nullptr;
+    }
+    return {{"compute_ns", reading->compute_ns}, {"read_ns", reading->read_ns}};
+}
+
+Record timing_of(const GreedyRun & run, const Window & window, const SpeedJob & job) {
     const ProcessCounters process = window.process();
     const MachineCounters machine = window.machine();
     Record r;
-    r["index"] = index;
-    r["warmup"] = index < job.warmups;
     r["prefix_tokens"] = job.prefix.size();
     r["prompt_tokens"] = job.prompt.size();
     r["generated_tokens"] = run.token_ns().size();
@@ -30,23 +44,75 @@ Record timing_of(const SpeedJob & job, const GreedyRun & run, const Window & win
     return r;
 }
 
+// Timed windows, each between two canaries.
+class Windows {
+public:
+    Windows(const SpeedJob & job, Events & events)
+        : job_(job), events_(events), engine_(job.engine, Rows::one),
+          greedy_(engine_, job.prefix, job.prompt, job.generated) {
+        events_.write("loaded", engine_.loaded());
+        if (job.canary) {
+            canary_ = std::make_unique<Canary>(
+                std::max(job.engine.threads, job.engine.threads_batch));
+        }
+    }
+
+    void run() {
+        const int64_t total = int64_t(job_.warmups) + job_.repetitions;
+        Progress progress{size_t(total)};
+        for (int64_t i = 0; i < total; ++i) {
+            progress.at(size_t(i));
+            int32_t left = i < job_.warmups ? 0 : job_.discards;
+            while (!once(i, left > 0)) {
+                --left;
+            }
+        }
+    }
+
+private:
+    Reading sing() {
+        if (!canary_) {
+            return std::nullopt;
+        }
+        engine_.rest();
+        const CanaryReading reading = canary_->sing();
+        engine_.wake();
+        return reading;
+    }
+
+    // False where the window was discarded and is to be repeated.
+    bool once(int64_t index, bool may_discard) {
+        const Reading before = sing();
+        if (before) {
+            greedy_.settle();
+        }
+        greedy_.prepare();
+        Window window;
+        greedy_.run();
+        window.stop();
+        const Reading after = sing();
+        const bool slow = before && std::max(canary_->loss(*before), canary_->loss(*after)) > kMostLoss;
+        const bool discarded = slow && may_discard;
+
+        Record r{{"index", index}, {"warmup", index < job_.warmups}, {"discarded", discarded}};
+        r.update(timing_of(greedy_, window, job_));
+        r["canary_before"] = canary_of(before);
+        r["canary_after"] = canary_of(after);
+        events_.write("timing", r);
+        return !discarded;
+    }
+
+    const SpeedJob & job_;
+    Events & events_;
+    Engine engine_;
+    GreedyRun greedy_;
+    std::unique_ptr<Canary> canary_;
+};
+
 }
 
 void run(const SpeedJob & job, Events & events) {
-    Engine engine(job.engine, Rows::one);
-    GreedyRun greedy(engine, job.prefix, job.prompt, job.generated);
-    events.write("loaded", engine.loaded());
-
-    const int64_t total = int64_t(job.warmups) + job.repetitions;
-    Progress progress{size_t(total)};
-    for (int64_t i = 0; i < total; ++i) {
-        progress.at(size_t(i));
-        greedy.prepare();
-        Window window;
-        greedy.run();
-        window.stop();
-        events.write("timing", timing_of(job, greedy, window, i));
-    }
+    Windows(job, events).run();
 }
 
 }

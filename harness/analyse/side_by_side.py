@@ -1,0 +1,212 @@
+"""Any two sides compared: variants of one run in pairs; runs and devices without pairs, conditions first."""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from harness.analyse.cells import SeenCell, read_cells
+from harness.analyse.conditions import artifacts, conditions
+from harness.analyse.levels import MeasuredCell, measure_cells
+from harness.analyse.sides import Differs, Side, SideBySide, SideRow
+from harness.analyse.stats import bounds
+from harness.analyse.unpaired import compare_sides
+from harness.errors import InputError, UnknownNameError
+from harness.metrics import metric
+from harness.store import Run
+from harness.values import Value, Workload
+
+UNPAIRED = (
+    "the two sides were not measured in turns: the intervals hold the spread of rounds within each side, "
+    "not what changed between them"
+)
+
+
+class Asked(Value, frozen=True, kw_only=True):
+    """Which two sides: empty names mean that each variant or device is compared with itself."""
+
+    variants: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    different_artifacts: bool = False
+    """Whether that artifacts of one name differ is what is asked about."""
+
+
+Key = tuple[str | None, str | None, str, Workload]
+
+
+def side_by_side(run: Run, against: Run, asked: Asked) -> SideBySide:
+    """The first side over the second, cell by cell.
+
+    Raises:
+        InputError: both sides are the same, or are different artifacts although that was not asked for.
+        UnknownNameError: a variant or device that its run does not have.
+        StoreError: an items file is damaged.
+    """
+    side, other = _sides(run, against, asked)
+    cells, others = _measured(run, side), _measured(against, other)
+    paired = run.id == against.id and side.device == other.device
+    pairs, alone, other_alone = _matched(cells, others, side, other)
+    if not pairs:
+        raise InputError(f"{_words(side)} and {_words(other)} have no cell in common: nothing can be compared")
+    differ = _different_artifacts(pairs)
+    if differ and side.variant == other.variant and not asked.different_artifacts:
+        raise InputError(
+            f"not the same artifact on both sides: {'; '.join(differ)} "
+            "(--different-artifacts compares them all the same)"
+        )
+    warnings = [f"DIFFERENT ARTIFACTS are compared: {one}" for one in differ]
+    return SideBySide(
+        side=side,
+        other=other,
+        paired=paired,
+        warnings=tuple(warnings if paired else (*warnings, UNPAIRED)),
+        differing=tuple(_differing(run, against, side, pairs)),
+        rows=tuple(_rows(pairs, paired=paired)),
+        alone=tuple(map(_cell_words, alone)),
+        other_alone=tuple(map(_cell_words, other_alone)),
+    )
+
+
+def _sides(run: Run, against: Run, asked: Asked) -> tuple[Side, Side]:
+    variants, devices = _two(asked.variants), _two(asked.devices)
+    if not asked.devices and len(run.plan.suite.devices) == len(against.plan.suite.devices) == 1:
+        devices = run.plan.suite.devices[0].name, against.plan.suite.devices[0].name
+    found = []
+    for one, variant, device in zip((run, against), variants, devices, strict=True):
+        suite = one.plan.suite
+        for kind, name, known in (
+            ("variant", variant, [v.name for v in suite.variants]),
+            ("device", device, [d.name for d in suite.devices]),
+        ):
+            if name is not None and name not in known:
+                raise UnknownNameError(kind, name, known, where=one.id)
+        found.append(Side(run=one.id, variant=variant, device=device))
+    if found[0] == found[1]:
+        raise InputError("both sides are the same: name two variants, two devices, or another run")
+    return found[0], found[1]
+
+
+def _two(names: tuple[str, ...]) -> tuple[str | None, str | None]:
+    if not names:
+        return None, None
+    return names[0], names[-1]
+
+
+def _measured(run: Run, side: Side) -> list[MeasuredCell]:
+    seen = [
+        one
+        for one in read_cells(run)
+        if side.variant in (None, one.cell.variant) and side.device in (None, one.cell.device)
+    ]
+    return measure_cells(run, seen)
+
+
+def _matched(
+    cells: Sequence[MeasuredCell], others: Sequence[MeasuredCell], side: Side, other: Side
+) -> tuple[list[tuple[MeasuredCell, MeasuredCell]], list[SeenCell], list[SeenCell]]:
+    """Pairs of cells, then what only the first and only the second side has."""
+    known: dict[Key, MeasuredCell] = {}
+    for cell in others:
+        known.setdefault(_key(cell.seen, other), cell)
+    pairs, alone, taken = [], [], set()
+    for cell in cells:
+        key = _key(cell.seen, side)
+        if key in known and key not in taken:
+            pairs.append((cell, known[key]))
+            taken.add(key)
+        else:
+            alone.append(cell.seen)
+    return pairs, alone, [cell.seen for key, cell in known.items() if key not in taken]
+
+
+def _key(seen: SeenCell, side: Side) -> Key:
+    """What both sides must have in common; how many rounds there were is no part of it."""
+    workload = seen.cell.workload
+    if hasattr(workload, "rounds"):
+        workload = msgspec.structs.replace(workload, rounds=1)
+    variant = seen.cell.variant if side.variant is None else "this"
+    device = seen.cell.device if side.device is None else "this"
+    return variant, seen.runtime, device, workload
+
+
+def _different_artifacts(pairs: Sequence[tuple[MeasuredCell, MeasuredCell]]) -> list[str]:
+    found = []
+    for cell, other in pairs:
+        a, b = cell.seen.artifact_sha256, other.seen.artifact_sha256
+        if a is not None and b is not None and a != b:
+            found.append(f"{cell.seen.cell.variant} {a[:12]}… against {other.seen.cell.variant} {b[:12]}…")
+    return list(dict.fromkeys(found))
+
+
+def _differing(
+    run: Run, against: Run, side: Side, pairs: Sequence[tuple[MeasuredCell, MeasuredCell]]
+) -> Iterator[Differs]:
+    ours = _conditions(run, [cell.seen for cell, _ in pairs], side)
+    theirs = _conditions(against, [other.seen for _, other in pairs], side)
+    for name in dict.fromkeys((*ours, *theirs)):
+        value, other = ours.get(name, "not seen"), theirs.get(name, "not seen")
+        if value != other:
+            yield Differs(name=name, value=value, other=other)
+
+
+def _conditions(run: Run, cells: Sequence[SeenCell], side: Side) -> dict[str, str]:
+    """Name → value, by runtime; devices and variants that are named on both sides are no part of the name."""
+    suite = run.plan.suite
+    found = {"suite": suite.name, "planned by bench": run.plan.bench_version}
+    if side.device is not None:
+        found["device"] = ", ".join(dict.fromkeys(seen.cell.device for seen in cells))
+    variants = {seen.cell.variant for seen in cells}
+    for variant in suite.variants:
+        if variant.name in variants:
+            of = f" of {variant.name}" if side.variant is None else ""
+            found[f"recipe{of}"] = f"{variant.model.name} · {variant.recipe} · {variant.scheme}"
+            found[f"weights{of}"] = variant.model.label
+    for artifact in artifacts(run, cells):
+        of = f" of {artifact.variant}" if side.variant is None else ""
+        found[f"artifact{of}"] = artifact.sha256[:12]
+    for one in conditions(run, cells):
+        where = [one.runtime or ""] if side.device is not None else [one.device, one.runtime or ""]
+        text = "; ".join(f"{v.value} {f'({v.where})' if v.where else ''}".strip() for v in one.values)
+        found[f"{one.name} ({', '.join(where)})"] = text
+    return found
+
+
+def _rows(pairs: Sequence[tuple[MeasuredCell, MeasuredCell]], *, paired: bool) -> Iterator[SideRow]:
+    for cell, other in pairs:
+        for name, own in cell.metrics.items():
+            theirs = other.metrics.get(name)
+            if theirs is None:
+                continue
+            found = compare_sides(cell, other, name, paired=paired)
+            ratio_low, ratio_high = bounds(found.ratio_interval)
+            diff_low, diff_high = bounds(found.diff_interval)
+            yield SideRow(
+                variant=cell.seen.cell.variant,
+                other_variant=other.seen.cell.variant,
+                runtime=cell.seen.runtime,
+                device=cell.seen.cell.device,
+                other_device=other.seen.cell.device,
+                workload=cell.seen.workload,
+                metric=name,
+                unit=metric(name).unit,
+                value=own.value,
+                other_value=theirs.value,
+                ratio=found.ratio,
+                ratio_low=ratio_low,
+                ratio_high=ratio_high,
+                diff=found.diff,
+                diff_low=diff_low,
+                diff_high=diff_high,
+                n=found.n if paired else own.n,
+                other_n=found.n if paired else theirs.n,
+                notes=tuple(dict.fromkeys(found.notes)),
+                artifact_sha256=cell.seen.artifact_sha256,
+                other_artifact_sha256=other.seen.artifact_sha256,
+            )
+
+
+def _words(side: Side) -> str:
+    return " ".join(part for part in (side.variant, f"in {side.run}", side.device and f"on {side.device}") if part)
+
+
+def _cell_words(seen: SeenCell) -> str:
+    return f"{seen.cell.variant or 'the device'} {seen.cell.measure} {seen.workload}".strip()

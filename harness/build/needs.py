@@ -1,0 +1,52 @@
+"""Which entries of the cache a suite needs, found without making anything."""
+
+from harness.build.artifacts import artifact_folder, base_variant
+from harness.build.downloads import member_key
+from harness.build.recipes import base_of
+from harness.build.runners.llama_cpp_build import SDIST_SHA256, build_key, runner_hash
+from harness.errors import InputError, SetupError
+from harness.values import FileSource, Model, RandomSource, Suite, Variant, WheelSource
+
+
+def needed(suite: Suite) -> set[str]:
+    """Entries (`kind/name`) that a run of the suite would look for."""
+    found: set[str] = set()
+    for variant in suite.variants:
+        found |= _of_variant(variant)
+    return found
+
+
+def needed_tools() -> set[str]:
+    """The runner of this machine as it would be built now, and what it is built from."""
+    found = {f"downloads/{SDIST_SHA256}", f"sources/{SDIST_SHA256[:16]}"}
+    try:
+        found |= {f"runners/{runner_hash()[:16]}", f"build/{build_key()}"}
+    except SetupError:  # no compiler: which runner belongs to this machine is not known
+        return found
+    return found
+
+
+def _of_variant(variant: Variant) -> set[str]:
+    found = _of_artifact(variant) | _of_model(variant.model)
+    base = base_of(variant)
+    return found if base is None else found | _of_artifact(base)
+
+
+def _of_artifact(variant: Variant) -> set[str]:
+    try:
+        return {f"artifacts/{artifact_folder(variant).name}"}
+    except InputError:  # its model's file is not there: no artifact of it can be found by a run either
+        return set()
+
+
+def _of_model(model: Model) -> set[str]:
+    source = model.source
+    if isinstance(source, RandomSource):
+        return _of_artifact(base_variant(model)) | _of_source(source.tokenizer)
+    return _of_source(source)
+
+
+def _of_source(source: WheelSource | FileSource) -> set[str]:
+    if isinstance(source, FileSource):
+        return set()
+    return {f"downloads/{source.sha256}", f"members/{member_key(source.sha256, source.member)}"}

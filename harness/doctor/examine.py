@@ -1,0 +1,86 @@
+"""The whole examination: installed, quiet, and what can be told apart. Nothing is built or downloaded."""
+
+import os
+
+from harness.build.artifacts import Workshop
+from harness.build.cache import cache_folder
+from harness.build.runners.llama_cpp_build import Runner
+from harness.doctor.installed import MAKE, find_data, find_disk, find_model, find_packages, find_toolchain
+from harness.doctor.machine import examine_machine
+from harness.doctor.self_test import Kit, self_test
+from harness.errors import BuildError
+from harness.health import Health, SelfTest
+from harness.measure.inputs import Preparation
+from harness.measure.jobs import Device
+from harness.progress import Progress
+from harness.values import Artifact, Suite, Variant
+
+TESTED = "int4-ptq"
+"""The smallest artifact of suite `quick`: its trials are short, so a minute holds most rounds of it."""
+
+
+def examine(device: Device, suite: Suite, progress: Progress, *, quick: bool) -> Health:
+    """Everything about this machine; `quick` leaves the A/A test out.
+
+    Raises:
+        SetupError: the cache folder cannot be made.
+    """
+    cache_folder()
+    variant = next((v for v in suite.variants if v.name == TESTED), suite.variants[-1])
+    tools = find_toolchain()
+    workshop = Workshop(tools.runner, progress) if tools.runner else None
+    artifact, changed = _stored(workshop, variant)
+    parts = (
+        *tools.parts,
+        *find_packages(),
+        *find_model(variant, artifact is not None),
+        find_data(os.environ.get("BENCH_DATA")),
+        find_disk(),
+    )
+    checks = examine_machine()
+    if quick:
+        tested = SelfTest(state="skipped", reason="--quick leaves it out")
+    elif tools.runner is None or workshop is None:
+        tested = SelfTest(state="impossible", reason="the runner is not built", get=None if tools.impossible else MAKE)
+    elif artifact is None:
+        tested = SelfTest(
+            state="impossible", reason=changed or f"the artifact {variant.name} is not made yet", get=MAKE
+        )
+    else:
+        tested = _tested(device, suite, variant, tools.runner, workshop, artifact, progress)
+    return Health(device=device.spec.name, parts=parts, checks=checks, self_test=tested, impossible=tools.impossible)
+
+
+def _stored(workshop: Workshop | None, variant: Variant) -> tuple[Artifact | None, str | None]:
+    """(The artifact if it is in the store, why what is there cannot be used)."""
+    if workshop is None:
+        return None, None
+    try:
+        return workshop.stored(variant), None
+    except BuildError as error:
+        return None, str(error)
+
+
+def _tested(
+    device: Device,
+    suite: Suite,
+    variant: Variant,
+    runner: Runner,
+    workshop: Workshop,
+    artifact: Artifact,
+    progress: Progress,
+) -> SelfTest:
+    preparation = Preparation(device, runner, workshop, suite, progress)
+    kit = Kit(
+        device=device,
+        facts=device.facts(),
+        artifact=artifact,
+        program=runner.path,
+        runner_sha256=runner.sha256,
+        prompt=lambda count: preparation.prompt(variant.model, artifact, count),
+    )
+    try:
+        kit.prompt(1)
+    except BuildError as error:
+        return SelfTest(state="impossible", reason=str(error), variant=variant.name)
+    return self_test(suite, variant, kit, progress)
