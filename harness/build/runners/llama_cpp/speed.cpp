@@ -70,8 +70,8 @@ public:
     }
 
 private:
-    Reading sing() {
-        if (!canary_) {
+    Reading sing(bool warmup) {
+        if (!canary_ || warmup) {
             return std::nullopt;
         }
         engine_.rest();
@@ -82,7 +82,9 @@ private:
 
     // False where the window was discarded and is to be repeated.
     bool once(int64_t index, bool may_discard) {
-        const Reading before = sing();
+        const bool warmup = index < job_.warmups;
+        // what was sung after the last window was sung just before this one
+        const Reading before = last_ ? last_ : sing(warmup);
         if (before) {
             greedy_.settle();
         }
@@ -90,11 +92,11 @@ private:
         Window window;
         greedy_.run();
         window.stop();
-        const Reading after = sing();
+        const Reading after = last_ = sing(warmup);
         const bool slow = before && std::max(canary_->loss(*before), canary_->loss(*after)) > kMostLoss;
         const bool discarded = slow && may_discard;
 
-        Record r{{"index", index}, {"warmup", index < job_.warmups}, {"discarded", discarded}};
+        Record r{{"index", index}, {"warmup", warmup}, {"discarded", discarded}};
         r.update(timing_of(greedy_, window, job_));
         r["canary_before"] = canary_of(before);
         r["canary_after"] = canary_of(after);
@@ -107,6 +109,7 @@ private:
     Engine engine_;
     GreedyRun greedy_;
     std::unique_ptr<Canary> canary_;
+    Reading last_;
 };
 
 }
