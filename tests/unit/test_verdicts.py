@@ -344,3 +344,49 @@ def test_independent_groups_add_their_variances() -> None:
     widths = (both.high - both.low) / (alone.high - alone.low)
     assert widths == pytest.approx(t_quantile(6) / t_quantile(3) / math.sqrt(2))
     assert over_rounds([one, [1.0, 2.0]], [1, 1]) is None
+
+
+PAPER = """name: paper
+title: A paper
+sources:
+  paper: {{title: The paper, url: "https://example.org/paper"}}
+models:
+  m: {{title: a model, parameters: {parameters}, hidden: 576, intermediate: 1536, layers: 30, heads: 9, kv_heads: 3,
+       head: 64, vocabulary: 49152, tied: true}}
+columns:
+  decode_tok_s: {{unit: tok/s}}
+rows:
+  16bit: {{model: m, values: {{decode_tok_s: "42"}}}}
+  8bit: {{model: m, baseline: 16bit, values: {{decode_tok_s: "214"}}}}
+claims:
+  fast:
+    source: paper
+    statement: It is fast.
+    printed: {figure}x
+    metric: decode_tok_s
+    expressed: times
+    figure: "{figure}"
+    rows: [8bit]
+    tolerance: 0.3
+    must_hold: true
+"""
+
+
+@pytest.mark.parametrize(("figure", "code", "word"), [("9.0", 3, "not reproduced"), ("5.1", 0, "reproduced")])
+def test_a_broken_promise_is_exit_code_three(tmp_path: Path, figure: str, code: int, word: str) -> None:
+    from click.testing import CliRunner
+
+    from harness.cli import main
+    from tests.builders import build_run
+
+    file = tmp_path / "paper.yaml"
+    file.write_text(PAPER.format(figure=figure, parameters=PARAMETERS), encoding="utf-8")
+    stands = {"paper": {row: STANDS["paper"][row] for row in ("16bit", "8bit")}}
+    run = build_run(tmp_path / "results", claims=stands, measures=SPEEDS, noise=0.005)
+    done = CliRunner().invoke(main, ["claims", "check", str(file), str(run)])
+    assert done.exit_code == code, done.output
+    assert f"fast (must hold): {figure}x — {word}" in done.output
+    assert "again: bench run" in done.output
+    as_json = CliRunner().invoke(main, ["claims", "check", str(file), str(run), "--json"])
+    assert as_json.exit_code == code
+    assert msgspec.json.decode(as_json.output)["verdicts"][0]["word"] == word
