@@ -2,9 +2,14 @@
 
 import os
 import shutil
+import signal
 
 import pytest
 from hypothesis import settings
+
+# Started in the background by a shell, the tests ignore Ctrl-C, and so would every program they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 # On a machine with other work, an example may take long; that is no failure.
 settings.register_profile("bench", deadline=None)
