@@ -178,17 +178,25 @@ def report(names: Sequence[str], results: Path, out: Path) -> list[Path]:
     """Any runs → report.md, index.html, report.json, plots; with the claims that their suites name."""
     from harness.analyse.compare import analyse as analyse_runs
     from harness.analyse.verdicts.check import check
+    from harness.analyse.verdicts.values import Check
     from harness.render.report import write_report
 
     runs = [read_run(resolve_run(name, results)) for name in names]
     analysed = analyse_runs(runs)
     checks: list[Check] = []
     for name in dict.fromkeys(name for run in runs for name in run.plan.suite.claims):
-        file, named = load_claims(name), [run for run in runs if name in run.plan.suite.claims]
-        try:
-            checks.append(check(file, analysed if named == runs else analyse_runs(named)))
-        except InputError:  # of other machines or artifacts: each on its own
-            checks += [check(file, analyse_runs([run])) for run in named]
+        named = [run for run in runs if name in run.plan.suite.claims]
+        together = [named] if len(named) > 1 else []
+        for group in (*together, *([run] for run in named)):
+            ids = tuple(run.id for run in group)
+            try:
+                checks.append(check(load_claims(name), analysed if group == runs else analyse_runs(group)))
+            except InputError as error:  # a page of a run outlives a claim file that was renamed
+                if group not in together:
+                    checks.append(Check(name=name, title=f"{name}, not checked: {error}", runs=ids))
+                continue
+            if group in together:
+                break
     return write_report(msgspec.structs.replace(analysed, claims=tuple(checks)), out)
 
 

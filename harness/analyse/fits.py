@@ -20,7 +20,8 @@ def frontiers(
     """One a family, device, runtime and memory workload; `random`: variants whose accuracy means nothing."""
     found = []
     for family in families:
-        found += _frontiers(run, [c for c in cells if c.seen.cell.variant in family], random)
+        members = [c for c in cells if c.seen.cell.variant in family]
+        found += _frontiers(run, members, random & frozenset(family))
     return found
 
 

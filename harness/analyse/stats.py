@@ -66,14 +66,15 @@ def ratio_interval(
 def welch_interval(values: Sequence[float], others: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:
     """Of mean(values) − mean(others), two independent series with variances of their own.
 
-    Welch's interval, with Satterthwaite's degrees of freedom; None for fewer than two values on a side.
+    Welch's interval, with Satterthwaite's degrees of freedom; None for fewer than two values on a side, and for
+    items that do not vary on either, which would promise certainty.
     """
     if len(values) < 2 or len(others) < 2:
         return None
     difference = fmean(values) - fmean(others)
     a, b = stdev(values) ** 2 / len(values), stdev(others) ** 2 / len(others)
     if a + b == 0:
-        return Interval(low=difference, high=difference)
+        return None
     # Weights instead of squares of a and b, which may be too small for a float.
     share = a / (a + b)
     degrees = 1 / (share**2 / (len(values) - 1) + (1 - share) ** 2 / (len(others) - 1))

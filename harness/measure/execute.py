@@ -38,6 +38,8 @@ OTHER_LOAD_CORES = 0.3
 SHORTEST_WALL_NS = 200_000_000
 """Windows that are shorter together say nothing of other load: /proc/stat counts in ticks of 10 ms a core."""
 VARIATION = 0.10
+CANARY_BYTES = 96 << 20
+"""That the canary reads on each thread."""
 MOST_CANARY_LOSS = 0.03
 """The same fixed work took so much longer: the machine was slower, whatever its sensors say."""
 ROOM = 1.3
@@ -69,7 +71,7 @@ def execute(trial: Trial, cell: Cell, kit: Equipment, work: Path, on_progress: O
         status, reason = "unsupported", cell.unsupported
     elif isinstance(cell.workload, Size):
         seen = (files_of(kit.artifact),)
-    elif (lack := _does_not_fit(kit, conditions)) is not None:
+    elif (lack := _does_not_fit(kit, cell, conditions)) is not None:
         status, reason = "does_not_fit", lack
     else:
         outcome, parsed, broken = _run(cell, kit, work, on_progress)
@@ -83,7 +85,7 @@ def execute(trial: Trial, cell: Cell, kit: Equipment, work: Path, on_progress: O
         round=trial.round,
         status=status,
         reason=reason,
-        noise=tuple(noise(seen)),
+        noise=tuple(noise(seen, discards)),
         observations=seen,
         warmups=warmups,
         discards=discards,
@@ -124,8 +126,8 @@ def _judged(
     return ("invalid", wrong) if wrong else ("ok", None)
 
 
-def noise(seen: Sequence[Observation]) -> list[str]:
-    """What makes the timed windows of one process doubtful."""
+def noise(seen: Sequence[Observation], discards: Sequence[Observation] = ()) -> list[str]:
+    """What makes the timed windows of one process doubtful; discarded ones only tell how fast it had been."""
     windows = [o for o in seen if isinstance(o, Timing | BandwidthSeen)]
     if not windows:
         return []
@@ -136,7 +138,8 @@ def noise(seen: Sequence[Observation]) -> list[str]:
     faults = sum(w.major_faults or 0 for w in windows)
     if faults:
         doubts.append(f"{faults} major page faults in timed windows")
-    loss = canary_loss([w for w in windows if isinstance(w, Timing)])
+    timings, gone = ([w for w in some if isinstance(w, Timing)] for some in (windows, discards))
+    loss = canary_loss(timings, gone)
     if loss is not None and loss > MOST_CANARY_LOSS:
         doubts.append(f"beside a timed window the machine was {loss:.0%} slower than at its best (canary)")
     for what, values in _repeated(windows).items():
@@ -145,12 +148,16 @@ def noise(seen: Sequence[Observation]) -> list[str]:
     return doubts
 
 
-def canary_loss(windows: Sequence[Timing]) -> float | None:
-    """Largest share of time lost by a canary beside these windows, against the fastest of them; None without one."""
+def canary_loss(windows: Sequence[Timing], discards: Sequence[Timing] = ()) -> float | None:
+    """Largest share of time lost by a canary beside these windows, against the fastest of the process.
+
+    None without a canary. Where the machine slowed down for good, the fast ones stand beside discarded windows.
+    """
     seen = [c for w in windows for c in (w.canary_before, w.canary_after) if c is not None]
+    every = [*seen, *(c for w in discards for c in (w.canary_before, w.canary_after) if c is not None)]
     if not seen:
         return None
-    compute, read = min(c.compute_ns for c in seen), min(c.read_ns for c in seen)
+    compute, read = min(c.compute_ns for c in every), min(c.read_ns for c in every)
     return max(max(c.compute_ns / compute, c.read_ns / read) for c in seen) - 1
 
 
@@ -209,13 +216,16 @@ def _run(cell: Cell, kit: Equipment, work: Path, on_progress: OnProgress | None)
         return outcome, nothing, str(error)
 
 
-def _does_not_fit(kit: Equipment, conditions: Conditions) -> str | None:
+def _does_not_fit(kit: Equipment, cell: Cell, conditions: Conditions) -> str | None:
     if kit.artifact is None or conditions.available_bytes is None:
         return None
-    need = ROOM * (sum(f.bytes for f in kit.artifact.files) + RUNTIME_BYTES)
+    beside = RUNTIME_BYTES
+    if isinstance(cell.workload, Speed) and cell.workload.canary:
+        beside += CANARY_BYTES * kit.facts.usable_cores
+    need = ROOM * (sum(f.bytes for f in kit.artifact.files) + beside)
     if conditions.available_bytes >= need:
         return None
-    rule = f"{ROOM} × (weights + {RUNTIME_BYTES >> 20} MiB)"
+    rule = f"{ROOM} × (weights + {beside >> 20} MiB)"
     return f"{conditions.available_bytes >> 20} MiB available, {int(need) >> 20} MiB needed: {rule}"
 
 

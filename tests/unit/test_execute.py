@@ -151,3 +151,9 @@ def test_the_canary_tells_the_largest_loss_of_either_kind() -> None:
     assert canary_loss(slower) == pytest.approx(0.12)
     assert noise(slower) == ["beside a timed window the machine was 12% slower than at its best (canary)"]
     assert canary_loss([timing(100, (110, 120))]) is None
+
+
+def test_a_machine_that_slowed_down_for_good_is_seen_by_its_discarded_windows() -> None:
+    gone, kept = watched((100, 50), (130, 60)), watched((130, 60), (130, 60))
+    assert noise([kept]) == []
+    assert noise([kept], [gone]) == ["beside a timed window the machine was 30% slower than at its best (canary)"]

@@ -16,6 +16,7 @@ from harness.analyse.stats import Interval, t_quantile
 from harness.analyse.verdicts.bands import Band, band_of, judge, more_rounds
 from harness.analyse.verdicts.check import broken, check
 from harness.analyse.verdicts.figures import over_rounds
+from harness.analyse.verdicts.places import same_word
 from harness.analyse.verdicts.values import Check, Verdict
 from harness.errors import InputError, UnknownNameError
 from harness.published import (
@@ -288,6 +289,53 @@ def test_runs_of_other_artifacts_are_refused(tmp_path: Path) -> None:
     ]
     with pytest.raises(InputError, match="different artifacts for the published row '8bit'"):
         check(claims(), analyse(runs))
+
+
+def test_two_runs_of_one_row_are_refused_and_rows_of_two_runs_are_not(tmp_path: Path) -> None:
+    both = [
+        build_and_read(tmp_path, name=f"20260714T1{n}1500Z-quick-a-00aa", claims=STANDS, measures=SPEEDS)
+        for n in (0, 1)
+    ]
+    with pytest.raises(InputError, match="both stand for the published row '16bit'"):
+        check(claims(), analyse(both))
+
+
+def test_the_lowest_row_is_not_the_mean_of_the_lowest_rounds(tmp_path: Path) -> None:
+    same = {
+        **TRUTHS,
+        "int8": replace(TRUTHS["int8"], decode_tok_s=84),
+        "int4-ptq": replace(TRUTHS["int4-ptq"], decode_tok_s=84),
+    }
+    low = claim("decode_tok_s", "times", "2.0", ("8bit", "4bit"), aggregation="lowest", form="at_least")
+    verdict = only_verdict(tmp_path, low, truths=same, noise=0.03)
+    lows = [row.figure_interval.low for row in verdict.rows if row.figure_interval]
+    highs = [row.figure_interval.high for row in verdict.rows if row.figure_interval]
+    assert (verdict.low, verdict.high) == (min(lows), min(highs))
+
+
+def test_each_row_must_hold_by_itself(tmp_path: Path) -> None:
+    both = claim("decode_tok_s", "times", "6", ("8bit", "4bit"), aggregation="each", form="at_least")
+    verdict = only_verdict(tmp_path, both)
+    assert verdict.word == "not reproduced"
+    assert verdict.reason == "each row must hold; not reproduced: 8bit"
+
+
+@pytest.mark.parametrize(
+    ("published", "here", "alike"),
+    [
+        ("OnePlus 12", "my phone, OnePlus 12 (16 GB)", True),
+        ("OnePlus 12", "OnePlus 12R", False),
+        ("OnePlus 12", "OnePlus 12 Pro", False),
+        ("Galaxy S24", "Galaxy S24+", False),
+        ("ExecuTorch on its Arm CPU backend", "executorch", True),
+        ("f16", "bf16", False),
+        ("12 threads", "2", False),
+        ("2048 in the export", "2048", True),
+        ("…", "anything", False),
+    ],
+)
+def test_names_agree_word_by_word(published: str, here: str, alike: bool) -> None:
+    assert same_word(published, here) is alike
 
 
 def test_a_row_that_nobody_published_is_named(tmp_path: Path) -> None:

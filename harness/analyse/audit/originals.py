@@ -31,8 +31,8 @@ def _judged(file: ClaimFile, name: str, claim: Claim) -> Finding:
     source = file.sources[original.source].title
     heading = f"“{claim.printed}”; its source ({source}) says “{original.printed}”"
     verdict: Verdict
-    if original.unit is not None and not _convertible(original.unit, claim.unit):
-        verdict, what = "contradiction", f"another unit: {original.unit}, not {claim.unit or unit_of(claim)}"
+    if original.unit is not None and not _convertible(original.unit, unit_of(claim)):
+        verdict, what = "contradiction", f"another unit: {original.unit}, not {unit_of(claim)}"
     elif original.figure is None:
         verdict, what = "not stated", "without a figure to compare"
     else:

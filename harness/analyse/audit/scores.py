@@ -58,7 +58,7 @@ def _loss(row: str, changes: Sequence[ScoreChange]) -> Finding:
         verdict="note",
         row=row,
         sentence=f"In the mean of {len(changes)} tasks {spread(average, 'points', 2)} against {changes[0].baseline}; "
-        f"the largest loss is {said(worst.difference.value, 2)} ({worst.task}).",
+        f"the lowest is {said(worst.difference.value, 2)} ({worst.task}).",
         unit="points",
         recomputed=average,
         others={change.task: change.difference for change in changes},

@@ -2,20 +2,23 @@
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 
 from harness.analyse.findings import Report
-from harness.analyse.stats import Interval
+from harness.analyse.stats import Interval, log_interval
 from harness.analyse.verdicts.bands import Word, band_of, judge, more_rounds
 from harness.analyse.verdicts.conditions import binding, check_conditions
-from harness.analyse.verdicts.figures import Estimate, better_of, combine, over_rounds
+from harness.analyse.verdicts.figures import Estimate, better_of, combine, extreme, over_rounds
 from harness.analyse.verdicts.places import Place, choose_workload, places
 from harness.analyse.verdicts.rows import measure_row
 from harness.analyse.verdicts.values import Beside, Check, ConditionCheck, Verdict
 from harness.metrics import METRICS, Metric, metric
 from harness.published import Claim, ClaimFile, Expression, printed, published_metric
 
+ABSOLUTE = ("memory", "speed", "device")
+"""Kinds whose absolute values one device cannot refute."""
 WORST: tuple[Word, ...] = (
     "not reproduced",
     "baseline moved",
@@ -67,7 +70,8 @@ class _Judge:
             return self._said("not attempted", f"bench does not measure {self.metric.title.lower()}")
         if self.claim.task is not None and self.task is None:
             return self._said("not attempted", f"no task here is {self.claim.task!r}")
-        if any(place.variant.random_weights for place in self._places()) and self.metric.kind == "accuracy":
+        judges_weights = self.metric.kind in ("accuracy", "distance")
+        if judges_weights and any(place.variant.random_weights for place in self._places()):
             return self._said("not attempted", "the weights are random: no score means anything")
         measured = [self._row(name) for name in self.claim.rows]
         rows = tuple(one for one in measured if isinstance(one, Beside))
@@ -84,30 +88,40 @@ class _Judge:
         return self._judged(rows, checks, estimate)
 
     def _judged(self, rows: tuple[Beside, ...], checks: tuple[ConditionCheck, ...], found: Estimate) -> Verdict:
+        if self.claim.aggregation == "each":
+            return self._each(rows, checks, found)
         if found.interval is None:
             why = f"no interval: {found.rounds} rounds, at least 3 are needed" if rows[0].rounds else "no interval"
             return self._said("inconclusive", why, rows, checks, None, found)
         better = better_of(self.claim.expressed, self.metric)
-        word = judge(self.band, found.interval, "higher" if better == "higher" else "lower")
-        if self.claim.aggregation == "each":
-            words = [
-                judge(self.band, r.figure_interval, "higher") if r.figure_interval else "inconclusive" for r in rows
-            ]
-            word = next(w for w in WORST if w in words)
+        word = judge(self.band, found.interval, better)
         reason, more = _REASONS[word], None
         if word in ("reproduced", "exceeded") and (weak := self._weak(rows)):
             word, reason = "inconclusive", weak
         elif word == "not reproduced" and self._moved(rows):
             word = "baseline moved"
             reason = "the variant's own value holds; the baseline is better than published, so the ratio does not"
-        elif word == "not reproduced" and self.claim.expressed == "value" and self.metric.kind != "exact":
+        elif word == "not reproduced" and self.claim.expressed == "value" and self.metric.kind in ABSOLUTE:
             word, reason = "inconclusive", "one device cannot refute an absolute: devices of one model differ"
         elif word == "inconclusive":
             more = more_rounds(self.band, found.interval, found.rounds)
-            reason = _REASONS[word] + (
-                f"; about {more} more rounds would decide" if more else "; no number of rounds below 1,000 would decide"
-            )
+            reason = _REASONS[word] + self._more(more, found.rounds)
         return self._said(word, reason, rows, checks, None, found, more)
+
+    def _each(self, rows: tuple[Beside, ...], checks: tuple[ConditionCheck, ...], found: Estimate) -> Verdict:
+        """Every row must hold by itself; the worst word is the claim's."""
+        better: Literal["lower", "higher"] = better_of(self.claim.expressed, self.metric)
+        words: list[Word] = [
+            judge(self.band, row.figure_interval, better) if row.figure_interval else "inconclusive" for row in rows
+        ]
+        word = next(w for w in WORST if w in words)
+        of = ", ".join(row.row for row, one in zip(rows, words, strict=True) if one == word)
+        return self._said(word, f"each row must hold; {word}: {of}", rows, checks, None, found)
+
+    def _more(self, more: int | None, rounds: int) -> str:
+        if more:
+            return f"; about {more} more rounds would decide"
+        return "; no number of rounds below 1,000 would decide" if rounds else ""
 
     def _lack(self, missing: Sequence[str]) -> str:
         """What stands in the way, rows that nobody measured in one go."""
@@ -145,11 +159,17 @@ class _Judge:
             first = rows[0]
             figures = [r.figure for r in rows if r.figure is not None]
             alone = first.figure_interval if len(rows) == 1 else None
-            return Estimate(value=sum(figures) / len(figures), interval=alone, rounds=len(first.rounds))
+            level = self.found[first.row].level(claim.metric, first.workload)
+            rounds = len(first.rounds) or (len(level.rounds) if level else 0)
+            return Estimate(value=sum(figures) / len(figures), interval=alone, rounds=rounds)
         pairs = [(r.value, r.baseline_value) for r in rows if r.value is not None and r.baseline_value]
         value = combine(pairs, claim.aggregation, claim.expressed, self.metric)
         if self.metric.kind == "exact":
             return Estimate(value=value, interval=Interval(low=value, high=value), rounds=0)
+        if claim.aggregation in ("lowest", "highest"):
+            known = [r.figure_interval for r in rows if r.figure_interval is not None]
+            whole = extreme(known, claim.aggregation) if len(known) == len(rows) else None
+            return Estimate(value=value, interval=whole, rounds=min(len(r.rounds) for r in rows))
         interval, rounds = self._over_rounds(rows)
         return Estimate(value=value, interval=interval, rounds=rounds)
 
@@ -183,7 +203,7 @@ class _Judge:
         if self.claim.expressed not in ("reduction", "times"):
             return False
         relative = max(self.claim.tolerance / abs(printed(self.claim.figure).value or 1.0), 0.01)
-        failing = [r for r in rows if r.word != "reproduced"]
+        failing = [r for r in rows if r.word == "not reproduced"]
         return bool(failing) and all(self._row_moved(row, relative) for row in failing)
 
     def _row_moved(self, row: Beside, relative: float) -> bool:
@@ -191,7 +211,10 @@ class _Judge:
         if None in (own, base, row.value, row.baseline_value):
             return False
         assert own and base and row.value and row.baseline_value
-        holds = abs(math.log(row.value / own)) <= math.log1p(relative)
+        seen = log_interval([value for _, value, _ in row.rounds]) or Interval(low=row.value, high=row.value)
+        sign = 1 if self.metric.better == "higher" else -1
+        nearest = seen.high if sign > 0 else seen.low  # its better end: better than published holds as well
+        holds = sign * math.log(nearest / own) >= -math.log1p(relative)
         shift = math.log(row.baseline_value / base)
         better = shift if self.metric.better == "higher" else -shift
         return holds and better > math.log1p(relative)
@@ -232,7 +255,7 @@ class _Judge:
             decisive=decisive,
             checks=checks,
             rows=rows,
-            command=_command(rows, self.found, self.metric),
+            command=_command(self.file, claim.rows, rows, self.found, self.metric),
         )
 
 
@@ -257,18 +280,23 @@ def _difference(one: ConditionCheck) -> str:
     return f"{one.name}: published with {one.published}{documented}, here {one.here}"
 
 
-def _command(rows: Sequence[Beside], found: dict[str, Place], one: Metric) -> tuple[str, ...]:
-    """Measures what these rows need again, in the first run's suite."""
+def _command(
+    file: ClaimFile, wanted: Sequence[str], rows: Sequence[Beside], found: dict[str, Place], one: Metric
+) -> tuple[str, ...]:
+    """Measures what the claim needs again, in the first run's suite: rows that are missing here as well."""
     if not rows:
         return ()
     run = found[rows[0].row].run
-    kind = {"exact": "size", "memory": "memory", "speed": "speed", "accuracy": "task"}.get(one.kind, "speed")
+    kinds = {"exact": "size", "memory": "memory", "speed": "speed", "accuracy": "task", "distance": "text"}
+    kind = "memory" if one.name == "kv_cache_bytes" else kinds.get(one.kind, "speed")
     words = list(run.command)
     for option in ("--variants", "--measures"):
         if option in words:
             at = words.index(option)
             del words[at : at + 2]
-    variants = ",".join(dict.fromkeys(r.variant for r in rows if r.run == run.id))
+    stands = run.claims.get(file.name, {})
+    named = [stands[name].variant for name in wanted if name in stands]
+    variants = ",".join(dict.fromkeys([*named, *(r.variant for r in rows if r.run == run.id)]))
     return (*words, "--variants", variants, "--measures", kind)
 
 

@@ -14,7 +14,10 @@ BINDING: dict[Kind, tuple[str, ...]] = {
     "memory": ("format", "runtime", "prompt_tokens", "context", "kv_type"),
     "speed": ("device", "runtime", "prompt_tokens", "threads"),
     "accuracy": ("weights", "protocol"),
+    "distance": ("weights", "protocol"),
 }
+BINDING_OF_METRIC: dict[str, tuple[str, ...]] = {"kv_cache_bytes": ("context", "kv_type")}
+"""In place of its kind's: exact, but not of the file."""
 """Kind of metric → the published conditions that decide whether it may be compared; scheme and shape always do."""
 
 
@@ -24,7 +27,7 @@ def binding(file: ClaimFile, metric: str, kind: Kind) -> list[PublishedCondition
     One that is meant for this metric goes before one that is meant for all.
     """
     found = []
-    for name in BINDING.get(kind, ()):
+    for name in BINDING_OF_METRIC.get(metric, BINDING.get(kind, ())):
         mine = [c for c in file.conditions if c.name == name and metric in c.metrics]
         everyones = [c for c in file.conditions if c.name == name and not c.metrics]
         found.append((mine or everyones or [PublishedCondition(name=name, status="unknown")])[0])
@@ -115,7 +118,7 @@ def _context(place: Place, load: Workload | None) -> str | None:
 
 
 def _protocol(_place: Place, load: Workload | None) -> str | None:
-    return f"lm-eval {load.label}, log-likelihood" if isinstance(load, Task) else None
+    return f"lm-eval {load.label}" if isinstance(load, Task) else None
 
 
 _HERE: dict[str, Callable[[Place, Workload | None], str | None]] = {

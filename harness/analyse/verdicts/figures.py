@@ -1,8 +1,9 @@
 """A claim's figure from measured values: percent less, times better, points or the value itself; one row or many."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import fmean, stdev
+from typing import Literal
 
 from harness.analyse.stats import CONFIDENCE, FEWEST_ROUNDS, Interval, t_interval, t_quantile
 from harness.metrics import Metric
@@ -33,7 +34,7 @@ def of_interval(interval: Interval | None, expressed: Expression, metric: Metric
     return Interval(low=ends[0], high=ends[1])
 
 
-def better_of(expressed: Expression, metric: Metric) -> str:
+def better_of(expressed: Expression, metric: Metric) -> Literal["lower", "higher"]:
     """Which way a claim's figure is better."""
     return metric.better if expressed == "value" else "higher"
 
@@ -76,10 +77,13 @@ def over_rounds(groups: Sequence[Sequence[float]], weights: Sequence[int]) -> In
     return Interval(low=mean - half, high=mean + half)
 
 
-def common_rounds(levels: Sequence[Mapping[int, float]]) -> list[int]:
-    """Rounds that all have, in order."""
-    shared = set(levels[0]).intersection(*levels[1:]) if levels else set()
-    return sorted(shared)
+def extreme(intervals: Sequence[Interval], aggregation: str) -> Interval:
+    """Of the lowest or highest of several figures.
+
+    Never of the lowest in each round: the more rows and the more noise, the lower that lies.
+    """
+    pick = min if aggregation == "lowest" else max
+    return Interval(low=pick(one.low for one in intervals), high=pick(one.high for one in intervals))
 
 
 def published_figure(

@@ -10,6 +10,11 @@ from harness.metrics import METRICS
 from harness.published import ClaimFile, PublishedCondition
 from harness.values import Memory, Speed, Stands, Task, Workload
 
+_WORD = re.compile(r"[^\W_]+\+*")
+DIFFERENT = "measured different artifacts for"
+MORE = frozenset({"pro", "plus", "ultra", "max", "mini", "lite"})
+"""Words that make another device of the one they follow."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -52,6 +57,7 @@ def places(report: Report, file: ClaimFile) -> dict[str, Place]:
         InputError: runs or devices that cannot be put together.
     """
     found: dict[str, Place] = {}
+    twice: list[str] = []
     for run in report.runs:
         stands = run.claims.get(file.name, {})
         for name in stands:
@@ -66,8 +72,10 @@ def places(report: Report, file: ClaimFile) -> dict[str, Place]:
                 continue
             place = Place(report=report, run=run, device=device, runtime=runtime, stands=one)
             if name in found:
-                _check_alike(name, found[name], place)
+                twice.append(_twice(name, found[name], place))
             found[name] = place
+    if twice:
+        raise InputError(next((why for why in twice if DIFFERENT in why), twice[0]))
     _check_one_machine(found)
     return found
 
@@ -89,7 +97,7 @@ def _fitness(load: Workload, prompt: object) -> tuple[bool, bool, int]:
     if isinstance(load, Memory):
         return load.prompt_tokens == prompt, load.load_mode == "none", 0
     if isinstance(load, Speed):
-        return load.prompt_tokens == prompt, True, load.generated_tokens
+        return load.prompt_tokens == prompt, load.depth == 0, load.generated_tokens
     return False, False, 0
 
 
@@ -113,18 +121,25 @@ def _setting(report: Report, run: RunSeen, file: ClaimFile) -> tuple[str, str | 
 
 
 def same_word(published: str, here: str) -> bool:
-    """Whether one of the names occurs in the other, letters and digits only."""
-    plain = [re.sub(r"[^a-z0-9]", "", text.casefold()) for text in (published, here)]
-    return plain[0] in plain[1] or (plain[1] != "" and plain[1] in plain[0])
+    """Whether the words of one name stand side by side in the other; `12R`, `12 Pro` and `S24+` are not `12`, `S24`."""
+    one, other = ([w for w in _WORD.findall(text.casefold()) if w] for text in (published, here))
+    if len(one) > len(other):
+        one, other = other, one
+    if not one:
+        return False
+    for at in range(len(other) - len(one) + 1):
+        after = other[at + len(one) : at + len(one) + 1]
+        if other[at : at + len(one)] == one and not set(after) & MORE:
+            return True
+    return False
 
 
-def _check_alike(row: str, first: Place, second: Place) -> None:
+def _twice(row: str, first: Place, second: Place) -> str:
+    """Ratios are formed within a run: of two, neither may stand in for the other."""
     a, b = first.artifact, second.artifact
-    if a is not None and b is not None and a.sha256 != b.sha256:
-        raise InputError(
-            f"runs {first.run.id} and {second.run.id} measured different artifacts for the published row {row!r}: "
-            "check them one at a time"
-        )
+    differ = a is not None and b is not None and a.sha256 != b.sha256
+    what = DIFFERENT if differ else "both stand for"
+    return f"runs {first.run.id} and {second.run.id} {what} the published row {row!r}: check them one at a time"
 
 
 def _check_one_machine(found: dict[str, Place]) -> None:
@@ -132,9 +147,11 @@ def _check_one_machine(found: dict[str, Place]) -> None:
     for place in found.values():
         facts = next((d.facts for d in place.run.devices if d.name == place.device), None)
         machine = facts.host_hash if facts and facts.host_hash else place.device
-        machines.setdefault(f"{place.device} {machine} {place.runtime}", place.run.id)
-    if len(machines) > 1:
+        machines.setdefault(f"{place.device} {machine}", place.run.id)
+    runtimes = {place.runtime: place.run.id for place in found.values() if place.runtime}
+    apart = machines if len(machines) > 1 else runtimes
+    if len(apart) > 1:
         raise InputError(
-            f"runs {', '.join(machines.values())} are of different devices or runtimes: a ratio of their values is "
+            f"runs {', '.join(apart.values())} are of different devices or runtimes: a ratio of their values is "
             "none of the compression; check them one at a time"
         )

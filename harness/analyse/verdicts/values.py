@@ -89,6 +89,6 @@ class Check(Value, frozen=True, kw_only=True):
     name: str
     title: str
     runs: tuple[str, ...]
-    verdicts: tuple[Verdict, ...]
-    table: tuple[Beside, ...]
+    verdicts: tuple[Verdict, ...] = ()
+    table: tuple[Beside, ...] = ()
     """Every published figure with ours beside it, whether a claim rests on it or not."""

@@ -40,17 +40,19 @@ uint64_t sum_of(const std::vector<uint64_t> & words) {
 }
 
 Canary::Canary(int32_t threads) : birds_(size_t(threads)) {
+    for (Bird & bird : birds_) {  // here, where a lack of memory can be told
+        bird.a.resize(kDotBytes);
+        bird.b.resize(kDotBytes);
+        bird.words.resize(kReadBytes / sizeof(uint64_t));
+    }
     on_threads(birds_, hatch);
 }
 
 void Canary::hatch(Bird & bird) {
-    bird.a.resize(kDotBytes);
-    bird.b.resize(kDotBytes);
     for (size_t i = 0; i < kDotBytes; ++i) {
         bird.a[i] = int8_t(i * 37 % 255 - 127);
         bird.b[i] = int8_t(i * 91 % 255 - 127);
     }
-    bird.words.resize(kReadBytes / sizeof(uint64_t));
     for (size_t i = 0; i < bird.words.size(); ++i) {
         bird.words[i] = i * 6364136223846793005;
     }

@@ -84,7 +84,8 @@ private:
     bool once(int64_t index, bool may_discard) {
         const bool warmup = index < job_.warmups;
         // what was sung after the last window was sung just before this one
-        const Reading before = last_ ? last_ : sing(warmup);
+        const bool fresh = last_ && canary_->loss(*last_) <= kMostLoss;  // a blip is sung again
+        const Reading before = fresh ? last_ : sing(warmup);
         if (before) {
             greedy_.settle();
         }
