@@ -58,9 +58,12 @@ def plan(wish: Wish, command: Sequence[str]) -> Plan:
     """
     from harness.measure.devices import open_device
     from harness.measure.plan import make_plan, select
+    from harness.measure.tasks import NOT_OFFERED
 
     known, devices = known_names(), load_devices()
     for task in wish.tasks:
+        if task in NOT_OFFERED:
+            raise InputError(f"task {task!r} is not offered: it {NOT_OFFERED[task]}")
         if task not in known.tasks:
             raise UnknownNameError("task", task, known.tasks)
     suite = select(

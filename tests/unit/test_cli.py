@@ -47,6 +47,7 @@ WRONG_WISHES = [
     (["plan", "--variants", "int5"], "unknown variant 'int5' — did you mean 'int8'?"),
     (["plan", "--device", "oneplus99"], "unknown device 'oneplus99'"),
     (["plan", "--tasks", "mmul"], "unknown task 'mmul' — did you mean 'mmlu'?"),
+    (["plan", "--tasks", "humaneval"], "task 'humaneval' is not offered: it runs code that a model wrote"),
     (["plan", "--tasks", "mmlu"], "task 'mmlu' needs the file mmlu/test in the folder that BENCH_DATA"),
     (["plan", "--tasks", "mmlu", "--data", "."], "which does not exist"),
     (["plan", "--data", "nowhere"], "the data folder nowhere (BENCH_DATA or --data) does not exist"),

@@ -39,6 +39,8 @@ class TaskFile(Value, frozen=True, kw_only=True):
     label: str = ""
 
 
+NOT_OFFERED = {"humaneval": "runs code that a model wrote, and bench has no place yet where that does no harm"}
+"""Sets that people look for, and why they are no task here."""
 TASKS: dict[str, TaskSpec] = {
     "knowledge_200": TaskSpec(definition=str(OWN_TASK), files={"test": str(OWN_DATA)}),
     "mmlu": TaskSpec(
