@@ -387,8 +387,14 @@ def test_bytes_of_each_part() -> None:
 
 
 def test_traffic_above_the_memory_is_a_contradiction() -> None:
-    for speed, verdict in (("1000", "follows"), ("9000", "contradiction")):
-        file = publication({"decode_tok_s": speed}, {}, device=PublishedDevice(title="D", memory_bandwidth_bytes_s=1e9))
+    device = PublishedDevice(title="D", memory_bandwidth_bytes_s=1e9)
+    single = (PublishedCondition(name="batch", status="stated", value=1, source="page"),)
+    for speed, conditions, verdict in (
+        ("1000", (), "follows"),
+        ("9000", single, "contradiction"),
+        ("9000", (), "note"),
+    ):
+        file = publication({"decode_tok_s": speed}, {}, device=device, conditions=conditions)
         assert one(audit(file), "bandwidth").verdict == verdict
     assert one(audit(publication({"decode_tok_s": "9000"}, {})), "bandwidth").verdict == "note"
 

@@ -37,8 +37,12 @@ def _traffic(file: ClaimFile, row: str, size: float) -> Finding:
         share = 100 * traffic.value * 1e9 / limit
         sentence += f", {said(share, 2)} % of what {file.device.title} has in theory ({said(limit / 1e9)} GB/s)."
         if traffic.low * 1e9 > limit:
-            verdict = "contradiction"
-            sentence += " No memory is that fast: the scheme, the device or the figure is another."
+            single = any(one.name == "batch" and one.value == 1 for one in file.conditions)
+            verdict = "contradiction" if single else "note"
+            sentence += " No memory is that fast: the scheme, the device or the figure is another"
+            sentence += (
+                "." if single else ", or more than one sequence was decoded at once (a batch of 1 is not stated)."
+            )
         else:
             verdict = "follows"
     return Finding(

@@ -127,6 +127,12 @@ def _judged(name: str, claim: Claim, aggregates: Mapping[str, Printed]) -> Findi
         sentence += " Which one is meant is not said."
     elif verdict == "note" and not (stated == "each" or holds.get(stated, False)):
         sentence += f" The publication speaks of {WORDS[stated]}."
+    half = printed(claim.figure).half
+    if verdict == "contradiction" and any(
+        one.high >= allowed.low - half and one.low <= allowed.high + half for one in aggregates.values()
+    ):
+        verdict = "note"
+        sentence += " It follows only if the figure was cut or rounded up."
     top = aggregates.get("highest", aggregates.get("row"))
     if verdict == "follows" and claim.form == "range" and top and above(top.value, printed(claim.to or "0").value):
         verdict = "note"
