@@ -302,11 +302,6 @@ def decode_tok_s(timing: Timing) -> float | None:
     return (len(timing.token_ns) - 1) / ((timing.token_ns[-1] - timing.token_ns[0]) / 1e9)
 
 
-def token_gaps_s(timings: Iterable[Timing]) -> list[float]:
-    """Times between generated tokens, the first token's latency left out."""
-    return [(b - a) / 1e9 for t in timings for a, b in zip(t.token_ns, t.token_ns[1:], strict=False)]
-
-
 def median(values: Iterable[float]) -> float:
     """That of the `statistics` module, at a fraction of its time: a trial takes several."""
     ordered = sorted(values)

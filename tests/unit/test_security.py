@@ -83,7 +83,7 @@ def test_a_link_out_of_the_run_is_neither_read_nor_written(tmp_path: Path) -> No
 PINS = (
     "x==1\n--index-url=http://elsewhere",
     "x==1 --index-url=http://elsewhere",
-    "--find-links=http://elsewhere",
+    "--constraint=http://elsewhere",
     "-r /etc/passwd",
     "x @ http://elsewhere/x.whl",
     "x>=1",

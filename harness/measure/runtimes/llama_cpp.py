@@ -24,7 +24,6 @@ from harness.values import (
     Timing,
 )
 
-PROGRAM = "bench-llama"
 SMALLEST_BUFFER = 256 << 20
 # The V cache can only be quantized together with flash attention.
 NEEDS_FLASH_ATTENTION = ("q8_0",)
