@@ -28,6 +28,7 @@ from harness.measure.runtimes import llama_cpp
 from harness.metrics import trial_values
 from harness.pipeline import known_names
 from harness.progress import Silent
+from harness.stats import bounds, ratio_interval
 from harness.values import Artifact, Cell, DeviceFacts, Runtime, Speed, TrialRecord
 
 PREFILL, DECODE, DEPTH, REPETITIONS = 512, 64, 64, 3
@@ -118,10 +119,14 @@ def main() -> None:
         bench = Bench(runner, peer, local, facts, runtime, artifact, tokens)
         for what, pair in ((f"prefill@{PREFILL}", bench.prefill()), (f"decode@{DEPTH}", bench.decode())):
             values = interleaved(pair, arguments.rounds)
+            interval = ratio_interval([a for a, _ in values], [b for _, b in values])
+            low, high = bounds(interval)
+            span = "none" if low is None or high is None else f"{low:.3f} to {high:.3f}"
             print(
                 f"{name} {what}: bench-llama {median(a for a, _ in values):.1f} tok/s, "
                 f"llama-bench {median(b for _, b in values):.1f} tok/s, "
-                f"median ratio {median(a / b for a, b in values):.3f} "
+                f"median ratio {median(a / b for a, b in values):.3f}, "
+                f"interval {span} "
                 f"(rounds: {', '.join(f'{a / b:.3f}' for a, b in values)})",
                 flush=True,
             )

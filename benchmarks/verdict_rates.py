@@ -11,8 +11,8 @@ import random
 from collections import Counter
 from statistics import median
 
-from harness.analyse.stats import ratio_interval
 from harness.analyse.verdicts.bands import Band, judge
+from harness.stats import ratio_interval
 
 CLAIMED, TOLERANCE, ROUNDS, NOISE = 2.5, 0.05, 5, 0.03
 BAND = Band(low=CLAIMED * (1 - TOLERANCE), high=CLAIMED * (1 + TOLERANCE))

@@ -8,7 +8,7 @@ from harness.claim_files import find_claims, list_claims
 from harness.config import find_suite, list_suites, load_devices, load_suite
 from harness.metrics import METRICS
 from harness.store import find_runs
-from harness.values import Bandwidth, Cell, Memory, Plan, Speed
+from harness.values import Cell, Plan, Timed
 
 
 def listing(kinds: Sequence[str], suite: str, results: Path) -> dict[str, dict[str, str]]:
@@ -49,7 +49,7 @@ def plan_lines(plan: Plan) -> Iterator[str]:
         groups.setdefault((cell.device, cell.measure, cell.workload.label), []).append(cell)
     for (device, measure, label), cells in groups.items():
         load = cells[0].workload
-        rounds = load.rounds if isinstance(load, Bandwidth | Memory | Speed) else 1
+        rounds = load.rounds if isinstance(load, Timed) else 1
         possible = sum(c.unsupported is None for c in cells)
         yield f"  {device}  {measure:<9} {label:<28} {possible} cells × {rounds} rounds"
     for cell in plan.cells:

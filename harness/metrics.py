@@ -12,16 +12,25 @@ from typing import Any, Literal
 from harness.errors import UnknownNameError
 from harness.values import (
     BandwidthSeen,
+    EnergySeen,
     Files,
     Loaded,
+    LoadSeen,
     MemorySeen,
     Observation,
+    Stretch,
     Timing,
     TrialRecord,
     Value,
 )
 
-Kind = Literal["exact", "memory", "speed", "accuracy", "distance", "device"]
+Kind = Literal["exact", "memory", "speed", "energy", "accuracy", "distance", "device"]
+BY_ROUND: frozenset[Kind] = frozenset({"memory", "speed", "energy"})
+"""Kinds with one value a process, compared round by round."""
+BURST_NS = 10_000_000_000
+SUSTAINED_SHARE = 1 / 3
+SHORTEST_ENERGY_NS = 300_000_000_000
+"""Counters of energy and the temperature under load need so long to say something: 5 minutes."""
 
 
 class Metric(Value, frozen=True):
@@ -144,6 +153,64 @@ METRICS: dict[str, Metric] = _table(
         better="lower",
         kind="speed",
         definition="Start of loading → context ready, with the file already in the page cache.",
+    ),
+    Metric(
+        name="load_cold_s",
+        title="Load (from storage)",
+        unit="s",
+        better="lower",
+        kind="speed",
+        definition="Start of loading → context ready, after the file was dropped from the page cache "
+        "and seen to be gone.",
+    ),
+    Metric(
+        name="prefill_from_idle_tok_s",
+        title="Prefill from idle",
+        unit="tok/s",
+        better="higher",
+        kind="speed",
+        definition="As prefill_tok_s, after the loaded program has slept: clocks and caches start from idle.",
+    ),
+    Metric(
+        name="ttft_from_idle_s",
+        title="Time to first token from idle",
+        unit="s",
+        better="lower",
+        kind="speed",
+        definition="As ttft_s, after the loaded program has slept.",
+    ),
+    Metric(
+        name="decode_burst_tok_s",
+        title="Decode, burst",
+        unit="tok/s",
+        better="higher",
+        kind="speed",
+        definition="Median decode rate of the stretches that begin in the first 10 s of work without a pause.",
+    ),
+    Metric(
+        name="decode_sustained_tok_s",
+        title="Decode, sustained",
+        unit="tok/s",
+        better="higher",
+        kind="speed",
+        definition="Median decode rate of the stretches that begin in the last third of work without a pause.",
+    ),
+    Metric(
+        name="sustained_share",
+        title="Sustained share of burst",
+        unit="fraction",
+        better="higher",
+        kind="speed",
+        definition="decode_sustained_tok_s / decode_burst_tok_s of the same process.",
+    ),
+    Metric(
+        name="energy_j_token",
+        title="Energy a generated token",
+        unit="J",
+        better="lower",
+        kind="energy",
+        definition="(Energy of the whole machine at work − idle power × that time) / generated tokens, their prompts "
+        "included; at least 5 minutes of work.",
     ),
     Metric(
         name="bandwidth_share",
@@ -391,6 +458,11 @@ def _of_timings(seen: Seen) -> dict[str, float | None]:
     for t in timings:
         gaps += map(sub, t.token_ns[1:], t.token_ns)
     gaps.sort()
+    if timings[0].idle_ns:
+        return {
+            "prefill_from_idle_tok_s": median(map(prefill_tok_s, timings)),
+            "ttft_from_idle_s": median(map(ttft_s, timings)),
+        }
     return {
         "load_warm_s": seen[Loaded][0].load_ns / 1e9 if Loaded in seen else None,
         "prefill_tok_s": median(map(prefill_tok_s, timings)),
@@ -402,6 +474,50 @@ def _of_timings(seen: Seen) -> dict[str, float | None]:
     }
 
 
+def _of_load(seen: Seen) -> dict[str, float | None]:
+    one: LoadSeen = seen[LoadSeen][0]
+    name = "load_cold_s" if one.cold else "load_warm_s"
+    return {name: seen[Loaded][0].load_ns / 1e9 if Loaded in seen else None}
+
+
+def _of_stretches(seen: Seen) -> dict[str, float | None]:
+    stretches: list[Stretch] = seen[Stretch]
+    late = (1 - SUSTAINED_SHARE) * (stretches[-1].start_ns + stretches[-1].prefill_ns + stretches[-1].decode_ns)
+    burst = _decode_rate([s for s in stretches if s.start_ns < BURST_NS])
+    sustained = _decode_rate([s for s in stretches if s.start_ns >= late])
+    return {
+        "decode_burst_tok_s": burst,
+        "decode_sustained_tok_s": sustained,
+        "sustained_share": sustained / burst if burst and sustained else None,
+        "energy_j_token": energy_j_token(seen[EnergySeen][0], stretches) if EnergySeen in seen else None,
+    }
+
+
+def _decode_rate(stretches: Sequence[Stretch]) -> float | None:
+    rates = [(s.generated_tokens - 1) / (s.decode_ns / 1e9) for s in stretches if s.generated_tokens > 1]
+    return median(rates) if rates else None
+
+
+def energy_j_token(energy: EnergySeen, stretches: Sequence[Stretch]) -> float | None:
+    """Idle power subtracted; None where `why_no_energy` has a reason."""
+    if why_no_energy(energy) is not None:
+        return None
+    idle = sum(d.idle_uj for d in energy.domains) / energy.idle_ns * energy.work_ns
+    work = sum(d.work_uj for d in energy.domains)
+    return (work - idle) / 1e6 / sum(s.generated_tokens for s in stretches)
+
+
+def why_no_energy(energy: EnergySeen) -> str | None:
+    """Why these counters say nothing of a token's energy."""
+    if energy.missing is not None:
+        return energy.missing
+    if not energy.domains or not energy.idle_ns:
+        return "the power of the idle machine was not seen"
+    if energy.work_ns < SHORTEST_ENERGY_NS:
+        return f"{energy.work_ns / 1e9:.0f} s of work are too short for counters of energy: at least 300 s"
+    return None
+
+
 def _of_bandwidth(seen: Seen) -> dict[str, float | None]:
     windows: list[BandwidthSeen] = seen[BandwidthSeen]
     return {"read_bandwidth_bytes_s": median(w.bytes / (w.ns / 1e9) for w in windows)}
@@ -410,6 +526,8 @@ def _of_bandwidth(seen: Seen) -> dict[str, float | None]:
 _OF_KIND: dict[type, Callable[[Seen], dict[str, float | None]]] = {
     Files: _of_files,
     MemorySeen: _of_memory,
+    LoadSeen: _of_load,
+    Stretch: _of_stretches,
     Timing: _of_timings,
     BandwidthSeen: _of_bandwidth,
 }

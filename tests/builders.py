@@ -215,6 +215,8 @@ def _cells(suite: Suite, runtime: Runtime) -> Iterator[Cell]:
         variants = [None] if isinstance(workload, Bandwidth) else [v.name for v in suite.variants]
         for variant in variants:
             of = None if isinstance(workload, Size) else runtime
+            if isinstance(workload, Speed) and workload.threads:
+                of = msgspec.structs.replace(runtime, threads=workload.threads, threads_batch=workload.threads)
             key = digest([variant, workload, of])[:16]
             yield Cell(key=key, variant=variant, runtime=of, device="local", workload=workload)
 

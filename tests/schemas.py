@@ -100,7 +100,7 @@ def _number(value: Any, schema: Schema, _: Schema, path: str) -> Iterator[str]:
         return
     if value < schema.get("minimum", -math.inf) or value <= schema.get("exclusiveMinimum", -math.inf):
         yield f"{path}: {value!r} is too small"
-    if value > schema.get("maximum", math.inf):
+    if value > schema.get("maximum", math.inf) or value >= schema.get("exclusiveMaximum", math.inf):
         yield f"{path}: {value!r} is too large"
 
 
@@ -123,6 +123,6 @@ WORDS: dict[str, Any] = {
     "enum": _enum,
     **dict.fromkeys(("properties", "required", "additionalProperties", "propertyNames"), _object),
     **dict.fromkeys(("items", "prefixItems", "minItems", "maxItems"), _array),
-    **dict.fromkeys(("minimum", "exclusiveMinimum", "maximum"), _number),
+    **dict.fromkeys(("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"), _number),
     **dict.fromkeys(("minLength", "maxLength", "pattern"), _text),
 }

@@ -9,7 +9,7 @@ from harness.analyse.findings import Distance, PairedItems, TaskScore
 from harness.analyse.items import Item
 from harness.analyse.levels import MeasuredCell
 from harness.analyse.pairs import paired_items
-from harness.analyse.stats import (
+from harness.stats import (
     FEWEST_CLUSTERS,
     Interval,
     clustered_interval,

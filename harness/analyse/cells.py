@@ -18,10 +18,12 @@ from harness.store import Run
 from harness.values import (
     Bandwidth,
     Cell,
+    Load,
     Memory,
     Plan,
     Size,
     Speed,
+    Sustained,
     Task,
     Text,
     Timing,
@@ -94,14 +96,27 @@ def expected_metrics(workload: Workload) -> tuple[str, ...]:
         case Memory():
             return ("peak_rss_bytes", "peak_anon_bytes", "peak_file_bytes", "kv_cache_bytes")
         case Speed():
-            prefill = ("prefill_tok_s", "ttft_s")
-            decode = ("decode_tok_s", "itl_p50_s", "itl_p95_s", "itl_p99_s")
-            more = decode if workload.generated_tokens > 1 else ()
-            return (*prefill, *more, "load_warm_s", *(("bandwidth_share",) if more else ()))
+            if workload.idle_s:
+                return ("prefill_from_idle_tok_s", "ttft_from_idle_s")
+            return _of_speed(workload)
+        case Load():
+            return ("load_cold_s",) if workload.cold else ("load_warm_s",)
+        case Sustained():
+            return ("decode_burst_tok_s", "decode_sustained_tok_s", "sustained_share", "energy_j_token")
         case Text():
             return ("perplexity", "kl_divergence", "top1_agreement")
         case Task():
             return ()
+
+
+def _of_speed(workload: Speed) -> tuple[str, ...]:
+    """Of a sweep only what it sweeps: the rest says the same at each step."""
+    decodes = workload.generated_tokens > 1
+    if workload.threads is not None or workload.depth:
+        share = ("bandwidth_share",) if workload.threads is None else ()
+        return ("prefill_tok_s", *(("decode_tok_s", *share) if decodes else ()))
+    decode = ("decode_tok_s", "itl_p50_s", "itl_p95_s", "itl_p99_s") if decodes else ()
+    return ("prefill_tok_s", "ttft_s", *decode, "load_warm_s", *(("bandwidth_share",) if decodes else ()))
 
 
 def _judged(
@@ -129,7 +144,8 @@ def _judged(
         )
 
     counted = []
-    for record in records:
+    spared = [record for record in records if record.status == "not_needed"]
+    for record in (r for r in records if r.status != "not_needed"):
         impossible = rejected(cell.workload, record) if record.status == "ok" else None
         if record.status != "ok" or impossible:
             trouble(
@@ -151,6 +167,7 @@ def _judged(
             trouble(
                 record, "discarded", f"{len(record.discards)} of {of} timed windows: the machine was slower (canary)"
             )
+    planned -= len(spared)
     status, reason = _status(cell, planned, counted, troubles)
     return SeenCell(
         cell=cell,
@@ -161,7 +178,7 @@ def _judged(
         status=status,
         reason=reason,
         values=_values(cell, counted, bandwidth),
-        notes=tuple(_notes(cell, planned, counted, troubles)) if counted else (),
+        notes=(*_notes(cell, planned, counted, troubles), *_spared(spared)) if counted else (),
     )
 
 
@@ -195,6 +212,8 @@ def _status(cell: Cell, planned: int, counted: list[TrialRecord], troubles: list
 
 def _notes(cell: Cell, planned: int, counted: list[TrialRecord], troubles: list[Trouble]) -> list[str]:
     notes = not_as_asked(cell, counted[0])
+    if isinstance(cell.workload, Load) and cell.workload.load_mode == "mmap":
+        notes.append("the weights are mapped: the first pass reads them, not the load")
     if (limited := _limited(counted)) is not None:
         notes.append(limited)
     if len(counted) < planned:
@@ -211,13 +230,21 @@ def _notes(cell: Cell, planned: int, counted: list[TrialRecord], troubles: list[
     return notes
 
 
+def _spared(records: list[TrialRecord]) -> tuple[str, ...]:
+    """Why rounds were left out; the last ones, for one reason."""
+    return tuple(dict.fromkeys(record.reason for record in records if record.reason))
+
+
 def _limited(counted: list[TrialRecord]) -> str | None:
     """Repeating windows until they are good favours whoever heats less: beyond a fifth it must be said first."""
     gone = sum(len(record.discards) for record in counted)
     share = gone / (gone + len(observed(counted, Timing)) or 1)
     if share <= MOST_DISCARDED:
         return None
-    return f"{share:.0%} of the timed windows were discarded: this machine does not hold its speed"
+    return (
+        f"{share:.0%} of the timed windows were discarded: this machine does not hold its speed, "
+        "and only a sustained figure counts"
+    )
 
 
 def _values(cell: Cell, counted: list[TrialRecord], bandwidth: ReadBandwidth) -> dict[str, dict[int, float]]:
@@ -225,7 +252,8 @@ def _values(cell: Cell, counted: list[TrialRecord], bandwidth: ReadBandwidth) ->
     for record in counted:
         for name, value in trial_values(record).items():
             values[name][record.round] = value
-        read = bandwidth.of(cell, record.round)
+        own_threads = isinstance(cell.workload, Speed) and cell.workload.threads is not None
+        read = None if own_threads else bandwidth.of(cell, record.round)
         share = bandwidth_share(record, read) if read else None
         if share is not None:
             values["bandwidth_share"][record.round] = share

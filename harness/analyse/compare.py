@@ -17,6 +17,7 @@ from harness.analyse.findings import (
     Row,
     RunSeen,
     TaskScore,
+    ThreadCounts,
     Trouble,
     Waterfall,
     WeakBaseline,
@@ -28,10 +29,12 @@ from harness.analyse.memory import waterfall
 from harness.analyse.places import place
 from harness.analyse.roof import roofs
 from harness.analyse.rows import in_order, metric_rows, others_of
-from harness.analyse.stats import bounds
+from harness.analyse.threads import thread_counts
 from harness.analyse.trials import has_random_weights
 from harness.errors import InputError
+from harness.stats import bounds
 from harness.store import Run
+from harness.values import Speed
 
 __all__ = ["Report", "analyse"]
 
@@ -52,6 +55,7 @@ class _Found:
         self.roofs: list[Roof] = []
         self.footprints: list[Footprint] = []
         self.frontiers: list[Frontier] = []
+        self.threads: list[ThreadCounts] = []
         self.conditions: list[Condition] = []
         self.artifacts: list[ArtifactSeen] = []
         self.troubles: list[Trouble] = []
@@ -85,6 +89,7 @@ def analyse(runs: Sequence[Run]) -> Report:
         roofs=tuple(found.roofs),
         footprints=tuple(found.footprints),
         frontiers=tuple(found.frontiers),
+        threads=tuple(found.threads),
         conditions=tuple(found.conditions),
         artifacts=tuple(found.artifacts),
         troubles=tuple(found.troubles),
@@ -103,6 +108,7 @@ def _analyse_run(run: Run, found: _Found) -> None:
     baselines = run.plan.suite.baselines
     found.roofs += roofs(run.id, cells, baselines)
     found.footprints += footprints(run.id, cells, baselines)
+    found.threads += thread_counts(run, cells)
     random = frozenset(v.name for v in run.plan.suite.variants if has_random_weights(v))
     found.frontiers += frontiers(run.id, cells, random, run.plan.suite.families())
     by_place = {place(c): c for c in cells}
@@ -145,6 +151,8 @@ def _level(run: Run, cell: MeasuredCell, measured: Measured) -> list[Level]:
 def _weak(run: Run, cell: MeasuredCell) -> list[WeakBaseline]:
     variant = cell.seen.cell.variant
     share = cell.metrics.get("bandwidth_share")
+    if isinstance(cell.seen.cell.workload, Speed) and cell.seen.cell.workload.depth:
+        return []  # deep in a context the cache and its arithmetic are read too, which no baseline can help
     if variant not in run.plan.suite.baselines or share is None or share.value is None:
         return []
     if share.value >= WEAK_BANDWIDTH_SHARE:

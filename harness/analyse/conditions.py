@@ -15,7 +15,7 @@ from harness.analyse.findings import (
 )
 from harness.analyse.trials import has_random_weights, observed
 from harness.store import Run
-from harness.values import Answers, DeviceFacts, Files, Hello, Loaded, Suite, TrialRecord, Variant
+from harness.values import Answers, DeviceFacts, Files, Hello, Loaded, Suite, Timing, TrialRecord, Variant
 
 CONTEXT = "allocated context (tokens)"
 LOADED = {
@@ -94,6 +94,25 @@ def conditions(run: Run, cells: Sequence[SeenCell]) -> list[Condition]:
         }.items():
             found.append(_condition(run.id, device, runtime, name, (ConditionValue(value=value, where=""),)))
         found += [_condition(run.id, device, runtime, name, _where(pairs)) for name, pairs in values.items()]
+        for name, value in _placement(here).items():
+            found.append(_condition(run.id, device, runtime, name, (ConditionValue(value=value, where=""),)))
+    return found
+
+
+def _placement(cells: Sequence[SeenCell]) -> dict[str, str]:
+    """Where the model's threads ran in all timed windows together: an allowed mask is no placement."""
+    threads = [t for seen in cells for timing in observed(seen.counted, Timing) for t in timing.threads]
+    if not threads:
+        return {}
+    moved = sum(t.cpu_before != t.cpu_after for t in threads) / len(threads)
+    waits = [t for t in threads if t.wait_ns is not None and t.run_ns is not None]
+    found = {
+        "CPUs that threads ran on": ", ".join(map(str, sorted({t.cpu_after for t in threads}))),
+        "threads that changed their CPU": f"{moved:.0%} of windows",
+    }
+    if waits:
+        share = sum(t.wait_ns or 0 for t in waits) / max(1, sum((t.wait_ns or 0) + (t.run_ns or 0) for t in waits))
+        found["threads waiting for a CPU"] = f"{share:.1%} of their time"
     return found
 
 

@@ -8,8 +8,8 @@ from typing import Literal
 
 from harness.analyse.limits import Footprint, Frontier, Roof
 from harness.analyse.places import InCell
-from harness.analyse.stats import Interval
 from harness.analyse.verdicts.values import Check
+from harness.stats import Interval
 from harness.values import ArtifactFile, DeviceFacts, Stands, Value, Workload
 
 REPORT_SCHEMA = 1
@@ -140,6 +140,33 @@ class Waterfall(InCell, frozen=True):
     """What could not be seen, in words."""
 
 
+class ThreadsGain(Value, frozen=True):
+    """A variant at its best thread count against a baseline at its own best one."""
+
+    baseline: str
+    threads: int
+    """The baseline's best."""
+    ratio: float | None
+    low: float | None
+    high: float | None
+    """None below 3 rounds that both have."""
+
+
+class ThreadCounts(InCell, frozen=True):
+    """One metric of a variant by thread count; `workload` is the one without a count of its own."""
+
+    metric: str
+    common: int
+    """The runtime's own count, alike for all variants."""
+    common_value: float | None
+    best: int
+    best_value: float
+    counts: tuple[tuple[int, float], ...]
+    """(threads, value), by threads."""
+    gains: tuple[ThreadsGain, ...]
+    """Empty for a baseline."""
+
+
 class ConditionValue(Value, frozen=True):
     value: str
     where: str
@@ -255,6 +282,7 @@ class Report(Value, frozen=True, kw_only=True):
     roofs: tuple[Roof, ...]
     footprints: tuple[Footprint, ...]
     frontiers: tuple[Frontier, ...]
+    threads: tuple[ThreadCounts, ...] = ()
     conditions: tuple[Condition, ...]
     artifacts: tuple[ArtifactSeen, ...]
     troubles: tuple[Trouble, ...]

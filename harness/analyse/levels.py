@@ -8,7 +8,9 @@ from statistics import fmean, median
 from harness.analyse.cells import SeenCell, expected_metrics
 from harness.analyse.findings import INTERVAL_NOTE, NO_BASELINE_VALUE
 from harness.analyse.items import Graded, Item, read_graded
-from harness.analyse.stats import (
+from harness.analyse.trials import has_random_weights, observed
+from harness.metrics import METRICS, metric, ratio_of_sums, why_no_energy
+from harness.stats import (
     FEWEST_ROUNDS,
     Interval,
     clustered_interval,
@@ -18,10 +20,8 @@ from harness.analyse.stats import (
     ratio_of_sums_interval,
     share_interval,
 )
-from harness.analyse.trials import has_random_weights, observed
-from harness.metrics import METRICS, metric, ratio_of_sums
 from harness.store import Run
-from harness.values import Answers, Task, Text
+from harness.values import Answers, EnergySeen, Task, Text
 
 NOISY_CV = 0.10
 RANDOM_WEIGHTS = "the weights are random: no score means anything"
@@ -115,7 +115,7 @@ def _graded(run: Run, seen: SeenCell) -> tuple[Graded | None, str | None]:
 def _of_rounds(seen: SeenCell, name: str) -> Measured:
     values = seen.values.get(name, {})
     if not values:
-        return Measured(name, None, seen.reason or _why_unseen(name), notes=seen.notes)
+        return Measured(name, None, seen.reason or _why_unseen(name, seen), notes=seen.notes)
     ordered = [values[r] for r in sorted(values)]
     notes = list(seen.notes)
     cv = coefficient_of_variation(ordered)
@@ -138,7 +138,9 @@ def _of_rounds(seen: SeenCell, name: str) -> Measured:
     )
 
 
-def _why_unseen(name: str) -> str:
+def _why_unseen(name: str, seen: SeenCell) -> str:
+    if name == "energy_j_token" and (counters := observed(seen.counted, EnergySeen)):
+        return why_no_energy(counters[-1]) or "the program did not report it"
     if name == "bandwidth_share":
         return "needs the read bandwidth of the same round, the KV cache's bytes and the artifact's decode bytes"
     return "the program did not report it"

@@ -2,11 +2,16 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
+from harness.analyse.canaries import uneven
 from harness.analyse.cells import SeenCell
 from harness.analyse.findings import ONE_ROUND
 from harness.analyse.items import Item, Window
 from harness.analyse.levels import Measured, MeasuredCell
-from harness.analyse.stats import (
+from harness.analyse.trials import conditions_of
+from harness.metrics import BY_ROUND, metric
+from harness.stats import (
     FEWEST_ROUNDS,
     Interval,
     difference_interval,
@@ -14,8 +19,6 @@ from harness.analyse.stats import (
     ratio_interval,
     ratio_of_sums_interval,
 )
-from harness.analyse.trials import conditions_of
-from harness.metrics import metric
 from harness.values import Value
 
 FEW_FLIPS = 10
@@ -50,22 +53,24 @@ def compare_metric(variant: MeasuredCell, baseline: MeasuredCell | None, name: s
     kind = metric(name).kind
     if kind == "exact":
         found = _exact(own, other)
-    elif kind in ("memory", "speed"):
+    elif kind in BY_ROUND:
         found = _by_round(own, other)
+        if kind == "speed" and (said := uneven(variant.seen.counted, baseline.seen.counted)):
+            found = msgspec.structs.replace(found, notes=(*found.notes, said))
     elif name == "perplexity":
         found = _by_window(variant, baseline, own, other)
     elif variant.graded is not None and any(name in item.sums for item in variant.graded.items):
         found = _by_sums(variant, baseline, own, other)
     else:
         found = _by_item(variant, baseline, own, other)
-    said = _conditions_differ(variant.seen, baseline.seen)
+    differ = _conditions_differ(variant.seen, baseline.seen)
     return Compared(
         ratio=found.ratio,
         ratio_interval=found.ratio_interval,
         diff=found.diff,
         diff_interval=found.diff_interval,
         n=found.n,
-        notes=(*found.notes, *said),
+        notes=(*found.notes, *differ),
     )
 
 

@@ -7,9 +7,9 @@ from harness.analyse.levels import MeasuredCell
 from harness.analyse.limits import Roof, RoofGain
 from harness.analyse.pairs import compare_metric
 from harness.analyse.places import Place, place
-from harness.analyse.stats import bounds
 from harness.analyse.trials import observed
 from harness.metrics import read_bytes_a_token
+from harness.stats import bounds
 from harness.values import Bandwidth, Files, Loaded, Timing
 
 BYTES_UNSEEN = "the KV cache's bytes or the artifact's decode bytes were not seen"
@@ -22,7 +22,7 @@ def roofs(run: str, cells: Sequence[MeasuredCell], baselines: Sequence[str]) -> 
     return [
         _roof(run, cell, bandwidth, by_place, baselines)
         for cell in cells
-        if "decode_tok_s" in cell.metrics and (bandwidth := _bandwidth_of(cell, bandwidths)) is not None
+        if "bandwidth_share" in cell.metrics and (bandwidth := _bandwidth_of(cell, bandwidths)) is not None
     ]
 
 

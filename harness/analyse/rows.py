@@ -7,8 +7,8 @@ from harness.analyse.findings import Row
 from harness.analyse.levels import Measured, MeasuredCell, interval_reason, measure_cells
 from harness.analyse.pairs import Compared, compare_metric
 from harness.analyse.places import Place, place
-from harness.analyse.stats import bounds
 from harness.metrics import metric
+from harness.stats import bounds
 from harness.store import Run
 
 Others = dict[str, MeasuredCell | None]

@@ -8,10 +8,10 @@ from harness.analyse.cells import SeenCell, read_cells
 from harness.analyse.conditions import artifacts, conditions
 from harness.analyse.levels import MeasuredCell, measure_cells
 from harness.analyse.sides import Differs, Side, SideBySide, SideRow
-from harness.analyse.stats import bounds
 from harness.analyse.unpaired import compare_sides
 from harness.errors import InputError, UnknownNameError
 from harness.metrics import metric
+from harness.stats import bounds
 from harness.store import Run
 from harness.values import Value, Workload
 

@@ -11,6 +11,7 @@ from harness.values import (
     Cell,
     Files,
     Hello,
+    Load,
     Loaded,
     Memory,
     MemorySeen,
@@ -113,7 +114,7 @@ def not_as_asked(cell: Cell, record: TrialRecord) -> list[str]:
     loaded = observed([record], Loaded)
     if cell.runtime is None or not loaded:
         return []
-    mode = cell.workload.load_mode if isinstance(cell.workload, Memory) else cell.runtime.load_mode
+    mode = cell.workload.load_mode if isinstance(cell.workload, Memory | Load) else cell.runtime.load_mode
     asked = {"load_mode": mode, **{f: getattr(cell.runtime, f) for f in ASKED}}
     if not cell.runtime.repack:  # asked for, it is done only where the format has a repacked form
         asked["repack"] = False

@@ -5,8 +5,8 @@ import msgspec
 from harness.analyse.findings import NO_BASELINE_VALUE
 from harness.analyse.levels import Measured, MeasuredCell
 from harness.analyse.pairs import PERPLEXITIES, Compared, compare_metric
-from harness.analyse.stats import FEWEST_ROUNDS, Interval, unpaired_ratio_interval, welch_interval
 from harness.metrics import metric
+from harness.stats import FEWEST_ROUNDS, Interval, unpaired_ratio_interval, welch_interval
 
 UNEVEN = "the ratio of the medians lies outside of the interval: rounds are uneven"
 ROUNDING = 1e-9

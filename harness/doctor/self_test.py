@@ -52,10 +52,10 @@ class Kit(msgspec.Struct, frozen=True, kw_only=True):
     prompt: Prompt
 
 
-def of_itself(suite: Suite, variant: Variant, kit: Kit) -> Plan:
+def of_itself(suite: Suite, variant: Variant, kit: Kit, rounds: int = MOST_ROUNDS) -> Plan:
     """The suite's speed measures with the variant under two names, and one look at the read bandwidth."""
     bandwidth = [msgspec.structs.replace(m, rounds=1) for m in suite.measures if isinstance(m, Bandwidth)]
-    speed = [msgspec.structs.replace(m, rounds=MOST_ROUNDS) for m in suite.measures if isinstance(m, Speed)]
+    speed = [msgspec.structs.replace(m, rounds=rounds) for m in suite.measures if isinstance(m, Speed)]
     wish = Suite(
         name="self-test",
         title=f"{variant.name} against itself",

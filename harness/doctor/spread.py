@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from statistics import fmean, median, stdev
 
-from harness.analyse.stats import FEWEST_ROUNDS, ratio_interval, t_quantile
 from harness.health import Difference
 from harness.metrics import trial_values
+from harness.stats import FEWEST_ROUNDS, ratio_interval, t_quantile
 from harness.values import Speed, TrialRecord
 
 ROUNDS_ASKED = 5

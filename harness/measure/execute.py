@@ -22,12 +22,16 @@ from harness.values import (
     DeviceFacts,
     Environment,
     Files,
+    Load,
+    LoadSeen,
     Memory,
     MemorySeen,
     Observation,
     Size,
     Speed,
     Status,
+    Stretch,
+    Sustained,
     Timing,
     Trial,
     TrialRecord,
@@ -40,6 +44,10 @@ SHORTEST_WALL_NS = 200_000_000
 VARIATION = 0.10
 CANARY_BYTES = 96 << 20
 """That the canary reads on each thread."""
+MOST_WAITING = 0.03
+"""Share of the timed windows that a thread may wait for a CPU."""
+STILL_CACHED = 0.01
+"""Share of a file that may be left in the page cache after it was dropped, or be missing when it should be whole."""
 MOST_CANARY_LOSS = 0.03
 """The same fixed work took so much longer: the machine was slower, whatever its sensors say."""
 ROOM = 1.3
@@ -128,24 +136,35 @@ def _judged(
 
 def noise(seen: Sequence[Observation], discards: Sequence[Observation] = ()) -> list[str]:
     """What makes the timed windows of one process doubtful; discarded ones only tell how fast it had been."""
-    windows = [o for o in seen if isinstance(o, Timing | BandwidthSeen)]
+    windows = [o for o in seen if isinstance(o, Timing | BandwidthSeen | Stretch)]
     if not windows:
         return []
     doubts = []
     load = other_load_cores(windows)
     if load is not None and load > OTHER_LOAD_CORES:
         doubts.append(f"other load {load:.2f} cores during the timed windows")
-    faults = sum(w.major_faults or 0 for w in windows)
+    faults = sum(w.major_faults or 0 for w in windows if not isinstance(w, Stretch))
     if faults:
         doubts.append(f"{faults} major page faults in timed windows")
+    waited = waiting_share([w for w in windows if isinstance(w, Timing)])
+    if waited is not None and waited > MOST_WAITING:
+        doubts.append(f"a thread of the model waited {waited:.0%} of the timed windows for a CPU")
     timings, gone = ([w for w in some if isinstance(w, Timing)] for some in (windows, discards))
     loss = canary_loss(timings, gone)
     if loss is not None and loss > MOST_CANARY_LOSS:
         doubts.append(f"beside a timed window the machine was {loss:.0%} slower than at its best (canary)")
-    for what, values in _repeated(windows).items():
+    for what, values in _repeated([w for w in windows if not isinstance(w, Stretch)]).items():
         if len(values) >= 2 and (spread := stdev(values) / mean(values)) > VARIATION:
             doubts.append(f"{what} varies by {spread:.0%} between repetitions")
     return doubts
+
+
+def waiting_share(windows: Sequence[Timing]) -> float | None:
+    """Share of these windows that the thread which had to wait longest for a CPU waited; None where unseen."""
+    wall = sum(w.wall_ns for w in windows)
+    waits = [max((t.wait_ns for t in w.threads if t.wait_ns is not None), default=None) for w in windows]
+    seen = [wait for wait in waits if wait is not None]
+    return sum(seen) / wall if seen and wall else None
 
 
 def canary_loss(windows: Sequence[Timing], discards: Sequence[Timing] = ()) -> float | None:
@@ -161,7 +180,7 @@ def canary_loss(windows: Sequence[Timing], discards: Sequence[Timing] = ()) -> f
     return max(max(c.compute_ns / compute, c.read_ns / read) for c in seen) - 1
 
 
-def other_load_cores(windows: Sequence[Timing | BandwidthSeen]) -> float | None:
+def other_load_cores(windows: Sequence[Timing | BandwidthSeen | Stretch]) -> float | None:
     """Cores that others kept busy, or a hypervisor took away, during the windows together.
 
     None where the machine does not say, or where the windows are too short to tell.
@@ -171,8 +190,18 @@ def other_load_cores(windows: Sequence[Timing | BandwidthSeen]) -> float | None:
         if window.machine_busy_ns is None or window.cpu_ns is None:
             return None
         busy += window.machine_busy_ns - window.cpu_ns + (window.machine_steal_ns or 0)
-        wall += window.wall_ns if isinstance(window, Timing) else window.ns
+        wall += _wall_ns(window)
     return max(0, busy) / wall if wall >= SHORTEST_WALL_NS else None  # summed first: ticks round both ways
+
+
+def _wall_ns(window: Timing | BandwidthSeen | Stretch) -> int:
+    match window:
+        case Timing():
+            return window.wall_ns
+        case BandwidthSeen():
+            return window.ns
+        case Stretch():
+            return window.prefill_ns + window.decode_ns
 
 
 def files_of(artifact: Artifact | None) -> Files:
@@ -245,6 +274,10 @@ def _impossible(cell: Cell, artifact: Artifact | None, seen: Sequence[Observatio
                 )
                 if counts != (load.depth, load.prompt_tokens, load.generated_tokens, load.generated_tokens):
                     return f"token counts {counts} are not those asked for"
+        case Load() as load:
+            return _not_as_cached(load, [o for o in seen if isinstance(o, LoadSeen)])
+        case Sustained() as load:
+            return _not_sustained(load, [o for o in seen if isinstance(o, Stretch)])
         case Memory() as load:
             memory = [o for o in seen if isinstance(o, MemorySeen)]
             if not memory or memory[0].vm_hwm_bytes is None:
@@ -253,6 +286,28 @@ def _impossible(cell: Cell, artifact: Artifact | None, seen: Sequence[Observatio
             if least is not None and memory[0].vm_hwm_bytes < least:
                 return f"a peak of {memory[0].vm_hwm_bytes} bytes is below the {least} bytes of weights it holds"
     return None
+
+
+def _not_as_cached(load: Load, seen: Sequence[LoadSeen]) -> str | None:
+    if not seen:
+        return "the program did not say what of its file was in memory"
+    cached, whole = seen[0].cached_bytes, seen[0].file_bytes
+    if cached is None:
+        return "how much of the file was in the page cache cannot be seen here"
+    if load.cold and cached > STILL_CACHED * whole:
+        return f"{cached / whole:.0%} of the file could not be dropped from the page cache: no cold load"
+    if not load.cold and cached < (1 - STILL_CACHED) * whole:
+        return f"only {cached / whole:.0%} of the file stayed in the page cache: no warm load"
+    return None
+
+
+def _not_sustained(load: Sustained, seen: Sequence[Stretch]) -> str | None:
+    wanted = (load.prompt_tokens, load.generated_tokens)
+    for stretch in seen:
+        if (stretch.prompt_tokens, stretch.generated_tokens) != wanted:
+            return f"token counts {(stretch.prompt_tokens, stretch.generated_tokens)} are not those asked for"
+    worked = (seen[-1].start_ns + seen[-1].prefill_ns + seen[-1].decode_ns) / 1e9 if seen else 0.0
+    return None if worked >= load.seconds * 0.99 else f"worked for {worked:.1f} s instead of {load.seconds:g} s"
 
 
 def _repeated(windows: Sequence[Timing | BandwidthSeen]) -> dict[str, list[float]]:

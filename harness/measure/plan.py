@@ -14,7 +14,6 @@ from harness.values import (
     Cell,
     DeviceFacts,
     DeviceSpec,
-    Memory,
     Plan,
     Runtime,
     Size,
@@ -22,11 +21,16 @@ from harness.values import (
     Suite,
     Task,
     Text,
+    Timed,
     Trial,
     Variant,
     Workload,
     digest,
 )
+
+SHALLOW = (0, 512, 2048)
+FULL = 8192
+"""The standard depths: empty, short, long, and a context of 8,192 tokens that the last generated one fills."""
 
 
 def select(
@@ -70,9 +74,7 @@ def select(
                 raise UnknownNameError("measure", name, known, where=f"suite {suite.name!r}")
         loads = tuple(m for m in loads if kind_of(m) in measures)
     if rounds is not None:
-        loads = tuple(
-            msgspec.structs.replace(m, rounds=rounds) if isinstance(m, Bandwidth | Memory | Speed) else m for m in loads
-        )
+        loads = tuple(msgspec.structs.replace(m, rounds=rounds) if isinstance(m, Timed) else m for m in loads)
     return msgspec.structs.replace(suite, variants=kept, measures=loads, devices=tuple(devices) or suite.devices)
 
 
@@ -111,7 +113,7 @@ def order_trials(cells: Sequence[Cell], seed: int) -> Iterable[Trial]:
     for cell in cells:
         if cell.unsupported is not None or isinstance(cell.workload, Size):
             yield _trial(cell, 0)
-    timed = [c for c in cells if c.unsupported is None and isinstance(c.workload, Bandwidth | Memory | Speed)]
+    timed = [c for c in cells if c.unsupported is None and isinstance(c.workload, Timed)]
     for round_number in range(max((rounds_of(c) for c in timed), default=0)):
         draw = random.Random(f"{seed}:{round_number}")  # noqa: S311 - a repeatable order, no secret
         groups: dict[str, list[Cell]] = {}
@@ -129,15 +131,33 @@ def order_trials(cells: Sequence[Cell], seed: int) -> Iterable[Trial]:
 
 def rounds_of(cell: Cell) -> int:
     load = cell.workload
-    return load.rounds if isinstance(load, Bandwidth | Memory | Speed) else 1
+    return load.rounds if isinstance(load, Timed) else 1
 
 
 def kind_of(workload: Workload) -> str:
     return str(type(workload).__struct_config__.tag)
 
 
+def spread_out(load: Workload, facts: DeviceFacts) -> Iterable[Workload]:
+    """A measure of many depths or thread counts as one for each; any other as it is."""
+    if not isinstance(load, Speed) or not (load.depths or load.thread_counts):
+        yield load
+        return
+    used = load.prompt_tokens + load.generated_tokens
+    depths = (*SHALLOW, FULL - used) if load.depths == "standard" else load.depths
+    counts = thread_counts(facts.usable_cores) if load.thread_counts == "each" else load.thread_counts
+    for depth in depths or (load.depth,):
+        for threads in counts or (load.threads,):
+            yield msgspec.structs.replace(load, depth=depth, depths=(), threads=threads, thread_counts=())
+
+
+def thread_counts(cores: int) -> tuple[int, ...]:
+    """Powers of two up to the cores, and the cores."""
+    return tuple(sorted({*(1 << n for n in range(cores.bit_length())), cores}))
+
+
 def _cells(suite: Suite, device: str, facts: DeviceFacts) -> Iterable[Cell]:
-    for load in suite.measures:
+    for load in (one for measure in suite.measures for one in spread_out(measure, facts)):
         match load:
             case Size():
                 yield from (_cell(v, None, device, load) for v in suite.variants)
@@ -145,7 +165,8 @@ def _cells(suite: Suite, device: str, facts: DeviceFacts) -> Iterable[Cell]:
                 yield _cell(None, _resolved(suite.runtimes[0], facts), device, load)
             case _:
                 for runtime in suite.runtimes:
-                    yield from (_cell(v, _resolved(runtime, facts), device, load) for v in suite.variants)
+                    settled = _with_threads(_resolved(runtime, facts), load)
+                    yield from (_cell(v, settled, device, load) for v in suite.variants)
 
 
 def _cell(variant: Variant | None, runtime: Runtime | None, device: str, load: Workload) -> Cell:
@@ -163,6 +184,11 @@ def _cell(variant: Variant | None, runtime: Runtime | None, device: str, load: W
         return cell
     why = load_runtime(runtime.name).supports(cell, variant.model if variant else None)
     return msgspec.structs.replace(cell, unsupported=why)
+
+
+def _with_threads(runtime: Runtime, load: Workload) -> Runtime:
+    threads = load.threads if isinstance(load, Speed) else None
+    return runtime if threads is None else msgspec.structs.replace(runtime, threads=threads, threads_batch=threads)
 
 
 def _resolved(runtime: Runtime, facts: DeviceFacts) -> Runtime:

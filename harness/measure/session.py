@@ -11,6 +11,7 @@ from harness.build.artifacts import Workshop
 from harness.build.runners.llama_cpp_build import Runner, ensure_runner
 from harness.errors import BuildError, InputError, StoreError
 from harness.measure.devices import open_device
+from harness.measure.enough import EarlyStop
 from harness.measure.execute import Equipment, execute
 from harness.measure.grade import check_answers, grade_task, grade_text
 from harness.measure.inputs import Preparation, Reference
@@ -25,8 +26,8 @@ from harness.values import (
     Artifact,
     Cell,
     DeviceSpec,
-    Memory,
     Plan,
+    Prompted,
     Size,
     Speed,
     Task,
@@ -88,12 +89,14 @@ def execute_missing(folder: Path, plan: Plan, ready: Ready, data: Path | None, p
     shutil.rmtree(folder / WORK, ignore_errors=True)  # a killed process may have left half-written files
     floor = Floor(folder, plan, ready, data)
     _open_accuracy(floor, [cells[t.cell] for t in left])
+    early = EarlyStop(plan, run.records)
     try:
         with progress.bar("trials", len(plan.trials)) as bar:
             bar.update(len(done), len(plan.trials))
             for number, trial in enumerate(left, len(done) + 1):
-                record = _one(floor, trial, cells[trial.cell], progress)
+                record = _spared(early, trial, cells[trial.cell]) or _one(floor, trial, cells[trial.cell], progress)
                 append_record(folder, record)
+                early.add(record)
                 _report_trouble(record, cells[trial.cell], progress)
                 bar.update(number, len(plan.trials))
     finally:
@@ -216,8 +219,10 @@ class Floor:
             return inputs
         artifact = self.ready.artifacts[cell.variant]
         inputs = msgspec.structs.replace(inputs, model=artifact.path)
-        if isinstance(cell.workload, Speed | Memory):
+        if isinstance(cell.workload, Prompted):
             return self._with_prompt(cell, inputs, artifact)
+        if not isinstance(cell.workload, Task | Text):
+            return inputs
         requests = self.requests[cell.key]
         plain = self.folder / WORK / f"requests-{requests.hash}.jsonl"
         if not plain.exists():
@@ -236,7 +241,7 @@ class Floor:
 
     def _with_prompt(self, cell: Cell, inputs: Inputs, artifact: Artifact) -> Inputs:
         load, preparation = cell.workload, self.ready.preparation
-        assert isinstance(load, Speed | Memory) and preparation is not None and cell.variant
+        assert isinstance(load, Prompted) and preparation is not None and cell.variant
         depth = load.depth if isinstance(load, Speed) else 0
         model = self.variants[cell.variant].model
         tokens = preparation.prompt(model, artifact, depth + load.prompt_tokens)
@@ -272,6 +277,17 @@ def _open_cell(floor: Floor, cell: Cell) -> None:
             raise BuildError(f"the reference {name} could not be made")
         reference = preparation.reference(cell, floor.variants[name], artifacts[name], requests)
         floor.references[cell.key] = reference
+
+
+def _spared(early: EarlyStop, trial: Trial, cell: Cell) -> TrialRecord | None:
+    """The record of a round that is not needed; None where it is."""
+    reason = early.reason(trial, cell)
+    if reason is None:
+        return None
+    now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return TrialRecord(
+        trial=trial.id, cell=trial.cell, round=trial.round, status="not_needed", reason=reason, started=now
+    )
 
 
 def _one(floor: Floor, trial: Trial, cell: Cell, progress: Progress) -> TrialRecord:
@@ -346,7 +362,7 @@ def _compress(folder: Path, answers: Answers) -> None:
 
 
 def _report_trouble(record: TrialRecord, cell: Cell, progress: Progress) -> None:
-    if record.status in ("ok", "unsupported") and not record.noise:
+    if record.status in ("ok", "unsupported", "not_needed") and not record.noise:
         return
     what = " ".join(p for p in (cell.variant or cell.device, cell.measure, cell.workload.label) if p)
     text = record.reason or "; ".join(record.noise)

@@ -4,12 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from harness.analyse.findings import PairedItems, Report, Waterfall
-from harness.analyse.stats import bounds
 from harness.metrics import metric
 from harness.render.page import Cell, Group, Section, Table, Term, cells, table
 from harness.render.settings import Setting
 from harness.render.tables import NOTHING
 from harness.render.words import listed, metric_title, number, p_value, points, quantity, status_words
+from harness.stats import bounds
 
 EXPLAINED = 0.95
 PART_TITLES = {

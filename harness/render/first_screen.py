@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from harness.analyse.conditions import CONTEXT
 from harness.analyse.findings import Distance, PairedItems, Row, VariantSeen
-from harness.analyse.stats import bounds
 from harness.metrics import metric
 from harness.render.page import Card, Entry, Notes, Picture, Screen
 from harness.render.settings import Setting
@@ -21,6 +20,7 @@ from harness.render.words import (
     quantity,
     status_words,
 )
+from harness.stats import bounds
 
 
 def screen(setting: Setting, notes: Notes, *, heading: str, chart: Picture | None) -> Screen:

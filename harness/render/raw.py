@@ -7,7 +7,7 @@ from harness.analyse.findings import Row
 from harness.render.page import Cell, Group, Notes, Table, table
 from harness.render.settings import Setting
 from harness.render.tables import NOTHING, no_value
-from harness.values import Bandwidth, Memory, Speed, Task, Workload
+from harness.values import Task, Timed, Workload
 
 MOST_ROWS = 1000
 COMMANDS = (
@@ -44,7 +44,7 @@ def cell_command(own: Sequence[str], variant: str | None, device: str, workload:
         words += ["--tasks", workload.task]
     if isinstance(workload, Task) and "--limit" in options:
         words += ["--limit", options["--limit"]]
-    if isinstance(workload, Bandwidth | Memory | Speed) and "--rounds" in options:
+    if isinstance(workload, Timed) and "--rounds" in options:
         words += ["--rounds", options["--rounds"]]
     return tuple(words)
 

@@ -20,6 +20,7 @@ from harness.render.limits import CONTEXTS, FITS, ROOF, context_tables, fit_tabl
 from harness.render.page import Notes, Page, Section, Table
 from harness.render.raw import COMMANDS, commands_table, raw_table
 from harness.render.settings import Setting, settings
+from harness.render.sweeps import DEPTHS, THREADS, depth_tables, threads_table
 from harness.render.tables import comparison_table, runs_table
 from harness.render.verdicts import claims_section
 from harness.render.words import listed
@@ -131,6 +132,8 @@ def _sections(setting: Setting, notes: Notes, suffix: str) -> tuple[list[Section
         section("comparison", "All metrics", weak_sentences(setting), (comparison_table(setting, notes),)),
         section("plots", "Metric by metric", drawings=metric_drawings(setting)),
         section("roofline", "Roofline of decode", (ROOF,), (roof_table(setting, notes),), (roof_drawing(setting),)),
+        section("threads", "Speed by threads", (THREADS,), (threads_table(setting),)),
+        section("depths", "Speed by depth", (DEPTHS,), depth_tables(setting, notes)),
         section("memory", "What the peak of memory is made of", (PEAKS, *warnings), (parts,), peaks),
         *_memory_sections(section, setting, notes),
         section("accuracy", "Accuracy and distance to the reference", (PAIRED,), accuracy_tables(setting)),

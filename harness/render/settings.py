@@ -15,6 +15,7 @@ from harness.analyse.findings import (
     Report,
     Row,
     RunSeen,
+    ThreadCounts,
     VariantSeen,
     Waterfall,
     WeakBaseline,
@@ -90,6 +91,10 @@ class Setting:
         return [r for r in self.report.roofs if self._here(r)]
 
     @cached_property
+    def threads(self) -> list[ThreadCounts]:
+        return [t for t in self.report.threads if self._here(t)]
+
+    @cached_property
     def footprints(self) -> list[Footprint]:
         return [f for f in self.report.footprints if self._here(f)]
 
@@ -136,24 +141,24 @@ class Setting:
 
     def memory_workload(self) -> str | None:
         """The first that does not map its file, or else the first."""
-        return self._best(Memory, lambda w: isinstance(w, Memory) and w.load_mode == "none")
+        return self._best(Memory, lambda w: (isinstance(w, Memory) and w.load_mode == "none",))
 
     def decode_workload(self) -> str | None:
         """The one that generates most tokens."""
-        found = self._best(Speed, lambda w: w.generated_tokens if isinstance(w, Speed) else 0)
+        found = self._best(Speed, lambda w: (_plain(w), w.generated_tokens) if isinstance(w, Speed) else ())
         workload = self.run.workloads.get(found or "")
         return found if isinstance(workload, Speed) and workload.generated_tokens > 1 else None
 
     def prefill_workload(self) -> str | None:
         """The one with the longest prompt."""
-        return self._best(Speed, lambda w: w.prompt_tokens if isinstance(w, Speed) else 0)
+        return self._best(Speed, lambda w: (_plain(w), w.prompt_tokens) if isinstance(w, Speed) else ())
 
     def task_workload(self) -> str | None:
         """The first task that is scored in shares of its items."""
         return self._task()[0]
 
     def text_workload(self) -> str | None:
-        return self._best(Text, lambda _: 0)
+        return self._best(Text, lambda _: ())
 
     def task_metric(self) -> str | None:
         """That task's first such metric."""
@@ -170,7 +175,7 @@ class Setting:
                 return row.workload, row.metric
         return None, None
 
-    def _best(self, kind: type[Workload], score: Callable[[Workload], float]) -> str | None:
+    def _best(self, kind: type[Workload], score: Callable[[Workload], tuple[int, ...]]) -> str | None:
         seen = dict.fromkeys(r.workload for r in self.rows)
         names = [n for n in seen if isinstance(self.run.workloads.get(n), kind)]
         return max(names, key=lambda n: score(self.run.workloads[n]), default=None)
@@ -182,6 +187,11 @@ class Setting:
     def _here(self, one: Row | InCell) -> bool:
         same = one.run == self.run.id and one.device == self.device.name
         return same and one.runtime in (self.runtime, None) and one.variant in self._variants
+
+
+def _plain(workload: Speed) -> bool:
+    """Whether it is no part of a sweep and starts from the midst of work."""
+    return workload.depth == 0 and workload.threads is None and not workload.idle_s
 
 
 def named(run: RunSeen, variant: str | None) -> str:

@@ -5,7 +5,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from harness.metrics import metric
-from harness.values import Memory, Speed, Task, Text, Workload
+from harness.values import Load, Memory, Speed, Sustained, Task, Text, Workload
 
 MOST_DIGITS = 3
 DIGITS_WITHOUT_INTERVAL = 2
@@ -26,6 +26,7 @@ STATUS_WORDS = {
     "not_measured": "not measured yet",
     "set_aside": "set aside",
     "discarded": "windows discarded",
+    "not_needed": "not needed",
     "ok": "no value",
 }
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -225,17 +226,23 @@ def metric_title(name: str, workload: Workload | None) -> str:
     match workload:
         case Speed() if name == "prefill_tok_s":
             depth = f" d{workload.depth}" if workload.depth else ""
-            return f"{title}@{workload.prompt_tokens}{depth}"
+            return f"{title}@{workload.prompt_tokens}{depth}{_threads(workload)}"
         case Speed() if name == "decode_tok_s":
-            return f"{title}@{workload.depth + workload.prompt_tokens}"
+            return f"{title}@{workload.depth + workload.prompt_tokens}{_threads(workload)}"
         case Speed():
             return f"{title}, {workload.label}"
         case Memory():
             return f"{title}, {'memory-mapped' if workload.load_mode == 'mmap' else 'not mapped'}"
-        case Task() | Text():
+        case Task() | Text() | Sustained():
             return f"{title}, {workload.label}"
+        case Load():
+            return f"{title}, {'memory-mapped' if workload.load_mode == 'mmap' else 'not mapped'}"
         case _:
             return title
+
+
+def _threads(workload: Speed) -> str:
+    return f", {workload.threads} thread{'s' if workload.threads > 1 else ''}" if workload.threads else ""
 
 
 def listed(parts: list[str]) -> str:

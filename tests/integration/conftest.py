@@ -45,6 +45,10 @@ measures:
   - {{kind: memory, prompt_tokens: 32, generated_tokens: 4, context: 256, rounds: 1, load_mode: mmap}}
   - {{kind: speed, prompt_tokens: 32, generated_tokens: 8, context: 256, rounds: 3, repetitions: 2}}
   - {{kind: speed, prompt_tokens: 16, generated_tokens: 4, depth: 16, context: 256, rounds: 1, repetitions: 2}}
+  - {{kind: speed, prompt_tokens: 16, generated_tokens: 4, context: 256, rounds: 1, repetitions: 1, thread_counts: [1]}}
+  - {{kind: speed, prompt_tokens: 16, generated_tokens: 1, context: 256, rounds: 1, repetitions: 1, idle_s: 0.05}}
+  - {{kind: load, context: 256, rounds: 1, cold: false}}
+  - {{kind: sustained, prompt_tokens: 16, generated_tokens: 4, context: 256, seconds: 1, idle_s: 0.1, rounds: 1}}
   - {{kind: task, task: knowledge_200, limit: 40, context: 512}}
   - {{kind: text, text: text_5000, window: 128, positions: 100, reference: f16}}
 """

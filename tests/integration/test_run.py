@@ -53,7 +53,7 @@ def test_what_really_ran_is_recorded(finished: Bench) -> None:
         load, (loaded,) = cells[record.cell].workload, seen(record, Loaded)
         assert isinstance(loaded, Loaded) and isinstance(load, Speed)
         assert loaded.cpu_features and loaded.load_mode == "none" and loaded.kv_type == "f16"
-        assert loaded.threads == run.plan.facts["local"].usable_cores
+        assert loaded.threads == (load.threads or run.plan.facts["local"].usable_cores)
         head = loaded.embedding // loaded.heads
         assert loaded.kv_bytes == 2 * loaded.layers * loaded.context * loaded.kv_heads * head * 2
         assert record.artifact_sha256 and record.environment and record.environment.runner_sha256
@@ -63,6 +63,20 @@ def test_what_really_ran_is_recorded(finished: Bench) -> None:
             assert isinstance(timing, Timing)
             assert timing.prefix_tokens == load.depth
             assert 0 < timing.logits_ns <= timing.token_ns[0] and list(timing.token_ns) == sorted(timing.token_ns)
+
+
+def test_the_other_kinds_of_speed_give_their_own_metrics(finished: Bench) -> None:
+    run = read_run(finished.only_run())
+    cells = {c.key: c for c in run.plan.cells}
+    found: dict[str, set[str]] = {}
+    for record in run.records:
+        cell = cells[record.cell]
+        found.setdefault(f"{cell.measure} {cell.workload.label}", set()).update(trial_values(record))
+    assert found["speed p16+g1 idle0.05s"] == {"prefill_from_idle_tok_s", "ttft_from_idle_s"}
+    assert found["load warm no-mmap"] == {"load_warm_s"}
+    burst = {"decode_burst_tok_s", "decode_sustained_tok_s", "sustained_share"}
+    assert burst <= found["sustained p16+g4 1s"]
+    assert {"prefill_tok_s", "decode_tok_s"} <= found["speed p16+g4 t1"]
 
 
 def test_mapped_weights_are_file_backed_and_read_weights_are_not(finished: Bench) -> None:

@@ -1,5 +1,6 @@
 """The native runner: its scores are right, and every wrong job ends with one clear line."""
 
+import itertools
 import json
 import math
 import os
@@ -186,7 +187,124 @@ SPEED = {
     "warmups": 0,
     "canary": False,
     "discards": 0,
+    "idle_ms": 0,
 }
+
+
+def test_each_window_says_where_its_threads_ran(artifacts: dict[str, Artifact], ask: Ask) -> None:
+    long = {"prompt": list(range(200)), "generated": 50, "threads": 2, "threads_batch": 2}
+    code, events, errors = ask({**SPEED, "model": artifacts["f16"].path}, **long)
+    assert code == 0, errors
+    (window,) = [e for e in events if e["event"] == "timing"]
+    assert 1 <= len(window["threads"]) <= 2
+    for thread in window["threads"]:
+        assert thread["cpu_before"] in os.sched_getaffinity(0) and thread["cpu_after"] in os.sched_getaffinity(0)
+        assert thread["run_ns"] > 0 and thread["wait_ns"] >= 0
+    assert window["idle_ns"] == 0
+
+
+def test_before_a_window_from_idle_the_program_sleeps_and_never_before_a_warm_up(
+    artifacts: dict[str, Artifact], ask: Ask
+) -> None:
+    job = {**SPEED, "model": artifacts["f16"].path, "warmups": 1, "idle_ms": 50, "canary": True}
+    code, events, errors = ask(job)
+    assert code == 0, errors
+    warm, timed = (e for e in events if e["event"] == "timing")
+    assert warm["warmup"] and warm["idle_ns"] == 0
+    assert timed["idle_ns"] >= 50_000_000 and timed["canary_before"] and timed["canary_after"]
+
+
+def test_a_prefix_is_decoded_once_and_changes_nothing(artifacts: dict[str, Artifact], ask: Ask) -> None:
+    deep = {"prefix": list(range(40, 80)), "prompt": [1, 2, 3], "generated": 4, "repetitions": 3, "warmups": 1}
+    code, events, errors = ask({**SPEED, "model": artifacts["f16"].path}, **deep, context=46)
+    assert code == 0, errors  # a prefix that was left in the cache twice would not fit into 46 tokens
+    timings = [e for e in events if e["event"] == "timing"]
+    assert [t["prefix_tokens"] for t in timings] == [40] * 4
+
+
+LOAD = {"kind": "load", **COMMON, "cold": True}
+
+
+@pytest.mark.parametrize("cold", [True, False])
+def test_a_load_says_what_of_its_file_was_in_memory(artifacts: dict[str, Artifact], ask: Ask, cold: bool) -> None:
+    code, events, errors = ask({**LOAD, "model": artifacts["f16"].path, "cold": cold})
+    assert code == 0, errors
+    seen = next(e for e in events if e["event"] == "load")
+    assert seen["cold"] is cold and seen["file_bytes"] == Path(artifacts["f16"].path).stat().st_size
+    assert next(e for e in events if e["event"] == "loaded")["load_ns"] > 0
+    if not cold:
+        assert seen["cached_bytes"] == seen["file_bytes"]
+    elif seen["cached_bytes"] is not None:  # a file system in memory cannot drop it, and says so
+        assert seen["cached_bytes"] <= seen["file_bytes"]
+
+
+SUSTAINED = {"kind": "sustained", **COMMON, "prompt": [1, 2, 3, 4], "generated": 3, "work_ms": 200, "idle_ms": 20}
+
+
+def zone(folder: Path, name: str, title: str, energy_uj: int, range_uj: int = 1000) -> Path:
+    """A counter as powercap shows it."""
+    path = folder / name
+    path.mkdir(parents=True)
+    (path / "name").write_text(f"{title}\n")
+    (path / "max_energy_range_uj").write_text(f"{range_uj}\n")
+    (path / "energy_uj").write_text(f"{energy_uj}\n")
+    return path
+
+
+def test_work_without_a_pause_is_told_stretch_by_stretch(
+    artifacts: dict[str, Artifact], ask: Ask, tmp_path: Path
+) -> None:
+    code, events, errors = ask({**SUSTAINED, "model": artifacts["f16"].path, "powercap": str(tmp_path / "none")})
+    assert code == 0, errors
+    stretches = [e for e in events if e["event"] == "stretch"]
+    assert [s["index"] for s in stretches] == list(range(len(stretches))) and len(stretches) > 1
+    assert all(a["start_ns"] < b["start_ns"] for a, b in itertools.pairwise(stretches))
+    assert {(s["prompt_tokens"], s["generated_tokens"]) for s in stretches} == {(4, 3)}
+    (energy,) = [e for e in events if e["event"] == "energy"]
+    assert energy["domains"] == [] and "no RAPL counters" in energy["missing"]
+    assert energy["idle_ns"] >= 20_000_000 and energy["work_ns"] >= 200_000_000
+
+
+def test_counters_of_energy_that_lie_side_by_side_are_read(
+    artifacts: dict[str, Artifact], ask: Ask, tmp_path: Path
+) -> None:
+    zone(tmp_path, "intel-rapl:0", "package-0", 900)
+    zone(tmp_path, "intel-rapl:0:0", "core", 5)
+    zone(tmp_path, "intel-rapl:0:1", "dram", 7)
+    zone(tmp_path, "intel-rapl:1", "psys", 7)
+    zone(tmp_path, "intel-rapl-mmio:0", "package-0", 7)
+    code, events, errors = ask({**SUSTAINED, "model": artifacts["f16"].path, "powercap": str(tmp_path)})
+    assert code == 0, errors
+    (energy,) = [e for e in events if e["event"] == "energy"]
+    still = {"idle_uj": 0, "work_uj": 0}
+    assert energy["domains"] == [{"name": "package-0", **still}, {"name": "dram", **still}]
+    assert energy["missing"] is None
+
+
+MOVE = """
+import pathlib, sys, time
+counter, folder = map(pathlib.Path, sys.argv[1:])
+while not any(b'"loaded"' in path.read_bytes() for path in folder.glob("*/events.jsonl")):
+    time.sleep(0.01)
+with open(counter, "r+b", buffering=0) as file:
+    file.write(b"150\\n")
+"""
+"""The counters are open when the model is loaded, and are read again after the sleep."""
+
+
+def test_a_counter_that_goes_round_is_followed(artifacts: dict[str, Artifact], ask: Ask, tmp_path: Path) -> None:
+    """The counter is moved by one step while the program sleeps: from 900 of 1,000 over the end to 150."""
+    counter = zone(tmp_path / "powercap", "intel-rapl:0", "package-0", 900) / "energy_uj"
+    mover = subprocess.Popen([sys.executable, "-c", MOVE, str(counter), str(tmp_path)])
+    try:
+        job = {**SUSTAINED, "model": artifacts["f16"].path, "powercap": str(tmp_path / "powercap"), "idle_ms": 3000}
+        code, events, errors = ask(job)
+    finally:
+        mover.kill()
+        mover.wait()
+    assert code == 0, errors
+    (energy,) = [e for e in events if e["event"] == "energy"]
+    assert energy["domains"] == [{"name": "package-0", "idle_uj": 250, "work_uj": 0}]
 
 
 def test_a_canary_sings_beside_each_window_and_discards_are_told(artifacts: dict[str, Artifact], ask: Ask) -> None:

@@ -470,7 +470,7 @@ def test_the_terminal_shows_values_ratios_and_notes(tmp_path: Path) -> None:
 def test_the_terminal_table_fits(tmp_path: Path, width: int) -> None:
     text = shown(small(tmp_path), width=width)
     assert max(len(line) for line in text.splitlines()) <= width
-    assert "2.67×" in text or "2.66×" in text
+    assert "2.65×" in text or "2.66×" in text
 
 
 def test_the_terminal_shows_the_metrics_asked_for(tmp_path: Path) -> None:

@@ -9,8 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from harness import store
-from harness.analyse import stats
+from harness import stats, store
 from harness.analyse.items import read_graded
 from harness.build.downloads import extract_member
 from harness.config import PROJECT, Document, load_devices, load_suite

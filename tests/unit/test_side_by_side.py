@@ -13,8 +13,8 @@ from scipy.stats import ttest_ind
 from harness import pipeline
 from harness.analyse.compare import analyse
 from harness.analyse.sides import SideBySide, SideRow
-from harness.analyse.stats import unpaired_ratio_interval, welch_interval
 from harness.errors import InputError, UnknownNameError
+from harness.stats import unpaired_ratio_interval, welch_interval
 from harness.store import PLAN, encode, read_run
 from harness.values import Bandwidth, Cell, Size, Speed, Task, TrialRecord, digest
 from tests.builders import TRUTHS, Change, build_run

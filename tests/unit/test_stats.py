@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.analyse.stats import (
+from harness.stats import (
     clustered_interval,
     coefficient_of_variation,
     difference_interval,

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from benchmarks.verdict_rates import BAND, coverage, verdicts
 from harness.analyse.compare import analyse
-from harness.analyse.stats import Interval, t_quantile
 from harness.analyse.verdicts.bands import Band, band_of, judge, more_rounds
 from harness.analyse.verdicts.check import broken, check
 from harness.analyse.verdicts.figures import over_rounds
@@ -29,6 +28,7 @@ from harness.published import (
     PublishedTask,
     Source,
 )
+from harness.stats import Interval, t_quantile
 from harness.values import Bandwidth, Cell, Memory, Size, Speed, Stands, TrialRecord
 from tests.builders import PARAMETERS, TRUTHS, Truth, build_and_read
 

@@ -7,8 +7,8 @@ tolerance and half a unit of the last printed digit, open to one side for `at_le
 import math
 from typing import Literal
 
-from harness.analyse.stats import FEWEST_ROUNDS, Interval, t_quantile
 from harness.published import Claim, printed
+from harness.stats import FEWEST_ROUNDS, Interval, t_quantile
 from harness.values import Value
 
 Word = Literal[

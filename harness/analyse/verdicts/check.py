@@ -7,7 +7,6 @@ from typing import Literal
 import msgspec
 
 from harness.analyse.findings import Report
-from harness.analyse.stats import Interval, log_interval
 from harness.analyse.verdicts.bands import Word, band_of, judge, more_rounds
 from harness.analyse.verdicts.conditions import binding, check_conditions
 from harness.analyse.verdicts.figures import Estimate, better_of, combine, extreme, over_rounds
@@ -16,8 +15,9 @@ from harness.analyse.verdicts.rows import measure_row
 from harness.analyse.verdicts.values import Beside, Check, ConditionCheck, Verdict
 from harness.metrics import METRICS, Metric, metric
 from harness.published import Claim, ClaimFile, Expression, printed, published_metric
+from harness.stats import Interval, log_interval
 
-ABSOLUTE = ("memory", "speed", "device")
+ABSOLUTE = ("memory", "speed", "energy", "device")
 """Kinds whose absolute values one device cannot refute."""
 WORST: tuple[Word, ...] = (
     "not reproduced",

@@ -7,12 +7,13 @@ from harness.analyse.verdicts.places import Place, same_word
 from harness.analyse.verdicts.values import ConditionCheck
 from harness.metrics import Kind
 from harness.published import CONDITIONS, ClaimFile, PublishedCondition, PublishedModel
-from harness.values import Memory, Speed, Task, Workload
+from harness.values import Load, Prompted, Task, Workload
 
 BINDING: dict[Kind, tuple[str, ...]] = {
     "exact": ("format",),
     "memory": ("format", "runtime", "prompt_tokens", "context", "kv_type"),
     "speed": ("device", "runtime", "prompt_tokens", "threads"),
+    "energy": ("device", "runtime", "prompt_tokens", "threads"),
     "accuracy": ("weights", "protocol"),
     "distance": ("weights", "protocol"),
 }
@@ -110,11 +111,11 @@ def _seen(name: str) -> Callable[[Place, Workload | None], str | None]:
 
 
 def _prompt(_place: Place, load: Workload | None) -> str | None:
-    return str(load.prompt_tokens) if isinstance(load, Speed | Memory) else None
+    return str(load.prompt_tokens) if isinstance(load, Prompted) else None
 
 
 def _context(place: Place, load: Workload | None) -> str | None:
-    return str(load.context) if isinstance(load, Speed | Memory) else _seen(CONTEXT)(place, load)
+    return str(load.context) if isinstance(load, Prompted | Load) else _seen(CONTEXT)(place, load)
 
 
 def _protocol(_place: Place, load: Workload | None) -> str | None:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from statistics import fmean, stdev
 from typing import Literal
 
-from harness.analyse.stats import CONFIDENCE, FEWEST_ROUNDS, Interval, t_interval, t_quantile
 from harness.metrics import Metric
 from harness.published import Aggregation, Expression, Printed, printed, printed_change
+from harness.stats import CONFIDENCE, FEWEST_ROUNDS, Interval, t_interval, t_quantile
 from harness.values import Value
 
 

@@ -97,7 +97,8 @@ def _fitness(load: Workload, prompt: object) -> tuple[bool, bool, int]:
     if isinstance(load, Memory):
         return load.prompt_tokens == prompt, load.load_mode == "none", 0
     if isinstance(load, Speed):
-        return load.prompt_tokens == prompt, load.depth == 0, load.generated_tokens
+        plain = load.depth == 0 and load.threads is None and not load.idle_s
+        return load.prompt_tokens == prompt, plain, load.generated_tokens
     return False, False, 0
 
 

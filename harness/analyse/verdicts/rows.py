@@ -1,13 +1,13 @@
 """One published row beside what was measured for it."""
 
 from harness.analyse.findings import Level, Row
-from harness.analyse.stats import Interval
 from harness.analyse.verdicts.bands import Band, Word, judge
 from harness.analyse.verdicts.figures import of_interval, of_ratio, published_figure
 from harness.analyse.verdicts.places import Place
 from harness.analyse.verdicts.values import Beside
 from harness.metrics import Metric, metric
 from harness.published import ClaimFile, Expression, printed, published_metric, scale_of
+from harness.stats import Interval
 
 
 def measure_row(

@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-from harness.analyse.stats import Interval
 from harness.analyse.verdicts.bands import Word
+from harness.stats import Interval
 from harness.values import Value
 
 

@@ -10,20 +10,28 @@ from harness.values import (
     BandwidthSeen,
     Cell,
     DeviceFacts,
+    EnergySeen,
     Hello,
+    Load,
     Loaded,
+    LoadSeen,
     Memory,
     MemorySeen,
     Model,
     Observation,
+    Prompted,
     Runtime,
     Size,
     Speed,
+    Stretch,
+    Sustained,
     Task,
     Text,
     Timing,
+    Workload,
 )
 
+POWERCAP = "/sys/class/powercap"
 SMALLEST_BUFFER = 256 << 20
 # The V cache can only be quantized together with flash attention.
 NEEDS_FLASH_ATTENTION = ("q8_0",)
@@ -59,11 +67,11 @@ def supports(cell: Cell, model: Model | None) -> str | None:
     assert runtime is not None
     if runtime.kv_type in NEEDS_FLASH_ATTENTION and runtime.flash_attn == "off":
         return f"llama.cpp keeps a {runtime.kv_type} KV cache only with flash attention"
-    if isinstance(load, Memory | Speed):
+    if isinstance(load, Prompted):
         need = load.prompt_tokens + load.generated_tokens + (load.depth if isinstance(load, Speed) else 0)
         if need > load.context:
             return f"{need} tokens do not fit a context of {load.context}"
-    if model is not None and isinstance(load, Memory | Speed | Task) and load.context > model.context:
+    if model is not None and isinstance(load, Prompted | Load | Task) and load.context > model.context:
         return f"context {load.context} is more than the {model.context} tokens the model was trained for"
     return None
 
@@ -92,6 +100,20 @@ def job(cell: Cell, inputs: Inputs, facts: DeviceFacts) -> Job:
                 "warmups": load.warmups,
                 "canary": load.canary,
                 "discards": load.discards if load.canary else 0,
+                "idle_ms": round(load.idle_s * 1000),
+            }
+        case Load() as load:
+            common = _common(cell, inputs, facts, load.context)
+            spec = {"kind": "load", **common, "load_mode": load.load_mode, "cold": load.cold}
+        case Sustained() as load:
+            spec = {
+                "kind": "sustained",
+                **_common(cell, inputs, facts, load.context),
+                "prompt": list(inputs.prompt),
+                "generated": load.generated_tokens,
+                "work_ms": round(load.seconds * 1000),
+                "idle_ms": round(load.idle_s * 1000),
+                "powercap": POWERCAP,
             }
         case Memory() as load:
             spec = {
@@ -107,7 +129,19 @@ def job(cell: Cell, inputs: Inputs, facts: DeviceFacts) -> Job:
             spec = _asking(cell, inputs, facts, max(load.window, 512))
         case Size():
             raise AssertionError("a size cell runs no program")
-    return Job(argv=(inputs.program, "{job}", "{events}"), spec=spec, timeout_s=inputs.timeout_s)
+    patience = inputs.timeout_s + _asked_to_last_s(cell.workload)
+    return Job(argv=(inputs.program, "{job}", "{events}"), spec=spec, timeout_s=patience)
+
+
+def _asked_to_last_s(load: Workload) -> float:
+    """How long the job works or sleeps because it is told to."""
+    match load:
+        case Sustained():
+            return load.seconds + load.idle_s
+        case Speed():
+            return load.idle_s * load.repetitions
+        case _:
+            return 0.0
 
 
 def reference_job(cell: Cell, inputs: Inputs, output: str, window: int, facts: DeviceFacts) -> Job:
@@ -185,6 +219,9 @@ _SEEN: dict[str, Any] = {
     "hello": Hello,
     "loaded": Loaded,
     "timing": Timing,
+    "load": LoadSeen,
+    "stretch": Stretch,
+    "energy": EnergySeen,
     "memory": MemorySeen,
     "bandwidth": BandwidthSeen,
 }

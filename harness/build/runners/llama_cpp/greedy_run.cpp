@@ -42,14 +42,22 @@ GreedyRun::GreedyRun(Engine & engine, const std::vector<llama_token> & prefix,
     fill(prompt_, prompt, prefix.size(), true);
 }
 
+// A deep prefix takes minutes on a slow device: it is decoded once. Models without attention
+// cannot forget a part of what they read, and read it again.
 void GreedyRun::prepare() {
+    const bool kept = prefix_ready_ && llama_memory_seq_rm(engine_.memory(), 0,
+                                                           llama_pos(prefix_.size()), -1);
+    if (kept) {
+        return;
+    }
     engine_.clear_memory();
     decode_in_parts(engine_, prefix_);
     engine_.synchronize();
+    prefix_ready_ = prefix_.size() > 0;
 }
 
 void GreedyRun::settle() {
-    engine_.clear_memory();
+    prepare();
     const size_t count = std::min({kSettleTokens, prompt_.size(), engine_.batch_limit()});
     engine_.decode(prompt_.part(0, count));
     engine_.synchronize();

@@ -14,7 +14,7 @@ public:
     GreedyRun(Engine & engine, const std::vector<llama_token> & prefix,
               const std::vector<llama_token> & prompt, int32_t generated);
 
-    // Empties the KV cache and puts the prefix in.
+    // Leaves the prefix alone in the KV cache.
     void prepare();
     // Untimed work of the window's own shape, so that clocks and caches are as they are in the midst of work.
     void settle();
@@ -34,6 +34,7 @@ private:
     TokenBatch prefix_;
     TokenBatch prompt_;
     TokenBatch next_;
+    bool prefix_ready_ = false;
     size_t vocabulary_;
     int64_t logits_ns_ = 0;
     int64_t wall_ns_ = 0;

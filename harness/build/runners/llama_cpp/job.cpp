@@ -15,6 +15,7 @@ constexpr int64_t kMaxThreads = GGML_MAX_N_THREADS;
 constexpr int64_t kMaxCount   = INT32_MAX;
 // llama.cpp rounds the context up to a multiple of 256 in 32 bits
 constexpr int64_t kMaxContext = 1 << 28;
+constexpr int64_t kMaxSleep   = 600'000;
 
 int32_t threads_of(Fields & f, const char * key) {
     return int32_t(f.integer(key, 1, kMaxThreads));
@@ -60,6 +61,7 @@ Job speed_of(Fields & f) {
     job.warmups     = int32_t(f.integer("warmups", 0, kMaxCount));
     job.canary      = f.boolean("canary");
     job.discards    = int32_t(f.integer("discards", 0, 100));
+    job.idle_ms     = f.integer("idle_ms", 0, kMaxSleep);
     check_room(f, job.engine, job.prefix.size() + job.prompt.size(), size_t(job.generated));
     return job;
 }
@@ -69,6 +71,25 @@ Job memory_of(Fields & f) {
     job.engine    = engine_of(f);
     job.prompt    = f.filled_integers("prompt");
     job.generated = int32_t(f.integer("generated", 1, kMaxContext));
+    check_room(f, job.engine, job.prompt.size(), size_t(job.generated));
+    return job;
+}
+
+Job load_of(Fields & f) {
+    LoadJob job;
+    job.engine = engine_of(f);
+    job.cold   = f.boolean("cold");
+    return job;
+}
+
+Job sustained_of(Fields & f) {
+    SustainedJob job;
+    job.engine    = engine_of(f);
+    job.prompt    = f.filled_integers("prompt");
+    job.generated = int32_t(f.integer("generated", 2, kMaxContext));
+    job.work_ms   = f.integer("work_ms", 1, kMaxSleep * 12);
+    job.idle_ms   = f.integer("idle_ms", 0, kMaxSleep);
+    job.powercap  = f.path("powercap");
     check_room(f, job.engine, job.prompt.size(), size_t(job.generated));
     return job;
 }
@@ -157,6 +178,8 @@ Job read_job(const std::string & path) {
     Fields fields(document, "job");
     const Reader read = fields.choice<Reader>("kind", {{"speed", speed_of},
                                                        {"memory", memory_of},
+                                                       {"load", load_of},
+                                                       {"sustained", sustained_of},
                                                        {"score", score_of},
                                                        {"reference", reference_of},
                                                        {"generate", generate_of},
@@ -170,7 +193,8 @@ Job read_job(const std::string & path) {
 
 const char * kind_of(const Job & job) {
     static const char * const names[std::variant_size_v<Job>] = {
-        "speed", "memory", "score", "reference", "generate", "tokenize", "bandwidth", "quantize"};
+        "speed",    "memory",    "score",    "reference", "generate",
+        "tokenize", "bandwidth", "quantize", "load",      "sustained"};
     return names[job.index()];
 }
 

@@ -33,6 +33,21 @@ struct SpeedJob {
     int32_t warmups;
     bool canary;
     int32_t discards;  // how often a window may be repeated because the machine was slower
+    int64_t idle_ms;   // slept before each window, which then starts from idle
+};
+
+struct LoadJob {
+    EngineSettings engine;
+    bool cold;
+};
+
+struct SustainedJob {
+    EngineSettings engine;
+    std::vector<llama_token> prompt;
+    int32_t generated;
+    int64_t work_ms;
+    int64_t idle_ms;
+    std::string powercap;
 };
 
 struct MemoryJob {
@@ -88,7 +103,7 @@ struct QuantizeJob {
 };
 
 using Job = std::variant<SpeedJob, MemoryJob, ScoreJob, ReferenceJob, GenerateJob, TokenizeJob,
-                         BandwidthJob, QuantizeJob>;
+                         BandwidthJob, QuantizeJob, LoadJob, SustainedJob>;
 
 // Throws BadInput with one line that says what is wrong.
 Job read_job(const std::string & path);

@@ -8,6 +8,8 @@ namespace bench {
 
 void run(const SpeedJob & job, Events & events);
 void run(const MemoryJob & job, Events & events);
+void run(const LoadJob & job, Events & events);
+void run(const SustainedJob & job, Events & events);
 void run(const ScoreJob & job, Events & events);
 void run(const ReferenceJob & job, Events & events);
 void run(const GenerateJob & job, Events & events);

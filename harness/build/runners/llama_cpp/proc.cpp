@@ -123,6 +123,15 @@ MemoryStatus read_memory_status() {
     return status;
 }
 
+std::optional<uint64_t> read_storage_bytes() {
+    char text[512];
+    read_start("/proc/self/io", text);
+    const char * key = "\nread_bytes: ";
+    const char * at = std::strstr(text, key);
+    return at == nullptr ? std::nullopt
+                         : Bytes(std::strtoull(at + std::strlen(key), nullptr, 10));
+}
+
 Window::Window() : machine_before_(read_machine()), process_before_(read_process()) {}
 
 void Window::stop() {

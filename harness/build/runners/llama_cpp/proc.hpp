@@ -20,6 +20,9 @@ struct MemoryStatus {
 // /proc/self/status, without allocating.
 MemoryStatus read_memory_status();
 
+// What the kernel fetched from storage for this process, from its start on; none where it does not say.
+std::optional<uint64_t> read_storage_bytes();
+
 struct ProcessCounters {
     uint64_t cpu_ns;
     uint64_t major_faults, minor_faults;

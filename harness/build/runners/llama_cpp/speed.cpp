@@ -2,11 +2,14 @@
 #include "engine.hpp"
 #include "greedy_run.hpp"
 #include "kinds.hpp"
+#include "placement.hpp"
 #include "proc.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
 #include <optional>
+#include <thread>
 
 namespace bench {
 
@@ -80,25 +83,43 @@ private:
         return reading;
     }
 
+    // How long the program slept, all its threads with it, so that the next window starts from idle.
+    int64_t sleep() {
+        if (job_.idle_ms == 0) {
+            return 0;
+        }
+        engine_.rest();
+        const int64_t start = now_ns();
+        std::this_thread::sleep_for(std::chrono::milliseconds(job_.idle_ms));
+        const int64_t slept = now_ns() - start;
+        engine_.wake();
+        return slept;
+    }
+
     // False where the window was discarded and is to be repeated.
     bool once(int64_t index, bool may_discard) {
         const bool warmup = index < job_.warmups;
         // what was sung after the last window was sung just before this one
         const bool fresh = last_ && canary_->loss(*last_) <= kMostLoss;  // a blip is sung again
         const Reading before = fresh ? last_ : sing(warmup);
-        if (before) {
+        if (before && job_.idle_ms == 0) {
             greedy_.settle();
         }
         greedy_.prepare();
+        const int64_t idle_ns = warmup ? 0 : sleep();
+        placement_.before();
         Window window;
         greedy_.run();
         window.stop();
+        placement_.after();
         const Reading after = last_ = sing(warmup);
         const bool slow = before && std::max(canary_->loss(*before), canary_->loss(*after)) > kMostLoss;
         const bool discarded = slow && may_discard;
 
         Record r{{"index", index}, {"warmup", warmup}, {"discarded", discarded}};
         r.update(timing_of(greedy_, window, job_));
+        r["idle_ns"] = idle_ns;
+        r["threads"] = placement_.threads(greedy_.wall_ns());
         r["canary_before"] = canary_of(before);
         r["canary_after"] = canary_of(after);
         events_.write("timing", r);
@@ -109,6 +130,7 @@ private:
     Events & events_;
     Engine engine_;
     GreedyRun greedy_;
+    Placement placement_;  // after the engine, whose threads it sees
     std::unique_ptr<Canary> canary_;
     Reading last_;
 };

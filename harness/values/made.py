@@ -1,0 +1,29 @@
+"""What was made to be measured."""
+
+from typing import Literal
+
+from harness.values.basic import Count, Name, Positive, Sha256, Value, Whole
+
+
+class ArtifactFile(Value, frozen=True):
+    name: str
+    bytes: Count
+    sha256: Sha256
+
+
+class Artifact(Value, frozen=True, kw_only=True):
+    """A variant's files in the store."""
+
+    variant: Name
+    format: Literal["gguf"]
+    sha256: Sha256
+    """Of the file; of several files: of their sorted `sha256  name` lines."""
+    files: tuple[ArtifactFile, ...]
+    parameters: Positive | None
+    tensor_bytes: Positive | None
+    decode_bytes: Positive | None
+    """Weight bytes that one decoded token must read: without an embedding table that is only looked up."""
+    tensor_types: dict[str, Whole] = {}
+    """How many tensors are stored in each type."""
+    path: str
+    """Of the (first) file; not kept in records."""

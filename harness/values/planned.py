@@ -1,0 +1,45 @@
+"""What a run will do."""
+
+from harness.values.basic import SCHEMA_VERSION, CellKey, Count, Name, Value, Whole
+from harness.values.seen import DeviceFacts
+from harness.values.wished import Runtime, Suite
+from harness.values.workloads import Workload
+
+
+class Cell(Value, frozen=True):
+    """One thing to find out: variant × runtime × device × workload."""
+
+    key: CellKey
+    """16 hex digits: hash of the wish."""
+    variant: Name | None
+    """None for what belongs to the device alone."""
+    runtime: Runtime | None
+    device: Name
+    workload: Workload
+    unsupported: str | None = None
+    """Why this cell is impossible; its one trial is recorded without running anything."""
+
+    @property
+    def measure(self) -> str:
+        return type(self.workload).__struct_config__.tag  # type: ignore[return-value]
+
+
+class Trial(Value, frozen=True):
+    """The unit of execution: one cell, one round, one process."""
+
+    id: str
+    cell: str
+    round: Count
+
+
+class Plan(Value, frozen=True, kw_only=True):
+    """What a run will do, in order; the head of every run folder."""
+
+    schema: Whole = SCHEMA_VERSION
+    suite: Suite
+    facts: dict[Name, DeviceFacts]
+    cells: tuple[Cell, ...]
+    trials: tuple[Trial, ...]
+    command: tuple[str, ...] = ()
+    """The command that measures this again."""
+    bench_version: str = ""
