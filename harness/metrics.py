@@ -346,7 +346,11 @@ def check_names(names: Iterable[str], extra: Iterable[str] = ()) -> tuple[str, .
 
 def trial_values(record: TrialRecord) -> dict[str, float]:
     """What one trial says, by metric; accuracy comes from the items of the run instead."""
-    seen = _by_kind(record.observations)
+    return values_of(by_kind(record.observations))
+
+
+def values_of(seen: "Seen") -> dict[str, float]:
+    """As `trial_values`, of observations that are sorted by kind already."""
     values: dict[str, float | None] = {}
     for kind, function in _OF_KIND.items():
         if kind in seen:
@@ -404,9 +408,8 @@ def read_bytes_a_token(files: Files, loaded: Loaded, timing: Timing) -> float | 
     return files.decode_bytes + loaded.kv_bytes / loaded.context * depth
 
 
-def bandwidth_share(record: TrialRecord, read_bandwidth_bytes_s: float) -> float | None:
-    """The share of the read bandwidth that this trial's decode reached."""
-    seen = _by_kind(record.observations)
+def bandwidth_share(seen: "Seen", read_bandwidth_bytes_s: float) -> float | None:
+    """The share of the read bandwidth that the decode of one trial reached."""
     files, loaded = seen.get(Files), seen.get(Loaded)
     rates = [(t, rate) for t in seen.get(Timing, ()) if (rate := decode_tok_s(t)) is not None]
     if not (files and loaded and rates):
@@ -426,10 +429,15 @@ Seen = dict[type, list[Any]]
 """Observations of one trial by kind, in their order."""
 
 
-def _by_kind(observations: Sequence[Observation]) -> Seen:
+def by_kind(observations: Sequence[Observation]) -> Seen:
+    """Each kind's, in their order."""
     seen: Seen = {}
     for one in observations:
-        seen.setdefault(type(one), []).append(one)
+        kind = type(one)
+        if kind in seen:
+            seen[kind].append(one)
+        else:
+            seen[kind] = [one]
     return seen
 
 

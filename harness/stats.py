@@ -9,8 +9,6 @@ from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from statistics import fmean, stdev
 
-from scipy.special import bdtr, ndtri, stdtrit
-
 from harness.values import Value
 
 CONFIDENCE = 0.95
@@ -29,6 +27,8 @@ class Interval(Value, frozen=True):
 
 def t_quantile(degrees: float, confidence: float = CONFIDENCE) -> float:
     """How many standard errors the interval reaches to either side."""
+    from scipy.special import stdtrit  # a quarter of a second that reading records alone does not need
+
     return float(stdtrit(degrees, 0.5 + confidence / 2))
 
 
@@ -147,6 +147,8 @@ def share_interval(hits: float, items: int, confidence: float = CONFIDENCE) -> I
     """Of a share of items on its own (Wilson's score interval): unpaired, so wide; None for no item."""
     if items < 1:
         return None
+    from scipy.special import ndtri
+
     z = float(ndtri(0.5 + confidence / 2))
     share = min(1.0, max(0.0, hits / items))
     centre = (share + z * z / (2 * items)) / (1 + z * z / items)
@@ -159,6 +161,8 @@ def mcnemar_exact_p(right_to_wrong: int, wrong_to_right: int) -> float:
     flips = right_to_wrong + wrong_to_right
     if flips == 0:
         return 1.0
+    from scipy.special import bdtr
+
     return min(1.0, 2 * float(bdtr(min(right_to_wrong, wrong_to_right), flips, 0.5)))
 
 

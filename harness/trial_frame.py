@@ -1,12 +1,15 @@
 """The trials of runs as one frame: each run read on its own, several at once where there is much to read."""
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from array import array
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from harness.columns import frame_of
+from harness.columns import Coded, coded, figures, joined
 from harness.many_runs import ask_each
 from harness.metrics import metric
 from harness.store import read_run
@@ -38,11 +41,12 @@ OF_TRIAL: "dict[str, Callable[[SeenTrial], Any]]" = {
 class Part(msgspec.Struct, frozen=True):
     """The trials of one run, column by column; a trial without a value counts as one, without a metric."""
 
-    columns: dict[str, list[Any]]
-    counts: list[int]
+    columns: dict[str, Coded]
+    counts: "array[int]"
     """How many metrics each trial has."""
-    metrics: list[str | None]
-    values: list[float | None]
+    metrics: Coded
+    values: "array[float]"
+    """NaN: no value; the store holds none of its own."""
 
 
 def trials_frame(folders: Sequence[Path]) -> "DataFrame":
@@ -51,19 +55,19 @@ def trials_frame(folders: Sequence[Path]) -> "DataFrame":
     Raises:
         StoreError: a run is damaged.
     """
-    import numpy as np
-
     import harness.analyse.trial_values  # noqa: F401 - before the processes part
 
-    parts = list(ask_each(read_part, folders))
-    columns = {name: _joined(part.columns[name] for part in parts) for name in ("run", *OF_TRIAL)}
-    counts = _joined(part.counts for part in parts)
-    names = _joined(part.metrics for part in parts)
-    units = {name: None if name is None else metric(name).unit for name in dict.fromkeys(names)}
-    frame = frame_of(columns).take(np.repeat(np.arange(len(counts)), counts)).reset_index(drop=True)
-    values = _joined(part.values for part in parts)
-    more = frame_of({"metric": names, "unit": [units[name] for name in names], "value": values})
-    return frame.assign(metric=more["metric"], unit=more["unit"], value=more["value"])[list(COLUMNS)]
+    parts = list(ask_each(read_part, folders, lambda: import_module("pandas")))
+    import numpy as np
+    import pandas as pd
+
+    counts = np.concatenate([np.frombuffer(part.counts, dtype=np.int32) for part in parts])
+    columns = {name: joined(name, [part.columns[name] for part in parts], counts) for name in ("run", *OF_TRIAL)}
+    metrics = [part.metrics for part in parts]
+    units = [Coded([None if n is None else metric(n).unit for n in one.values], one.codes) for one in metrics]
+    columns |= {"metric": joined("metric", metrics), "unit": joined("unit", units)}
+    columns["value"] = figures(np.concatenate([np.frombuffer(part.values) for part in parts]))
+    return pd.DataFrame({name: columns[name] for name in COLUMNS})
 
 
 def read_part(folder: Path) -> Part:
@@ -71,18 +75,15 @@ def read_part(folder: Path) -> Part:
     from harness.analyse.trial_values import read_trials
 
     trials = read_trials(read_run(folder))
-    columns: dict[str, list[Any]] = {name: [of(trial) for trial in trials] for name, of in OF_TRIAL.items()}
-    columns["run"] = [folder.name] * len(trials)
+    columns = {name: coded([of(trial) for trial in trials]) for name, of in OF_TRIAL.items()}
     metrics: list[str | None] = []
-    values: list[float | None] = []
+    values: array[float] = array("d")
     for trial in trials:
         metrics += trial.values or (None,)
-        values += trial.values.values() or (None,)
-    return Part(columns, [len(trial.values) or 1 for trial in trials], metrics, values)
-
-
-def _joined(lists: Iterable[list[Any]]) -> list[Any]:
-    whole: list[Any] = []
-    for one in lists:
-        whole += one
-    return whole
+        values.extend(trial.values.values() or (math.nan,))
+    return Part(
+        columns={**columns, "run": coded([folder.name] * len(trials))},
+        counts=array("i", [len(trial.values) or 1 for trial in trials]),
+        metrics=coded(metrics),
+        values=values,
+    )

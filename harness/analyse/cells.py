@@ -13,7 +13,7 @@ from harness.analyse.trials import (
     observed,
     rejected,
 )
-from harness.metrics import bandwidth_share, trial_values
+from harness.metrics import bandwidth_share, by_kind, values_of
 from harness.store import Run
 from harness.values import (
     Bandwidth,
@@ -250,11 +250,12 @@ def _limited(counted: list[TrialRecord]) -> str | None:
 def _values(cell: Cell, counted: list[TrialRecord], bandwidth: ReadBandwidth) -> dict[str, dict[int, float]]:
     values: dict[str, dict[int, float]] = defaultdict(dict)
     for record in counted:
-        for name, value in trial_values(record).items():
+        seen = by_kind(record.observations)
+        for name, value in values_of(seen).items():
             values[name][record.round] = value
         own_threads = isinstance(cell.workload, Speed) and cell.workload.threads is not None
         read = None if own_threads else bandwidth.of(cell, record.round)
-        share = bandwidth_share(record, read) if read else None
+        share = bandwidth_share(seen, read) if read else None
         if share is not None:
             values["bandwidth_share"][record.round] = share
     return dict(values)

@@ -51,9 +51,9 @@ def observed(records: Sequence[TrialRecord], kind: type[T]) -> list[T]:
 
 def rejected(workload: Workload, record: TrialRecord) -> str | None:
     """Why a trial that ended well cannot be right."""
-    for timing in observed([record], Timing):
-        if isinstance(workload, Speed):
-            wanted = (workload.depth, workload.prompt_tokens, workload.generated_tokens)
+    if isinstance(workload, Speed):
+        wanted = (workload.depth, workload.prompt_tokens, workload.generated_tokens)
+        for timing in observed([record], Timing):
             seen = (timing.prefix_tokens, timing.prompt_tokens, len(timing.token_ns))
             if seen != wanted:
                 return f"token counts (depth, prompt, generated) are {seen}, asked for {wanted}"
@@ -71,10 +71,13 @@ def rejected(workload: Workload, record: TrialRecord) -> str | None:
 def noise(record: TrialRecord) -> list[str]:
     """What makes a trial doubtful: what the machine's watcher said, and page faults while timing."""
     said = list(record.noise)
-    faults = sum(t.major_faults or 0 for t in observed([record], Timing))
-    if faults and not any("fault" in what for what in said):
+    if not any("fault" in what for what in said) and (faults := _faults(record)):
         said.append(f"{faults} major page faults in timed windows")
     return said
+
+
+def _faults(record: TrialRecord) -> int:
+    return sum(timing.major_faults or 0 for timing in observed([record], Timing))
 
 
 def conditions_of(record: TrialRecord) -> dict[str, str]:

@@ -16,7 +16,7 @@ from harness.analyse.cells import workload_names
 from harness.analyse.compare import analyse
 from harness.analyse.findings import Report, Row
 from harness.errors import InputError, StoreError
-from harness.metrics import bandwidth_share, trial_values
+from harness.metrics import bandwidth_share, by_kind, trial_values
 from harness.stats import t_quantile
 from harness.store import encode, read_lines, read_run, write_lines
 from harness.values import (
@@ -359,7 +359,7 @@ def test_bandwidth_share_takes_the_bandwidth_of_its_own_round(tmp_path: Path) ->
     keys = {c.variant: c.key for c in run.plan.cells}
     by_round = {r.round: r for r in run.records if r.cell == keys["int8"]}
     read = {r.round: trial_values(r)["read_bandwidth_bytes_s"] for r in run.records if r.cell == keys[None]}
-    wanted = {n: bandwidth_share(record, read[n]) for n, record in by_round.items()}
+    wanted = {n: bandwidth_share(by_kind(record.observations), read[n]) for n, record in by_round.items()}
     assert {r.round: r.value for r in level.rounds} == wanted
     assert wanted[4] == pytest.approx(5 * (wanted[0] or 0), rel=0.2)
 
