@@ -1,6 +1,6 @@
 """How often an interval of a cell that was stopped early leaves the truth out: `python benchmarks/early_stop.py`.
 
-Synthetic rounds of one variant and its baseline go through the real rule of `harness/measure/enough.py`: log-ratios
+Synthetic rounds of one metric of a variant and its baseline are asked by `harness/measure/enough.py`: log-ratios
 from a normal distribution, up to 30 rounds, stopped at ± 2 %. Wanted: at most 5 % of the intervals leave the true
 ratio out, as without stopping.
 """
@@ -22,8 +22,7 @@ def one_run(draw: random.Random, deviation: float, fewest: int) -> tuple[int, bo
     values: list[float] = []
     for number in range(1, MOST + 1):
         values.append(math.exp(draw.gauss(0, deviation)))
-        interval = ratio_interval(values, [1.0] * number) if number >= fewest else None
-        if interval is not None and math.sqrt(interval.high / interval.low) <= 1 + UNTIL:
+        if enough.narrow(values, [1.0] * number, UNTIL, fewest):
             break
     last = ratio_interval(values, [1.0] * len(values))
     assert last is not None
@@ -32,7 +31,7 @@ def one_run(draw: random.Random, deviation: float, fewest: int) -> tuple[int, bo
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=10_000)
+    parser.add_argument("--runs", type=int, default=2000)
     arguments = parser.parse_args()
     print(f"{arguments.runs} runs each, at most {MOST} rounds, the rule begins at round {enough.FEWEST}")
     for deviation in (0.01, 0.02, 0.03, 0.05):

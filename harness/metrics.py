@@ -28,7 +28,8 @@ Kind = Literal["exact", "memory", "speed", "energy", "accuracy", "distance", "de
 BY_ROUND: frozenset[Kind] = frozenset({"memory", "speed", "energy"})
 """Kinds with one value a process, compared round by round."""
 BURST_NS = 10_000_000_000
-SUSTAINED_SHARE = 1 / 3
+LAST_PART = 1 / 3
+SHORTEST_REST_NS = 10_000_000_000
 SHORTEST_ENERGY_NS = 300_000_000_000
 """Counters of energy and the temperature under load need so long to say something: 5 minutes."""
 
@@ -209,8 +210,8 @@ METRICS: dict[str, Metric] = _table(
         unit="J",
         better="lower",
         kind="energy",
-        definition="(Energy of the whole machine at work − idle power × that time) / generated tokens, their prompts "
-        "included; at least 5 minutes of work.",
+        definition="(Energy of the processor packages and their memory at work − idle power × that time) / generated "
+        "tokens, their prompts included; at least 5 minutes of work.",
     ),
     Metric(
         name="bandwidth_share",
@@ -490,15 +491,29 @@ def _of_load(seen: Seen) -> dict[str, float | None]:
 
 def _of_stretches(seen: Seen) -> dict[str, float | None]:
     stretches: list[Stretch] = seen[Stretch]
-    late = (1 - SUSTAINED_SHARE) * (stretches[-1].start_ns + stretches[-1].prefill_ns + stretches[-1].decode_ns)
     burst = _decode_rate([s for s in stretches if s.start_ns < BURST_NS])
-    sustained = _decode_rate([s for s in stretches if s.start_ns >= late])
+    late = () if why_not_sustained(stretches) else [s for s in stretches if s.start_ns >= _last_part_ns(stretches)]
+    sustained = _decode_rate(late)
     return {
         "decode_burst_tok_s": burst,
         "decode_sustained_tok_s": sustained,
         "sustained_share": sustained / burst if burst and sustained else None,
         "energy_j_token": energy_j_token(seen[EnergySeen][0], stretches) if EnergySeen in seen else None,
     }
+
+
+def _last_part_ns(stretches: Sequence[Stretch]) -> float:
+    last = stretches[-1]
+    return (1 - LAST_PART) * (last.start_ns + last.prefill_ns + last.decode_ns)
+
+
+def why_not_sustained(stretches: Sequence[Stretch]) -> str | None:
+    """Why the last part of this work is nothing of its own."""
+    if _last_part_ns(stretches) < BURST_NS:
+        return "the work was too short: its last third must begin after the first 10 s, which are the burst"
+    if stretches[-1].start_ns < _last_part_ns(stretches):
+        return "no prefill and decode began in the last third of the work: it needs more time or fewer tokens"
+    return None
 
 
 def _decode_rate(stretches: Sequence[Stretch]) -> float | None:
@@ -519,8 +534,10 @@ def why_no_energy(energy: EnergySeen) -> str | None:
     """Why these counters say nothing of a token's energy."""
     if energy.missing is not None:
         return energy.missing
-    if not energy.domains or not energy.idle_ns:
-        return "the power of the idle machine was not seen"
+    if not energy.domains:
+        return "no counter of energy was seen"
+    if energy.idle_ns < SHORTEST_REST_NS:
+        return f"the machine rested for {energy.idle_ns / 1e9:.0f} s before: its idle power needs at least 10 s"
     if energy.work_ns < SHORTEST_ENERGY_NS:
         return f"{energy.work_ns / 1e9:.0f} s of work are too short for counters of energy: at least 300 s"
     return None

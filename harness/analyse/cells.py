@@ -110,11 +110,10 @@ def expected_metrics(workload: Workload) -> tuple[str, ...]:
 
 
 def _of_speed(workload: Speed) -> tuple[str, ...]:
-    """Of a sweep only what it sweeps: the rest says the same at each step."""
+    """With a thread count of its own only what counts are chosen by."""
     decodes = workload.generated_tokens > 1
-    if workload.threads is not None or workload.depth:
-        share = ("bandwidth_share",) if workload.threads is None else ()
-        return ("prefill_tok_s", *(("decode_tok_s", *share) if decodes else ()))
+    if workload.threads is not None:
+        return ("prefill_tok_s", *(("decode_tok_s",) if decodes else ()))
     decode = ("decode_tok_s", "itl_p50_s", "itl_p95_s", "itl_p99_s") if decodes else ()
     return ("prefill_tok_s", "ttft_s", *decode, "load_warm_s", *(("bandwidth_share",) if decodes else ()))
 

@@ -17,6 +17,11 @@ from harness.analyse.trials import has_random_weights, observed
 from harness.store import Run
 from harness.values import Answers, DeviceFacts, Files, Hello, Loaded, Suite, Timing, TrialRecord, Variant
 
+CPUS = "CPUs that threads ran on"
+MOVED = "threads that changed their CPU"
+WAITING = "threads waiting for a CPU"
+MEASURED = frozenset({CPUS, MOVED, WAITING})
+"""Seen anew by each run, and so never alike: no condition that tells two runs apart."""
 CONTEXT = "allocated context (tokens)"
 LOADED = {
     "context": CONTEXT,
@@ -107,12 +112,12 @@ def _placement(cells: Sequence[SeenCell]) -> dict[str, str]:
     moved = sum(t.cpu_before != t.cpu_after for t in threads) / len(threads)
     waits = [t for t in threads if t.wait_ns is not None and t.run_ns is not None]
     found = {
-        "CPUs that threads ran on": ", ".join(map(str, sorted({t.cpu_after for t in threads}))),
-        "threads that changed their CPU": f"{moved:.0%} of windows",
+        CPUS: ", ".join(map(str, sorted({cpu for t in threads for cpu in (t.cpu_before, t.cpu_after)}))),
+        MOVED: f"{moved:.0%} of their windows",
     }
     if waits:
         share = sum(t.wait_ns or 0 for t in waits) / max(1, sum((t.wait_ns or 0) + (t.run_ns or 0) for t in waits))
-        found["threads waiting for a CPU"] = f"{share:.1%} of their time"
+        found[WAITING] = f"{share:.1%} of their time"
     return found
 
 
@@ -156,6 +161,8 @@ def differing(
     for artifact in made:
         by_name[f"artifact of {artifact.variant}"][artifact.run] = artifact.sha256[:12]
     for one in all_conditions:
+        if one.name in MEASURED:
+            continue
         name = f"{one.name} ({one.device}, {one.runtime})"
         by_name[name][one.run] = "; ".join(f"{v.value} {f'({v.where})' if v.where else ''}".strip() for v in one.values)
     found = []

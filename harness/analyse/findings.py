@@ -156,7 +156,7 @@ class ThreadCounts(InCell, frozen=True):
     """One metric of a variant by thread count; `workload` is the one without a count of its own."""
 
     metric: str
-    common: int
+    common: int | None
     """The runtime's own count, alike for all variants."""
     common_value: float | None
     best: int

@@ -9,7 +9,7 @@ from harness.analyse.cells import SeenCell, expected_metrics
 from harness.analyse.findings import INTERVAL_NOTE, NO_BASELINE_VALUE
 from harness.analyse.items import Graded, Item, read_graded
 from harness.analyse.trials import has_random_weights, observed
-from harness.metrics import METRICS, metric, ratio_of_sums, why_no_energy
+from harness.metrics import METRICS, metric, ratio_of_sums, why_no_energy, why_not_sustained
 from harness.stats import (
     FEWEST_ROUNDS,
     Interval,
@@ -21,7 +21,7 @@ from harness.stats import (
     share_interval,
 )
 from harness.store import Run
-from harness.values import Answers, EnergySeen, Task, Text
+from harness.values import Answers, EnergySeen, Stretch, Task, Text
 
 NOISY_CV = 0.10
 RANDOM_WEIGHTS = "the weights are random: no score means anything"
@@ -141,6 +141,8 @@ def _of_rounds(seen: SeenCell, name: str) -> Measured:
 def _why_unseen(name: str, seen: SeenCell) -> str:
     if name == "energy_j_token" and (counters := observed(seen.counted, EnergySeen)):
         return why_no_energy(counters[-1]) or "the program did not report it"
+    if name in ("decode_sustained_tok_s", "sustained_share") and (stretches := observed(seen.counted[-1:], Stretch)):
+        return why_not_sustained(stretches) or "the program did not report it"
     if name == "bandwidth_share":
         return "needs the read bandwidth of the same round, the KV cache's bytes and the artifact's decode bytes"
     return "the program did not report it"

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from harness.analyse.cells import SeenCell, read_cells
-from harness.analyse.conditions import artifacts, conditions
+from harness.analyse.conditions import MEASURED, artifacts, conditions
 from harness.analyse.levels import MeasuredCell, measure_cells
 from harness.analyse.sides import Differs, Side, SideBySide, SideRow
 from harness.analyse.unpaired import compare_sides
@@ -164,6 +164,8 @@ def _conditions(run: Run, cells: Sequence[SeenCell], side: Side) -> dict[str, st
         of = f" of {artifact.variant}" if side.variant is None else ""
         found[f"artifact{of}"] = artifact.sha256[:12]
     for one in conditions(run, cells):
+        if one.name in MEASURED:
+            continue
         where = [one.runtime or ""] if side.device is not None else [one.device, one.runtime or ""]
         text = "; ".join(f"{v.value} {f'({v.where})' if v.where else ''}".strip() for v in one.values)
         found[f"{one.name} ({', '.join(where)})"] = text

@@ -2,8 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-
-import msgspec
+from typing import NamedTuple
 
 from harness.analyse.findings import ThreadCounts, ThreadsGain
 from harness.analyse.levels import Measured, MeasuredCell
@@ -22,39 +21,57 @@ def thread_counts(run: Run, cells: Sequence[MeasuredCell]) -> list[ThreadCounts]
     The best count is chosen by the values that it is then shown with, which flatters it a little: the more so
     the more counts were tried and the noisier the rounds are.
     """
-    runtimes = {runtime.name: runtime for runtime in run.plan.suite.runtimes}
-    groups: dict[tuple[str, str, str | None, str], dict[str, Counts]] = defaultdict(dict)
-    commons: dict[tuple[str, str | None], int] = {}
-    for cell in cells:
+    groups: dict[Group, dict[str, Counts]] = defaultdict(dict)
+    names: dict[Speed, str] = {}
+    # A measure without a count of its own is the suite's common one: where a sweep has that count too, it stays.
+    for cell in sorted(cells, key=lambda c: getattr(c.seen.cell.workload, "threads", None) is None):
         load, runtime = cell.seen.cell.workload, cell.seen.cell.runtime
-        if not isinstance(load, Speed) or runtime is None or load.idle_s or not isinstance(runtime.threads, int):
+        if not isinstance(load, Speed) or runtime is None or load.idle_s:
             continue
-        if load.threads is None:
-            commons[cell.seen.cell.device, runtime.name] = runtime.threads
-        base = msgspec.structs.replace(load, threads=None).label
+        base = _base(load)
+        names[base] = cell.seen.workload if load.threads is None else names.get(base, base.label)
         for name in SWEPT:
-            measured = cell.metrics.get(name)
-            if measured is not None and measured.value is not None:
-                key = (base, cell.seen.cell.device, runtime.name, name)
-                groups[key].setdefault(str(cell.seen.cell.variant), {})[runtime.threads] = measured
-    found: list[ThreadCounts] = []
-    for (base, device, runtime_name, name), variants in groups.items():
-        common = commons.get((device, runtime_name)) or _common(runtimes[str(runtime_name)], variants)
-        found += _of_group(run, (base, device, runtime_name, name), variants, common)
-    return found
+            measured, threads = cell.metrics.get(name), _threads(runtime, name)
+            if measured is not None and measured.value is not None and threads is not None:
+                group = Group(base, cell.seen.cell.device, runtime.name, name)
+                groups[group].setdefault(str(cell.seen.cell.variant), {})[threads] = measured
+    return [one for group, variants in groups.items() for one in _of_group(run, group, names[group.base], variants)]
 
 
-def _common(runtime: Runtime, variants: dict[str, Counts]) -> int:
-    """Where no cell ran with the runtime's own count: that count, or else the largest that was tried."""
-    if isinstance(runtime.threads, int):
-        return runtime.threads
-    return max(threads for counts in variants.values() for threads in counts)
+class Group(NamedTuple):
+    """What is compared over thread counts."""
+
+    base: Speed
+    device: str
+    runtime: str
+    metric: str
 
 
-def _of_group(
-    run: Run, key: tuple[str, str, str | None, str], variants: dict[str, Counts], common: int
-) -> Iterator[ThreadCounts]:
-    base, device, runtime, name = key
+def _base(load: Speed) -> Speed:
+    """The shape alone: a sweep may have other rounds and repetitions than the measure with the common count."""
+    return Speed(
+        prompt_tokens=load.prompt_tokens,
+        generated_tokens=load.generated_tokens,
+        depth=load.depth,
+        context=load.context,
+    )
+
+
+def _threads(runtime: Runtime, name: str) -> int | None:
+    threads = runtime.threads_batch if name == "prefill_tok_s" else runtime.threads
+    return threads if isinstance(threads, int) else None
+
+
+def _common(run: Run, group: Group) -> int | None:
+    """The runtime's own count on that device; None where `auto` cannot be told any more."""
+    runtime = next(r for r in run.plan.suite.runtimes if r.name == group.runtime)
+    asked = runtime.threads_batch if group.metric == "prefill_tok_s" else runtime.threads
+    facts = run.plan.facts.get(group.device)
+    return asked if isinstance(asked, int) else facts.usable_cores if facts else None
+
+
+def _of_group(run: Run, group: Group, workload: str, variants: dict[str, Counts]) -> Iterator[ThreadCounts]:
+    name, common = group.metric, _common(run, group)
     for variant, counts in variants.items():
         if len(counts) < 2:
             continue
@@ -67,12 +84,12 @@ def _of_group(
         yield ThreadCounts(
             run=run.id,
             variant=variant,
-            runtime=runtime,
-            device=device,
-            workload=base,
+            runtime=group.runtime,
+            device=group.device,
+            workload=workload,
             metric=name,
             common=common,
-            common_value=counts[common].value if common in counts else None,
+            common_value=counts[common].value if common is not None and common in counts else None,
             best=best,
             best_value=_value(counts[best]),
             counts=tuple((threads, _value(counts[threads])) for threads in sorted(counts)),

@@ -1,8 +1,8 @@
-"""Which cells need no more rounds: every ratio that they are a part of is known well enough. Pure."""
+"""Which cells need no more rounds: prefill and decode of all that is compared are known well enough. Pure."""
 
 import math
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 
 from harness.metrics import trial_values
 from harness.stats import log_interval, ratio_interval
@@ -10,8 +10,8 @@ from harness.values import Cell, Plan, Speed, Trial, TrialRecord
 
 FEWEST = 8
 """Rounds before an interval is asked: with fewer, a narrow one is luck too often (benchmarks/early_stop.py)."""
-MISSED = "7 %"
-"""How often an interval that ended its rounds leaves the truth out, at most: the same program measured it."""
+MISSED = "about 7 %"
+"""How often a 95 % interval that ended its rounds leaves the truth out, at worst: the same program measured it."""
 JUDGED = ("prefill_tok_s", "decode_tok_s", "prefill_from_idle_tok_s")
 Rounds = dict[str, dict[int, float]]
 """Metric → round → value."""
@@ -24,7 +24,7 @@ class EarlyStop:
         self.plan = plan
         self.wanted = any(_until(cell) is not None for cell in plan.cells)
         self.records = list(records) if self.wanted else []
-        self._settled: dict[int, frozenset[str]] = {}
+        self._settled: dict[int, dict[str, int]] = {}
 
     def add(self, record: TrialRecord) -> None:
         if self.wanted:
@@ -36,24 +36,23 @@ class EarlyStop:
             return None
         if trial.round not in self._settled:
             self._settled[trial.round] = settled(self.plan, self.records, trial.round)
-        if trial.cell not in self._settled[trial.round]:
-            return None
-        counted = sum(r.cell == trial.cell and r.status == "ok" for r in self.records)
-        return reason(cell, counted)
+        rounds = self._settled[trial.round].get(trial.cell)
+        return None if rounds is None else reason(cell, rounds)
 
 
-def settled(plan: Plan, records: Sequence[TrialRecord], before: int) -> frozenset[str]:
-    """Keys of the cells whose ratios were within their limit in all rounds before this one.
+def settled(plan: Plan, records: Sequence[TrialRecord], before: int) -> dict[str, int]:
+    """Cells that need no round from this one on → rounds they have.
 
     Only whole rounds count, so that a baseline never stops in the middle of a round whose variants need it.
     A baseline is needed for as long as one variant is that is compared with it.
     """
-    values = _values(plan, records, before)
+    values = {key: _values(of_cell) for key, of_cell in _alike(records, before).items()}
     groups: dict[tuple[object, ...], list[Cell]] = defaultdict(list)
     for cell in plan.cells:
         if _until(cell) is not None and cell.unsupported is None:
             groups[cell.workload, cell.device, cell.runtime].append(cell)
-    return frozenset(key for cells in groups.values() for key in _settled_of(plan, cells, values))
+    done = (key for cells in groups.values() for key in _settled_of(plan, cells, values))
+    return {key: max(len(rounds) for rounds in values[key].values()) for key in done}
 
 
 def reason(cell: Cell, rounds: int) -> str:
@@ -61,58 +60,71 @@ def reason(cell: Cell, rounds: int) -> str:
     until = _until(cell)
     assert until is not None
     return (
-        f"stopped after {rounds} rounds: every ratio has an interval within ± {100 * until:g} %; intervals that "
-        f"end their rounds leave the truth out in up to {MISSED} of cases"
+        f"stopped after {rounds} rounds: prefill and decode of all that is compared here are known within "
+        f"± {100 * until:g} %; intervals that end their rounds leave the truth out in {MISSED} of cases at worst"
     )
 
 
-def _settled_of(plan: Plan, cells: Sequence[Cell], values: dict[str, Rounds]) -> set[str]:
-    by_variant = {cell.variant: cell for cell in cells}
-    done: set[str] = set()
-    needed: set[str] = set()
-    for cell in cells:
-        assert cell.variant is not None
-        own = plan.suite.baselines_of(cell.variant)
-        baselines = [by_variant[name] for name in own if name in by_variant]
-        if cell.variant in plan.suite.baselines:
-            continue
-        if all(_narrow(cell, values[cell.key], values[b.key]) for b in baselines or [cell]):
-            done.add(cell.key)
-        else:
-            needed |= {b.key for b in baselines}
-    for cell in cells:
-        if cell.variant in plan.suite.baselines and cell.key not in needed and (done or _narrow_alone(cell, values)):
-            done.add(cell.key)
-    return done
-
-
-def _narrow(cell: Cell, own: Rounds, baseline: Rounds) -> bool:
-    """Whether each metric's ratio, or its own value where a cell is compared with itself, is known well enough."""
-    names = [name for name in JUDGED if name in own]
-    return bool(names) and all(_narrow_metric(cell, own[name], baseline.get(name, {})) for name in names)
-
-
-def _narrow_metric(cell: Cell, own: dict[int, float], baseline: dict[int, float]) -> bool:
-    rounds = sorted(own.keys() & baseline.keys())
-    if len(rounds) < FEWEST:
+def narrow(values: Sequence[float], baselines: Sequence[float] | None, until: float, fewest: int = FEWEST) -> bool:
+    """Whether the ratio of paired rounds, or the values' own typical one, is known within `until`, half width."""
+    if len(values) < fewest:
         return False
-    a, b = [own[r] for r in rounds], [baseline[r] for r in rounds]
-    interval = log_interval(a) if a == b else ratio_interval(a, b)
-    until = _until(cell)
-    assert until is not None
+    interval = log_interval(values) if baselines is None else ratio_interval(values, baselines)
     return interval is not None and math.sqrt(interval.high / interval.low) <= 1 + until
 
 
-def _narrow_alone(cell: Cell, values: dict[str, Rounds]) -> bool:
-    return _narrow(cell, values[cell.key], values[cell.key])
+def _settled_of(plan: Plan, cells: Sequence[Cell], values: dict[str, Rounds]) -> set[str]:
+    by_variant = {str(cell.variant): cell for cell in cells}
+    own = {name: [b for b in plan.suite.baselines_of(name) if b in by_variant] for name in by_variant}
+    compared = {name for name in by_variant if own[name]}
+    done = {name for name in compared if all(_narrow(by_variant[name], by_variant[b], values) for b in own[name])}
+    needed = {b for name in compared - done for b in own[name]}
+    partners = {b for name in compared for b in own[name]}
+    alone = by_variant.keys() - compared - partners
+    done |= partners - needed | {name for name in alone if _narrow(by_variant[name], None, values)}
+    return {by_variant[name].key for name in done}
 
 
-def _values(plan: Plan, records: Sequence[TrialRecord], before: int) -> dict[str, Rounds]:
-    found: dict[str, Rounds] = {cell.key: {} for cell in plan.cells}
+def _narrow(cell: Cell, baseline: Cell | None, values: dict[str, Rounds]) -> bool:
+    """Whether each judged metric of the cell is known well enough, against the baseline or alone."""
+    until, own = _until(cell), values.get(cell.key, {})
+    theirs = values.get(baseline.key, {}) if baseline else {}
+    names = [name for name in JUDGED if name in own]
+    assert until is not None
+    for name in names:
+        rounds = sorted(own[name].keys() & (theirs.get(name, {}).keys() if baseline else own[name].keys()))
+        others = [theirs[name][r] for r in rounds] if baseline and rounds else None
+        if not narrow([own[name][r] for r in rounds], others, until):
+            return False
+    return bool(names)
+
+
+def _alike(records: Sequence[TrialRecord], before: int) -> dict[str, list[TrialRecord]]:
+    """Good records of rounds before this one by cell; of several machines, runners or files, those of the most."""
+    by_cell: dict[str, list[TrialRecord]] = defaultdict(list)
     for record in records:
-        if record.status == "ok" and record.round < before and record.cell in found:
-            for name, value in trial_values(record).items():
-                found[record.cell].setdefault(name, {})[record.round] = value
+        if record.status == "ok" and record.round < before:
+            by_cell[record.cell].append(record)
+    return {key: _largest_group(of_cell) for key, of_cell in by_cell.items()}
+
+
+def _largest_group(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    most, _ = Counter(map(_circumstances, records)).most_common(1)[0]
+    return [record for record in records if _circumstances(record) == most]
+
+
+def _circumstances(record: TrialRecord) -> tuple[str | None, ...]:
+    seen = record.environment
+    where = (seen.facts_sha256, seen.runner_sha256, seen.power) if seen else ()
+    return (record.artifact_sha256, *where)
+
+
+def _values(records: Iterable[TrialRecord]) -> Rounds:
+    found: Rounds = {}
+    for record in records:
+        for name, value in trial_values(record).items():
+            if name in JUDGED:
+                found.setdefault(name, {})[record.round] = value
     return found
 
 

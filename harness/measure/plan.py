@@ -10,6 +10,8 @@ from harness import __version__
 from harness.errors import InputError, UnknownNameError
 from harness.measure.runtimes import load_runtime
 from harness.values import (
+    FULL,
+    SHALLOW,
     Bandwidth,
     Cell,
     DeviceFacts,
@@ -27,10 +29,6 @@ from harness.values import (
     Workload,
     digest,
 )
-
-SHALLOW = (0, 512, 2048)
-FULL = 8192
-"""The standard depths: empty, short, long, and a context of 8,192 tokens that the last generated one fills."""
 
 
 def select(

@@ -24,10 +24,12 @@ from harness.values import Task, Text, digest
 
 WORKER = "harness.measure.workers.lm_eval_tasks"
 # Raised when the same wish gives other requests, so that cached ones are not taken for new ones.
-WORKER_REVISION = 2
+WORKER_REVISION = 3
 TEXT_REVISION = 2
 NO_ROW = -1
 """A position that is scored but not compared with the reference."""
+FEWEST_SHARED = 64
+"""Tokens that are worth decoding in calls of their own."""
 LONGEST_ANSWER = 256
 """lm-eval's default `max_gen_toks`."""
 
@@ -198,8 +200,9 @@ def ask_worker(job: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]
 
 def plain_requests(requests: Path, target: Path) -> None:
     """What the runner reads: only ids, tokens and limits, uncompressed."""
-    keys = ("id", "context", "continuation", "tokens", "positions", "rows", "max_tokens", "stop")
+    keys = ("id", "context", "continuation", "tokens", "positions", "rows", "shared", "max_tokens", "stop")
     lines = ({key: line[key] for key in keys if key in line} for line in read_lines(requests) if "id" in line)
+    lines = (line if "positions" in line else {"shared": 0, **line} for line in lines)  # runs of old had none
     with open(target, "wb") as file:
         file.writelines(msgspec.json.encode(line) + b"\n" for line in lines)
 
@@ -241,12 +244,33 @@ def _texts(request: dict[str, Any]) -> Iterable[str]:
     args = request["args"]
     if request["kind"] == "loglikelihood":
         context, continuation = _moved_blanks(args[0], args[1])
+        yield head_text(args[0])
         yield context
         yield context + continuation
         if context == "":
             yield continuation
-    else:
-        yield args[0]
+        return
+    yield args[0]
+    if request["kind"] == "generate_until":
+        yield head_text(args[0])
+
+
+def head_text(prompt: str) -> str:
+    """What a prompt may share with its neighbours: all up to its last blank line, such as few-shot examples.
+
+    It follows from this prompt alone, so that no score depends on which other questions are asked.
+    """
+    return prompt[: prompt.rfind("\n\n") + 2] if "\n\n" in prompt else ""
+
+
+def _shared(tokens: list[int], head: list[int]) -> int:
+    """How many tokens the prompt and its head, encoded alone, begin with alike; 0 where that is not worth a call."""
+    alike = 0
+    for one, other in zip(tokens[:-1], head, strict=False):
+        if one != other:
+            break
+        alike += 1
+    return alike if alike >= FEWEST_SHARED else 0
 
 
 def _moved_blanks(context: str, continuation: str) -> tuple[str, str]:
@@ -269,7 +293,13 @@ def _pair(request: dict[str, Any], encoded: Encoded, limit: int, prefix_token: i
         raise InputError(f"task {request['task']}: an answer of document {request['doc']} has no tokens of its own")
     room = limit - len(tail)
     cut = len(head) > room
-    line = {"context": head[-room:] if cut else head, "continuation": tail, "target": request["args"][1]}
+    shared = 0 if cut else _shared(head, encoded[head_text(request["args"][0])])
+    line = {
+        "context": head[-room:] if cut else head,
+        "shared": shared,
+        "continuation": tail,
+        "target": request["args"][1],
+    }
     return {**line, "truncated": True} if cut else line
 
 
@@ -294,12 +324,14 @@ def _generation(request: dict[str, Any], encoded: Encoded, limit: int, prefix_to
     longest = min(int(options.get("max_gen_toks", LONGEST_ANSWER)), limit // 2)
     tokens = encoded[request["args"][0]] or [prefix_token]
     room = limit - longest
+    cut = len(tokens) > room
     line = {
         "tokens": tokens[-room:],
+        "shared": 0 if cut else _shared(tokens, encoded[head_text(request["args"][0])]),
         "max_tokens": longest,
         "stop": [s for s in ([stop] if isinstance(stop, str) else stop) if s],
     }
-    return {**line, "truncated": True} if len(tokens) > room else line
+    return {**line, "truncated": True} if cut else line
 
 
 def head_tokens(tokens: list[int], count: int, what: str) -> tuple[int, ...]:

@@ -141,24 +141,22 @@ class Setting:
 
     def memory_workload(self) -> str | None:
         """The first that does not map its file, or else the first."""
-        return self._best(Memory, lambda w: (isinstance(w, Memory) and w.load_mode == "none",))
+        return self._best("peak_rss_bytes", Memory, lambda w: (isinstance(w, Memory) and w.load_mode == "none",))
 
     def decode_workload(self) -> str | None:
         """The one that generates most tokens."""
-        found = self._best(Speed, lambda w: (_plain(w), w.generated_tokens) if isinstance(w, Speed) else ())
-        workload = self.run.workloads.get(found or "")
-        return found if isinstance(workload, Speed) and workload.generated_tokens > 1 else None
+        return self._best("decode_tok_s", Speed, lambda w: _rank(w, "generated_tokens"))
 
     def prefill_workload(self) -> str | None:
         """The one with the longest prompt."""
-        return self._best(Speed, lambda w: (_plain(w), w.prompt_tokens) if isinstance(w, Speed) else ())
+        return self._best("prefill_tok_s", Speed, lambda w: _rank(w, "prompt_tokens"))
 
     def task_workload(self) -> str | None:
         """The first task that is scored in shares of its items."""
         return self._task()[0]
 
     def text_workload(self) -> str | None:
-        return self._best(Text, lambda _: ())
+        return self._best(None, Text, lambda _: ())
 
     def task_metric(self) -> str | None:
         """That task's first such metric."""
@@ -175,8 +173,9 @@ class Setting:
                 return row.workload, row.metric
         return None, None
 
-    def _best(self, kind: type[Workload], score: Callable[[Workload], tuple[int, ...]]) -> str | None:
-        seen = dict.fromkeys(r.workload for r in self.rows)
+    def _best(self, name: str | None, kind: type[Workload], score: Callable[[Workload], tuple[int, ...]]) -> str | None:
+        """The workload of this kind with the highest score that has the metric; None: any metric."""
+        seen = dict.fromkeys(r.workload for r in self.rows if name in (None, r.metric))
         names = [n for n in seen if isinstance(self.run.workloads.get(n), kind)]
         return max(names, key=lambda n: score(self.run.workloads[n]), default=None)
 
@@ -189,9 +188,12 @@ class Setting:
         return same and one.runtime in (self.runtime, None) and one.variant in self._variants
 
 
-def _plain(workload: Speed) -> bool:
-    """Whether it is no part of a sweep and starts from the midst of work."""
-    return workload.depth == 0 and workload.threads is None and not workload.idle_s
+def _rank(workload: Workload, tokens: str) -> tuple[int, ...]:
+    """First what is no part of a sweep and starts from the midst of work, then by the number of tokens."""
+    if not isinstance(workload, Speed):
+        return ()
+    plain = workload.depth == 0 and workload.threads is None and not workload.idle_s
+    return (plain, getattr(workload, tokens))
 
 
 def named(run: RunSeen, variant: str | None) -> str:

@@ -7,7 +7,7 @@ from harness.render.page import Cell, Group, Notes, Table
 from harness.render.settings import Setting
 from harness.render.tables import NOTHING, no_value, value_cell
 from harness.render.words import metric_title, quantity, times
-from harness.values import Speed, Workload
+from harness.values import Speed
 
 THREADS = (
     "More threads are not always faster, and not by the same factor for each variant. So every variant stands here "
@@ -26,20 +26,10 @@ def threads_table(setting: Setting) -> Table:
     baselines = setting.run.baselines
     groups: dict[str, list[tuple[Cell, ...]]] = defaultdict(list)
     for one in setting.threads:
-        base = _title(setting, one)
-        groups[base].append(_threads_line(setting, one))
+        title = f"{metric_title(one.metric, None)}, {one.workload}"
+        groups[title].append(_threads_line(setting, one))
     header = ("variant", "by threads", "common", "best", *(f"best against {b}'s best" for b in baselines))
     return Table(header, tuple(Group(title, tuple(rows)) for title, rows in groups.items()), numeric=1)
-
-
-def _title(setting: Setting, one: ThreadCounts) -> str:
-    loads = setting.run.workloads.values()
-    base: Workload | None = next((w for w in loads if isinstance(w, Speed) and _base(w) == one.workload), None)
-    return metric_title(one.metric, base).split(",")[0]
-
-
-def _base(load: Speed) -> str:
-    return load.label.replace(f" t{load.threads}", "") if load.threads else load.label
 
 
 def _threads_line(setting: Setting, one: ThreadCounts) -> tuple[Cell, ...]:
@@ -52,7 +42,7 @@ def _threads_line(setting: Setting, one: ThreadCounts) -> tuple[Cell, ...]:
     return (
         Cell(setting.named(one.variant)),
         Cell(", ".join(f"{threads}: {quantity(one.metric, value)}" for threads, value in one.counts)),
-        Cell(f"{common} at {one.common}"),
+        Cell(common if one.common is None else f"{common} at {one.common}"),
         Cell(f"{quantity(one.metric, one.best_value)} at {one.best}"),
         *against,
     )

@@ -64,6 +64,8 @@ from harness.values.wished import (
     WheelSource,
 )
 from harness.values.workloads import (
+    FULL,
+    SHALLOW,
     Bandwidth,
     Load,
     Memory,
@@ -79,8 +81,10 @@ from harness.values.workloads import (
 
 __all__ = [
     "FAILED",
+    "FULL",
     "LARGEST",
     "SCHEMA_VERSION",
+    "SHALLOW",
     "Answers",
     "Artifact",
     "ArtifactFile",

@@ -183,7 +183,7 @@ class EnergyDomain(Value, frozen=True):
 
 
 class EnergySeen(Value, frozen=True, tag_field="event", tag="energy"):
-    """Energy of the whole machine by its own counters."""
+    """Energy of the processor packages and their memory, by their own counters."""
 
     idle_ns: Count
     work_ns: Count

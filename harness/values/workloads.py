@@ -6,6 +6,10 @@ from msgspec import Meta
 
 from harness.values.basic import Count, Name, Positive, Repetitions, Rounds, Tokens, Value
 
+SHALLOW = (0, 512, 2048)
+FULL = 8192
+"""The standard depths: empty, short, long, and a context of 8,192 tokens that the last generated one fills."""
+
 
 class Size(Value, frozen=True, tag_field="kind", tag="size"):
     """Bytes of the artifact."""
@@ -75,6 +79,9 @@ class Speed(Value, frozen=True, tag_field="kind", tag="speed"):
             raise ValueError("`depth` and `depths` exclude each other")
         if self.thread_counts and self.threads:
             raise ValueError("`threads` and `thread_counts` exclude each other")
+        if self.depths == "standard" and self.prompt_tokens + self.generated_tokens > FULL - SHALLOW[-1]:
+            most = FULL - SHALLOW[-1]
+            raise ValueError(f"`standard` depths leave room for {most:,} prompt and generated tokens together")
         if self.idle_s and self.discards:
             raise ValueError("a window from idle cannot be repeated: `discards` must be 0 with `idle_s`")
 

@@ -34,7 +34,8 @@ COMMON = {
 
 
 def write(path: Path, lines: list[dict[str, Any]]) -> str:
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    shared = [line if "positions" in line or "text" in line else {"shared": 0, **line} for line in lines]
+    path.write_text("".join(json.dumps(line) + "\n" for line in shared))
     return str(path)
 
 
@@ -87,6 +88,39 @@ def test_answers_do_not_depend_on_company_order_or_batch(ask: Ask, model: str, t
     small = scores(ask, model, tmp_path, lines, batch=16, ubatch=16)
     for key, answer in together.items():
         assert small[key]["logprob"] == pytest.approx(answer["logprob"], abs=1e-3)
+
+
+HEAD = [(31 * i) % 49152 for i in range(90)]
+"""More than one batch of 64."""
+
+
+def test_a_shared_beginning_changes_nothing_but_the_work(ask: Ask, model: str, tmp_path: Path) -> None:
+    lines = [
+        {"id": 10 * c + n, "context": [*HEAD, c, *CONTEXT], "shared": 90, "continuation": [3 + n] * (1 + 2 * n)}
+        for c in range(5)
+        for n in range(3)
+    ]
+    other = {"id": 99, "context": [*HEAD[:80], 7, 7], "shared": 80, "continuation": [5]}
+    together = scores(ask, model, tmp_path, [*lines[:6], other, *lines[6:]])
+    backwards = scores(ask, model, tmp_path, [other, *(line for i in (12, 9, 6, 3, 0) for line in lines[i : i + 3])])
+    assert together == backwards
+    assert together == {k: v for line in [*lines, other] for k, v in scores(ask, model, tmp_path, [line]).items()}
+    whole = scores(ask, model, tmp_path, [{**line, "shared": 0} for line in lines])
+    for key, answer in whole.items():
+        assert together[key]["logprob"] == pytest.approx(answer["logprob"], abs=1e-4)
+
+
+def test_a_shared_beginning_generates_the_same_text(ask: Ask, artifacts: dict[str, Artifact], tmp_path: Path) -> None:
+    lines = [{"id": c, "tokens": [*HEAD, c], "shared": 90, "max_tokens": 5, "stop": []} for c in range(4)]
+    job = {"kind": "generate", "model": artifacts["f16"].path, **COMMON}
+
+    def texts(name: str, asked: list[dict[str, Any]]) -> dict[int, str]:
+        answers = tmp_path / f"{name}.jsonl"
+        code, _, errors = ask({**job, "requests": write(tmp_path / f"{name}-q", asked), "answers": str(answers)})
+        assert code == 0, errors
+        return {a["id"]: a["text"] for a in read_lines(answers)}
+
+    assert texts("shared", lines) == texts("whole", [{**line, "shared": 0} for line in lines])
 
 
 def test_kv_types_and_threads_agree(ask: Ask, model: str, tmp_path: Path) -> None:
@@ -365,9 +399,12 @@ def test_a_damaged_model_is_an_error_not_a_crash(ask: Ask, model: str, tmp_path:
     [
         b"no json\n",
         b'{"id": 0}\n',
-        b'{"id": 0, "context": [], "continuation": [1]}\n',
-        b'{"id": 0, "context": [1], "continuation": [99999]}\n',
-        b'{"id": 0, "context": [1], "continuation": [1]}\n{"id": 0, "context": [1], "continuation": [1]}\n',
+        b'{"id": 0, "context": [], "shared": 0, "continuation": [1]}\n',
+        b'{"id": 0, "context": [1], "shared": 0, "continuation": [99999]}\n',
+        b'{"id": 0, "context": [1], "shared": 1, "continuation": [1]}\n',
+        b'{"id": 0, "context": [1], "shared": -1, "continuation": [1]}\n',
+        b'{"id": 0, "context": [1], "continuation": [1]}\n',
+        b'{"id": 0, "context": [1], "shared": 0, "continuation": [1]}\n' * 2,
     ],
 )
 def test_wrong_requests_are_refused(ask: Ask, model: str, tmp_path: Path, line: bytes) -> None:

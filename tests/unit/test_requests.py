@@ -65,6 +65,36 @@ def test_generation_leaves_room_for_its_answer() -> None:
         lines_of(ask("generate_until", "a", {"until": [], "do_sample": True}))
 
 
+SHOTS = "Q: one\n" * 20 + "\n"
+
+
+def test_what_a_prompt_shares_follows_from_itself_alone() -> None:
+    pair = ask("loglikelihood", f"{SHOTS}Q: two", " yes")
+    together = lines_of(ask("loglikelihood", f"{SHOTS}Q: three", " no"), pair, context=300)
+    (alone,) = lines_of(pair, context=300)
+    assert alone["shared"] == together[1]["shared"] == len(SHOTS)
+    (generated,) = lines_of(ask("generate_until", f"{SHOTS}Q", {"until": ["x"], "max_gen_toks": 5}), context=300)
+    assert generated["shared"] == len(SHOTS)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "context"),
+    [
+        (SHOTS.replace("\n\n", "\n") + "Q", 300),  # no blank line
+        ("ab\n\nQ", 300),  # too short to be worth it
+        (f"{SHOTS}Q: two", 40),  # cut
+    ],
+)
+def test_a_prompt_without_a_long_whole_head_shares_nothing(prompt: str, context: int) -> None:
+    (line,) = lines_of(ask("loglikelihood", prompt, " yes"), context=context)
+    assert line["shared"] == 0
+
+
+def test_the_last_token_of_a_prompt_is_never_shared() -> None:
+    (line,) = lines_of(ask("loglikelihood", SHOTS.rstrip("\n") + "\n\n", " yes"), context=300)
+    assert line["shared"] < len(line["context"])  # type: ignore[arg-type, operator]
+
+
 def test_ids_are_numbered_and_equal_contexts_stand_side_by_side() -> None:
     lines = lines_of(*(ask("loglikelihood", f"q{d}", f" {c}", doc=d) for d in range(3) for c in "xyz"))
     assert [line["id"] for line in lines] == list(range(9))
@@ -95,7 +125,8 @@ def test_the_runner_gets_ids_and_tokens_only(tmp_path: Path) -> None:
     lines = [{"head": {}}, {"id": 0, "kind": "loglikelihood", "prompt": "p", "context": [1], "continuation": [2]}]
     write_lines(folder / "r.jsonl.gz", lines)
     plain_requests(folder / "r.jsonl.gz", folder / "plain.jsonl")
-    assert list(read_lines(folder / "plain.jsonl")) == [{"id": 0, "context": [1], "continuation": [2]}]
+    asked = {"id": 0, "shared": 0, "context": [1], "continuation": [2]}
+    assert list(read_lines(folder / "plain.jsonl")) == [asked]
 
 
 @pytest.mark.parametrize(

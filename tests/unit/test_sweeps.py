@@ -1,5 +1,6 @@
 """Thread counts, depths, starts from idle, loads and work without a pause: from the wish to the page."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,7 +13,7 @@ from harness.errors import ConfigError
 from harness.measure.execute import judge, noise, waiting_share
 from harness.measure.plan import make_plan, spread_out, thread_counts
 from harness.measure.runtimes.llama_cpp import job
-from harness.metrics import energy_j_token, trial_values, why_no_energy
+from harness.metrics import energy_j_token, trial_values, why_no_energy, why_not_sustained
 from harness.pipeline import known_names
 from harness.render.page import Notes
 from harness.render.settings import settings
@@ -125,6 +126,18 @@ def test_burst_is_the_beginning_and_sustained_the_last_third() -> None:
     assert values["sustained_share"] == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize(
+    ("starts", "why"), [(range(14), "too short"), ((0.0, 4.0, 5.0, 59.0), None), ((0.0, 5.0), "no prefill and decode")]
+)
+def test_without_a_last_third_of_its_own_there_is_a_burst_only(starts: Sequence[float], why: str | None) -> None:
+    stretches = [stretch(start, 1 if why != "no prefill and decode" else 60) for start in starts]
+    values = trial_values(record(*stretches))
+    assert "decode_burst_tok_s" in values
+    assert ("decode_sustained_tok_s" in values) == ("sustained_share" in values) == (why is None)
+    said = why_not_sustained(stretches)
+    assert (said is None) == (why is None) and (why is None or why in str(said))
+
+
 def energy(**changes: object) -> EnergySeen:
     domains = (
         EnergyDomain(name="package-0", idle_uj=30_000_000, work_uj=900_000_000),
@@ -144,8 +157,9 @@ def test_energy_is_what_work_takes_beyond_idle() -> None:
     [
         (energy(domains=(), missing="no RAPL counters"), "no RAPL counters"),
         (energy(work_ns=299 * 10**9), "299 s of work are too short"),
-        (energy(idle_ns=0), "idle machine was not seen"),
-        (energy(domains=()), "idle machine was not seen"),
+        (energy(idle_ns=0), "rested for 0 s"),
+        (energy(idle_ns=9 * 10**9), "rested for 9 s"),
+        (energy(domains=()), "no counter of energy"),
     ],
 )
 def test_without_fair_energy_there_is_none_but_a_reason(seen: EnergySeen, why: str) -> None:
@@ -285,9 +299,37 @@ def test_each_variant_stands_with_the_common_count_and_with_its_best(tmp_path: P
     assert decode["bf16"].gains == ()
     (setting,) = settings(report)
     table = threads_table(setting)
-    assert [g.title for g in table.groups] == ["Prefill@64", "Decode@64"]
+    assert [g.title for g in table.groups] == ["Prefill, p64+g8", "Decode, p64+g8"]
     cells = [cell.text for cell in table.groups[1].rows[0]]
     assert cells[0] == "bf16" and cells[2].endswith("at 4") and cells[3].endswith("at 1")
+
+
+def test_a_sweep_never_replaces_the_common_count_and_prefill_has_its_own(tmp_path: Path) -> None:
+    swept = msgspec.structs.replace(SHORT, rounds=3, thread_counts=(), threads=4)
+    other = msgspec.structs.replace(SHORT, rounds=3, threads=1)
+    deeper = msgspec.structs.replace(other, context=4096)
+
+    def slower(cell: Cell, one: TrialRecord) -> TrialRecord:
+        if not (isinstance(cell.workload, Speed) and cell.workload.threads == 4):
+            return one
+        seen = tuple(
+            msgspec.structs.replace(o, logits_ns=o.logits_ns * 3) if isinstance(o, Timing) else o
+            for o in one.observations
+        )
+        return msgspec.structs.replace(one, observations=seen)
+
+    run = build_and_read(tmp_path, measures=(SHORT, swept, other, deeper), noise=0, change=slower)
+    runtime = msgspec.structs.replace(run.plan.suite.runtimes[0], threads=4, threads_batch=4)
+    cells = tuple(
+        msgspec.structs.replace(c, runtime=runtime) if c.runtime and not getattr(c.workload, "threads", None) else c
+        for c in run.plan.cells
+    )
+    suite = msgspec.structs.replace(run.plan.suite, runtimes=(runtime,))
+    plan = msgspec.structs.replace(run.plan, cells=cells, suite=suite)
+    found = analyse([msgspec.structs.replace(run, plan=plan)]).threads
+    prefill = [t for t in found if t.metric == "prefill_tok_s" and t.variant == "f16"]
+    (one,) = prefill  # the deeper context has one count only
+    assert one.common == 4 and one.common_value == pytest.approx(TRUTHS["f16"].prefill_tok_s, rel=0.01)
 
 
 def test_one_count_is_no_table(tmp_path: Path) -> None:
@@ -341,6 +383,6 @@ def test_where_threads_ran_is_a_condition(tmp_path: Path) -> None:
         c.name: c.values[0].value
         for c in analyse([build_and_read(tmp_path, measures=(SHORT,), change=placed)]).conditions
     }
-    assert found["CPUs that threads ran on"] == "1, 3"
-    assert found["threads that changed their CPU"] == "50% of windows"
+    assert found["CPUs that threads ran on"] == "0, 1, 3"
+    assert found["threads that changed their CPU"] == "50% of their windows"
     assert found["threads waiting for a CPU"] == "20.0% of their time"

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
+#include <optional>
 #include <stdexcept>
 #include <unistd.h>
 
@@ -25,11 +26,11 @@ std::string word_of(const std::string & path) {
     return text;
 }
 
-uint64_t counter_of(int fd) {
+std::optional<uint64_t> counter_of(int fd) {
     char text[32];
     const ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
     if (n <= 0) {
-        throw std::runtime_error("an energy counter cannot be read any more");
+        return std::nullopt;
     }
     text[n] = '\0';
     return std::strtoull(text, nullptr, 10);
@@ -48,7 +49,11 @@ EnergyCounters::EnergyCounters(const std::string & folder) {
     }
     std::sort(zones.begin(), zones.end());
     for (const std::string & zone : zones) {
-        open_zone(zone);
+        try {
+            open_zone(zone);
+        } catch (const std::runtime_error & error) {
+            missing_ = error.what();
+        }
     }
     if (zones.empty()) {
         missing_ = "no RAPL counters in " + folder + " (most virtual machines have none)";
@@ -73,16 +78,25 @@ void EnergyCounters::open_zone(const std::string & zone) {
         return;
     }
     const uint64_t range = std::strtoull(word_of(zone + "/max_energy_range_uj").c_str(), nullptr, 10);
-    const uint64_t now = counter_of(counter.get());
-    domains_.push_back({name, std::move(counter), range, now});
+    const std::optional<uint64_t> now = counter_of(counter.get());
+    if (!now) {
+        missing_ = path + " cannot be read";
+        return;
+    }
+    domains_.push_back({name, std::move(counter), range, *now});
 }
 
 void EnergyCounters::add(uint64_t Domain::*sum) {
     for (Domain & domain : domains_) {
-        const uint64_t now = counter_of(domain.counter.get());
-        const uint64_t gone = now >= domain.last_uj ? 0 : domain.range_uj;  // it went round once
-        domain.*sum += now + gone - domain.last_uj;
-        domain.last_uj = now;
+        const std::optional<uint64_t> now = counter_of(domain.counter.get());
+        if (!now) {
+            missing_ = "the counter of " + domain.name + " could not be read any more";
+            domains_.clear();
+            return;
+        }
+        const uint64_t gone = *now >= domain.last_uj ? 0 : domain.range_uj;  // it went round once
+        domain.*sum += *now + gone - domain.last_uj;
+        domain.last_uj = *now;
     }
 }
 

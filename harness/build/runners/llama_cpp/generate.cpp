@@ -1,3 +1,4 @@
+#include "context_reader.hpp"
 #include "engine.hpp"
 #include "kinds.hpp"
 #include "logits.hpp"
@@ -15,6 +16,7 @@ namespace {
 struct Request {
     int64_t id;
     std::vector<llama_token> tokens;
+    size_t shared;
     size_t max_tokens;
     std::vector<std::string> stop;
 };
@@ -29,7 +31,9 @@ std::vector<Request> read_all(const GenerateJob & job) {
     std::vector<Request> requests;
     read_requests(job.requests, [&](Fields & fields, int64_t id) {
         Request request{id, fields.filled_integers("tokens"),
+                        size_t(fields.integer("shared", 0, INT32_MAX)),
                         size_t(fields.integer("max_tokens", 1, INT32_MAX)), fields.texts("stop")};
+        check_shared(request.shared, request.tokens.size(), request_name(id));
         if (request.tokens.size() > size_t(job.engine.context)) {
             throw BadInput(request_name(id) + ": has " + std::to_string(request.tokens.size()) +
                            " tokens, the job's context only " +
@@ -78,22 +82,21 @@ std::string piece_of(const llama_vocab * vocab, llama_token token) {
 class Generator {
 public:
     Generator(Engine & engine, int32_t context)
-        : engine_(engine), context_(size_t(context)), batch_(engine.batch_limit()) {}
+        : engine_(engine), context_(size_t(context)), reader_(engine), next_(1) {}
 
     Generated generate(const Request & request);
 
 private:
-    llama_token prefill(const std::vector<llama_token> & tokens);
     llama_token next(llama_token token, size_t position);
-    llama_token choose();
+    llama_token choose(const float * logits) const;
 
     Engine & engine_;
     size_t context_;
-    TokenBatch batch_;
+    ContextReader reader_;
+    TokenBatch next_;
 };
 
-llama_token Generator::choose() {
-    const float * logits = engine_.logits(int32_t(batch_.size()) - 1);
+llama_token Generator::choose(const float * logits) const {
     const llama_token token = argmax(logits, size_t(engine_.vocabulary()));
     if (token < 0) {
         throw std::runtime_error("the model's logits are not numbers");
@@ -101,24 +104,11 @@ llama_token Generator::choose() {
     return token;
 }
 
-llama_token Generator::prefill(const std::vector<llama_token> & tokens) {
-    engine_.clear_memory();
-    for (size_t i = 0; i < tokens.size();) {
-        batch_.clear();
-        while (i < tokens.size() && batch_.size() < engine_.batch_limit()) {
-            batch_.add(tokens[i], llama_pos(i), 0, i + 1 == tokens.size());
-            ++i;
-        }
-        engine_.decode(batch_.all());
-    }
-    return choose();
-}
-
 llama_token Generator::next(llama_token token, size_t position) {
-    batch_.clear();
-    batch_.add(token, llama_pos(position), 0, true);
-    engine_.decode(batch_.all());
-    return choose();
+    next_.clear();
+    next_.add(token, llama_pos(position), 0, true);
+    engine_.decode(next_.all());
+    return choose(engine_.logits(0));
 }
 
 Generated Generator::generate(const Request & request) {
@@ -126,7 +116,8 @@ Generated Generator::generate(const Request & request) {
     const llama_vocab * vocab = engine_.vocab();
     Generated result;
     size_t position = request.tokens.size();
-    llama_token token = prefill(request.tokens);
+    reader_.read(request.tokens, request.shared);
+    llama_token token = choose(reader_.logits());
     for (;; token = next(token, position++)) {
         if (llama_vocab_is_eog(vocab, token)) {
             result.stopped = "eog";

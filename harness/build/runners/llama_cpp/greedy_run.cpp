@@ -44,10 +44,13 @@ GreedyRun::GreedyRun(Engine & engine, const std::vector<llama_token> & prefix,
 
 // A deep prefix takes minutes on a slow device: it is decoded once. Models without attention
 // cannot forget a part of what they read, and read it again.
+bool GreedyRun::cut_back() {
+    return prefix_ready_ &&
+           llama_memory_seq_rm(engine_.memory(), 0, llama_pos(prefix_.size()), -1);
+}
+
 void GreedyRun::prepare() {
-    const bool kept = prefix_ready_ && llama_memory_seq_rm(engine_.memory(), 0,
-                                                           llama_pos(prefix_.size()), -1);
-    if (kept) {
+    if (cut_back()) {
         return;
     }
     engine_.clear_memory();
@@ -57,7 +60,10 @@ void GreedyRun::prepare() {
 }
 
 void GreedyRun::settle() {
-    prepare();
+    if (!cut_back()) {
+        engine_.clear_memory();
+        prefix_ready_ = false;
+    }
     const size_t count = std::min({kSettleTokens, prompt_.size(), engine_.batch_limit()});
     engine_.decode(prompt_.part(0, count));
     engine_.synchronize();

@@ -27,6 +27,8 @@ public:
     int64_t wall_ns() const { return wall_ns_; }
 
 private:
+    // Whether just the prefix is left in the KV cache.
+    bool cut_back();
     const float * prefill();
     llama_token choose(const float * logits) const;
 

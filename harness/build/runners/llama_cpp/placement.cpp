@@ -87,7 +87,8 @@ Record Placement::threads(int64_t wall_ns) const {
     for (const Thread & thread : threads_) {
         const State & a = thread.before;
         const State & b = thread.after;
-        const bool idle = a.run_ns && b.run_ns && int64_t(*b.run_ns - *a.run_ns) * kWorked < wall_ns;
+        const auto wanted = [](const State & s) { return int64_t(*s.run_ns + *s.wait_ns); };
+        const bool idle = a.run_ns && b.run_ns && (wanted(b) - wanted(a)) * kWorked < wall_ns;
         if (a.cpu < 0 || b.cpu < 0 || idle) {
             continue;
         }

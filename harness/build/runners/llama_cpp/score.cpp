@@ -1,7 +1,8 @@
 // Log-likelihood of continuations. Adjacent requests with the same context form a group whose
-// context is decoded once. Each continuation is then decoded in calls of its own: another shape
+// context is decoded once, and what adjacent groups share at their beginning is decoded once for them. Each continuation is then decoded in calls of its own: another shape
 // of batch rounds differently, so in one call with others its sum would depend on them (measured
 // with Q4_0: by up to 1.4 nats over 30 unlikely tokens).
+#include "context_reader.hpp"
 #include "engine.hpp"
 #include "kinds.hpp"
 #include "logits.hpp"
@@ -24,6 +25,7 @@ struct Item {
 
 struct Group {
     std::vector<llama_token> context;
+    size_t shared;  // tokens of the context that neighbouring groups may begin with too
     std::vector<Item> items;
 };
 
@@ -36,6 +38,8 @@ std::vector<Group> read_groups(const ScoreJob & job, size_t & requests) {
     std::vector<Group> groups;
     read_requests(job.requests, [&](Fields & fields, int64_t id) {
         std::vector<llama_token> context = fields.filled_integers("context");
+        const size_t shared = size_t(fields.integer("shared", 0, INT32_MAX));
+        check_shared(shared, context.size(), request_name(id));
         Item item{id, fields.filled_integers("continuation")};
         const size_t tokens = context.size() + item.continuation.size();
         if (tokens > size_t(job.engine.context)) {
@@ -43,8 +47,9 @@ std::vector<Group> read_groups(const ScoreJob & job, size_t & requests) {
                            std::to_string(tokens) + " tokens, the job's context only " +
                            std::to_string(job.engine.context));
         }
-        if (groups.empty() || groups.back().context != context) {
-            groups.push_back({std::move(context), {}});
+        if (groups.empty() || groups.back().context != context ||
+            groups.back().shared != shared) {
+            groups.push_back({std::move(context), shared, {}});
         }
         groups.back().items.push_back(std::move(item));
         ++requests;
@@ -64,42 +69,29 @@ public:
     explicit Scorer(Engine & engine)
         : engine_(engine), vocabulary_(size_t(engine.vocabulary())),
           rows_per_call_(std::min(engine.rows_limit(), engine.batch_limit())),
-          batch_(engine.batch_limit()), first_row_(vocabulary_) {}
+          reader_(engine), batch_(engine.batch_limit()), first_row_(vocabulary_) {}
 
     // Decodes the context and keeps its last row, which predicts every first token.
-    void start(const std::vector<llama_token> & context);
+    void start(const Group & group);
     Score score(const Item & item);
 
 private:
-    void decode_context();
     void add(Score & score, llama_token token, const float * logits, const RowSummary & row) const;
 
     Engine & engine_;
     size_t vocabulary_;
     size_t rows_per_call_;
+    ContextReader reader_;
     TokenBatch batch_;
-    const std::vector<llama_token> * context_ = nullptr;
+    const Group * group_ = nullptr;
     std::vector<float> first_row_;
     RowSummary first_summary_{};
 };
 
-void Scorer::decode_context() {
-    const std::vector<llama_token> & tokens = *context_;
-    engine_.clear_memory();
-    for (size_t i = 0; i < tokens.size();) {
-        batch_.clear();
-        while (i < tokens.size() && batch_.size() < engine_.batch_limit()) {
-            batch_.add(tokens[i], llama_pos(i), 0, i + 1 == tokens.size());
-            ++i;
-        }
-        engine_.decode(batch_.all());
-    }
-}
-
-void Scorer::start(const std::vector<llama_token> & context) {
-    context_ = &context;
-    decode_context();
-    const float * logits = engine_.logits(int32_t(batch_.size()) - 1);
+void Scorer::start(const Group & group) {
+    group_ = &group;
+    reader_.read(group.context, group.shared);
+    const float * logits = reader_.logits();
     std::copy(logits, logits + vocabulary_, first_row_.begin());
     first_summary_ = summarize(first_row_.data(), vocabulary_);
 }
@@ -117,7 +109,7 @@ Score Scorer::score(const Item & item) {
         count = std::min(rows_per_call_, item.decoded() - first);
         batch_.clear();
         for (size_t i = first; i < first + count; ++i) {
-            batch_.add(item.continuation[i], llama_pos(context_->size() + i), 0, true);
+            batch_.add(item.continuation[i], llama_pos(group_->context.size() + i), 0, true);
         }
         engine_.decode(batch_.all());
         for (size_t i = 0; i < count; ++i) {
@@ -126,8 +118,8 @@ Score Scorer::score(const Item & item) {
         }
     }
     // a recurrent memory cannot be cut back to the context
-    if (!llama_memory_seq_rm(engine_.memory(), 0, llama_pos(context_->size()), -1)) {
-        decode_context();
+    if (!llama_memory_seq_rm(engine_.memory(), 0, llama_pos(group_->context.size()), -1)) {
+        reader_.read(group_->context, group_->shared);
     }
     return score;
 }
@@ -140,7 +132,7 @@ void score_group(Scorer & scorer, const Group & group, Answers & answers, Tally 
             continue;
         }
         if (!started) {
-            scorer.start(group.context);
+            scorer.start(group);
             started = true;
         }
         const Score score = scorer.score(item);

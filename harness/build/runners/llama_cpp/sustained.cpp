@@ -5,6 +5,7 @@
 #include "kinds.hpp"
 #include "proc.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <thread>
 
@@ -13,6 +14,21 @@ namespace bench {
 namespace {
 
 constexpr int64_t kMillisecond = 1'000'000;
+constexpr int64_t kSliceMs = 60'000;  // counters are read so often that they go round once at most
+
+// How long the program slept; 0 where it was not asked to.
+int64_t rest(const SustainedJob & job, EnergyCounters & energy, Events & events, const Record & loaded) {
+    const int64_t start = now_ns();
+    events.write("loaded", loaded);
+    if (job.idle_ms == 0) {
+        return 0;
+    }
+    for (int64_t left = job.idle_ms; left > 0; left -= kSliceMs) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(std::min(left, kSliceMs)));
+        energy.add_to_idle();
+    }
+    return now_ns() - start;
+}
 
 Record stretch_of(const GreedyRun & run, const Window & window, const SustainedJob & job) {
     Record r;
@@ -31,13 +47,9 @@ Record stretch_of(const GreedyRun & run, const Window & window, const SustainedJ
 void run(const SustainedJob & job, Events & events) {
     Engine engine(job.engine, Rows::one);
     GreedyRun greedy(engine, {}, job.prompt, job.generated);
-    EnergyCounters energy(job.powercap);
-    events.write("loaded", engine.loaded());
-
     engine.rest();
-    const int64_t idle_start = now_ns();
-    std::this_thread::sleep_for(std::chrono::milliseconds(job.idle_ms));
-    energy.add_to_idle();
+    EnergyCounters energy(job.powercap);
+    const int64_t idle_ns = rest(job, energy, events, engine.loaded());
     const int64_t start = now_ns();
     engine.wake();
 
@@ -58,7 +70,7 @@ void run(const SustainedJob & job, Events & events) {
     }
 
     Record r;
-    r["idle_ns"] = start - idle_start;
+    r["idle_ns"] = idle_ns;
     r["work_ns"] = passed;
     r["domains"] = energy.domains();
     r["missing"] = energy.missing().empty() ? Record(nullptr) : Record(energy.missing());
