@@ -75,6 +75,14 @@ def test_a_count_of_its_own_goes_to_both_pools() -> None:
     assert threads == {(1, 1)}
 
 
+def test_more_threads_than_the_runtime_takes_are_an_impossible_cell() -> None:
+    suite = load_suite("quick", known_names(), load_devices())
+    measures = (SHORT, msgspec.structs.replace(SHORT, threads=513))
+    plan = make_plan(msgspec.structs.replace(suite, measures=measures), {"local": FACTS}, ())
+    reasons = {c.unsupported for c in plan.cells}
+    assert reasons == {None, "513 threads are more than the 512 that llama.cpp takes"}
+
+
 @pytest.mark.parametrize(
     ("keys", "said"),
     [

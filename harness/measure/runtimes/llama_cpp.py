@@ -33,6 +33,8 @@ from harness.values import (
 
 POWERCAP = "/sys/class/powercap"
 SMALLEST_BUFFER = 256 << 20
+MOST_THREADS = 512
+"""llama.cpp's GGML_MAX_N_THREADS."""
 # The V cache can only be quantized together with flash attention.
 NEEDS_FLASH_ATTENTION = ("q8_0",)
 
@@ -67,6 +69,9 @@ def supports(cell: Cell, model: Model | None) -> str | None:
     assert runtime is not None
     if runtime.kv_type in NEEDS_FLASH_ATTENTION and runtime.flash_attn == "off":
         return f"llama.cpp keeps a {runtime.kv_type} KV cache only with flash attention"
+    most = max((t for t in (runtime.threads, runtime.threads_batch) if isinstance(t, int)), default=0)
+    if most > MOST_THREADS:
+        return f"{most} threads are more than the {MOST_THREADS} that llama.cpp takes"
     if isinstance(load, Prompted):
         need = load.prompt_tokens + load.generated_tokens + (load.depth if isinstance(load, Speed) else 0)
         if need > load.context:
