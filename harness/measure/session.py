@@ -30,6 +30,7 @@ from harness.values import (
     Prompted,
     Size,
     Speed,
+    Status,
     Task,
     Text,
     Trial,
@@ -282,12 +283,7 @@ def _open_cell(floor: Floor, cell: Cell) -> None:
 def _spared(early: EarlyStop, trial: Trial, cell: Cell) -> TrialRecord | None:
     """The record of a round that is not needed; None where it is."""
     reason = early.reason(trial, cell)
-    if reason is None:
-        return None
-    now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    return TrialRecord(
-        trial=trial.id, cell=trial.cell, round=trial.round, status="not_needed", reason=reason, started=now
-    )
+    return None if reason is None else _not_run(trial, "not_needed", reason)
 
 
 def _one(floor: Floor, trial: Trial, cell: Cell, progress: Progress) -> TrialRecord:
@@ -317,8 +313,12 @@ def _unless_changed(floor: Floor, cell: Cell, record: TrialRecord) -> TrialRecor
 
 
 def _failed(trial: Trial, why: str) -> TrialRecord:
+    return _not_run(trial, "failed", why)
+
+
+def _not_run(trial: Trial, status: Status, why: str) -> TrialRecord:
     now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    return TrialRecord(trial=trial.id, cell=trial.cell, round=trial.round, status="failed", reason=why, started=now)
+    return TrialRecord(trial=trial.id, cell=trial.cell, round=trial.round, status=status, reason=why, started=now)
 
 
 def _with_answers(floor: Floor, cell: Cell, record: TrialRecord) -> TrialRecord:

@@ -189,11 +189,10 @@ class Setting:
 
 
 def _rank(workload: Workload, tokens: str) -> tuple[int, ...]:
-    """First what is no part of a sweep and starts from the midst of work, then by the number of tokens."""
+    """First what is plain, then by the number of tokens."""
     if not isinstance(workload, Speed):
         return ()
-    plain = workload.depth == 0 and workload.threads is None and not workload.idle_s
-    return (plain, getattr(workload, tokens))
+    return (workload.plain, getattr(workload, tokens))
 
 
 def named(run: RunSeen, variant: str | None) -> str:

@@ -86,6 +86,11 @@ class Speed(Value, frozen=True, tag_field="kind", tag="speed"):
             raise ValueError("a window from idle cannot be repeated: `discards` must be 0 with `idle_s`")
 
     @property
+    def plain(self) -> bool:
+        """Whether it is no part of a sweep and starts from the midst of work."""
+        return self.depth == 0 and self.threads is None and not self.idle_s
+
+    @property
     def label(self) -> str:
         depth = f" d{self.depth}" if self.depth else ""
         threads = f" t{self.threads}" if self.threads else ""

@@ -97,8 +97,7 @@ def _fitness(load: Workload, prompt: object) -> tuple[bool, bool, int]:
     if isinstance(load, Memory):
         return load.prompt_tokens == prompt, load.load_mode == "none", 0
     if isinstance(load, Speed):
-        plain = load.depth == 0 and load.threads is None and not load.idle_s
-        return load.prompt_tokens == prompt, plain, load.generated_tokens
+        return load.prompt_tokens == prompt, load.plain, load.generated_tokens
     return False, False, 0
 
 

@@ -1,5 +1,6 @@
 """llama.cpp through `bench-llama`: cell → job, events → observations. Pure; see docs/runner-protocol.md."""
 
+import math
 from typing import Any
 
 import msgspec
@@ -105,7 +106,7 @@ def job(cell: Cell, inputs: Inputs, facts: DeviceFacts) -> Job:
                 "warmups": load.warmups,
                 "canary": load.canary,
                 "discards": load.discards if load.canary else 0,
-                "idle_ms": round(load.idle_s * 1000),
+                "idle_ms": math.ceil(load.idle_s * 1000),
             }
         case Load() as load:
             common = _common(cell, inputs, facts, load.context)
@@ -117,7 +118,7 @@ def job(cell: Cell, inputs: Inputs, facts: DeviceFacts) -> Job:
                 "prompt": list(inputs.prompt),
                 "generated": load.generated_tokens,
                 "work_ms": round(load.seconds * 1000),
-                "idle_ms": round(load.idle_s * 1000),
+                "idle_ms": math.ceil(load.idle_s * 1000),
                 "powercap": POWERCAP,
             }
         case Memory() as load:

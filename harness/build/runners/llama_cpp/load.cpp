@@ -72,10 +72,6 @@ private:
     bool told_ = false;  // of others' files the kernel says that all is there
 };
 
-Record difference(const Bytes & before, const Bytes & after) {
-    return or_null(before && after ? Bytes(*after - *before) : std::nullopt);
-}
-
 }
 
 void run(const LoadJob & job, Events & events) {
@@ -98,7 +94,7 @@ void run(const LoadJob & job, Events & events) {
     r["cold"] = job.cold;
     r["file_bytes"] = file.bytes();
     r["cached_bytes"] = or_null(cached);
-    r["storage_bytes"] = difference(storage, storage_after);
+    r["storage_bytes"] = or_null(difference(storage, storage_after));
     r["major_faults"] = window.process().major_faults;
     events.write("load", r);
     if (job.cold) {

@@ -1,5 +1,7 @@
 #include "placement.hpp"
 
+#include "proc.hpp"
+
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -33,11 +35,6 @@ int cpu_of(const char * stat) {
 FileDescriptor open_of(const char * thread, const char * name) {
     const std::string path = std::string("/proc/self/task/") + thread + "/" + name;
     return FileDescriptor(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-}
-
-Record difference(const std::optional<uint64_t> & before, const std::optional<uint64_t> & after) {
-    return or_null(before && after && *after >= *before ? std::optional(*after - *before)
-                                                        : std::nullopt);
 }
 
 }
@@ -94,8 +91,8 @@ Record Placement::threads(int64_t wall_ns) const {
         }
         list.push_back({{"cpu_before", a.cpu},
                         {"cpu_after", b.cpu},
-                        {"run_ns", difference(a.run_ns, b.run_ns)},
-                        {"wait_ns", difference(a.wait_ns, b.wait_ns)}});
+                        {"run_ns", or_null(difference(a.run_ns, b.run_ns))},
+                        {"wait_ns", or_null(difference(a.wait_ns, b.wait_ns))}});
     }
     return list;
 }

@@ -86,10 +86,10 @@ ProcessCounters read_process() {
     return counters;
 }
 
-Bytes difference(const Bytes & before, const Bytes & after) {
-    return before && after ? Bytes(*after - *before) : std::nullopt;
 }
 
+Bytes difference(const Bytes & before, const Bytes & after) {
+    return before && after ? Bytes(*after - *before) : std::nullopt;
 }
 
 int64_t now_ns() {

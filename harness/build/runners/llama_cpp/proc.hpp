@@ -23,6 +23,10 @@ MemoryStatus read_memory_status();
 // What the kernel fetched from storage for this process, from its start on; none where it does not say.
 std::optional<uint64_t> read_storage_bytes();
 
+// None where either was not seen.
+std::optional<uint64_t> difference(const std::optional<uint64_t> & before,
+                                   const std::optional<uint64_t> & after);
+
 struct ProcessCounters {
     uint64_t cpu_ns;
     uint64_t major_faults, minor_faults;
