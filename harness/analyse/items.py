@@ -25,6 +25,13 @@ class Item(msgspec.Struct, frozen=True, tag_field="kind", tag="item"):
     group: str | None = None
     chance: Real | None = None
     """What guessing would score, where the task knows it."""
+    answer: int | str | None = None
+    """Index of the choice with the highest log-likelihood, or the text that was taken for the answer; None: not kept
+    (items of old) or nothing to answer."""
+    target: int | str | None = None
+    """The right choice's index, or the right answer's text; None: not kept, or there is not exactly one."""
+    logprobs: tuple[Real, ...] = ()
+    """Log-likelihood of each choice in nats, in the task's order; empty where nothing was chosen from."""
 
 
 class Window(msgspec.Struct, frozen=True, tag_field="kind", tag="window"):

@@ -137,11 +137,17 @@ class Task(Value, frozen=True, tag_field="kind", tag="task"):
     fewshot: Count | None = None
     """None: the task's own number."""
     context: Tokens = 2048
+    chat: bool | None = None
+    """Whether prompts go through the model's chat template, few-shot examples as turns; None: as the task says."""
+    until: Annotated[float, Meta(gt=0, lt=1)] | None = None
+    """Half width of the paired interval of the difference from which on no more questions are asked, as a share
+    (0.01: one point); None: all are asked."""
 
     @property
     def label(self) -> str:
         shots = "" if self.fewshot is None else f" {self.fewshot}-shot"
-        return f"{self.task}{shots}" + ("" if self.limit is None else f" n≤{self.limit}")
+        chat = {None: "", True: " chat", False: " plain"}[self.chat]
+        return f"{self.task}{shots}{chat}" + ("" if self.limit is None else f" n≤{self.limit}")
 
 
 class Text(Value, frozen=True, tag_field="kind", tag="text"):
