@@ -19,8 +19,8 @@ from harness.doctor.self_test import SIDES, Kit, of_itself
 from harness.measure.devices import open_device
 from harness.measure.execute import Equipment, execute
 from harness.measure.inputs import Preparation
+from harness.measure.jobs import Inputs
 from harness.measure.requests import head_tokens
-from harness.measure.runtimes.llama_cpp import Inputs
 from harness.metrics import trial_values
 from harness.pipeline import known_names
 from harness.progress import Silent

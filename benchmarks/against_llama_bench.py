@@ -21,8 +21,9 @@ from harness.build.runners.llama_cpp_build import Runner, ensure_llama_bench, en
 from harness.config import load_devices, load_suite
 from harness.data.sources import PROMPT_TEXT, read_text
 from harness.measure.devices import open_device
+from harness.measure.events import parse_events
 from harness.measure.inputs import Preparation
-from harness.measure.jobs import Device
+from harness.measure.jobs import Device, Inputs
 from harness.measure.requests import head_tokens
 from harness.measure.runtimes import llama_cpp
 from harness.metrics import trial_values
@@ -54,10 +55,10 @@ class Bench(msgspec.Struct):
         name = self.artifact.variant
         cell = Cell(key="0" * 16, variant=name, runtime=self.runtime, device="local", workload=load)
         ids = head_tokens(self.tokens, prompt, name)
-        inputs = llama_cpp.Inputs(program=self.runner.path, model=self.artifact.path, prompt=ids)
+        inputs = Inputs(program=self.runner.path, model=self.artifact.path, prompt=ids)
         with tempfile.TemporaryDirectory() as work:
             outcome = self.local.run(llama_cpp.job(cell, inputs, self.facts), Path(work))
-        seen = llama_cpp.parse(outcome.events).observations
+        seen = parse_events(outcome.events).observations
         return trial_values(TrialRecord(trial="t", cell="c", round=0, status="ok", reason=None, observations=seen))
 
     def theirs(self, *options: str) -> float:

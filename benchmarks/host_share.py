@@ -21,8 +21,9 @@ from harness.build.runners.llama_cpp_build import ensure_runner
 from harness.config import load_devices, load_suite
 from harness.data.sources import PROMPT_TEXT, read_text
 from harness.measure.devices import open_device
+from harness.measure.events import parse_events
 from harness.measure.inputs import Preparation
-from harness.measure.jobs import Device, Job
+from harness.measure.jobs import Device, Inputs, Job
 from harness.measure.requests import head_tokens
 from harness.measure.runtimes import llama_cpp
 from harness.metrics import decode_tok_s
@@ -47,12 +48,12 @@ def make_job(variant: str) -> tuple[Job, Device]:
     runtime = llama_cpp.resolved(suite.runtimes[0], facts)
     cell = Cell(key="0" * 16, variant=variant, runtime=runtime, device="local", workload=LOAD)
     prompt = head_tokens(tokens, LOAD.prompt_tokens, variant)
-    inputs = llama_cpp.Inputs(program=runner.path, model=artifact.path, prompt=prompt)
+    inputs = Inputs(program=runner.path, model=artifact.path, prompt=prompt)
     return llama_cpp.job(cell, inputs, facts), device
 
 
 def rate(events: bytes) -> float:
-    timings = [o for o in llama_cpp.parse(events).observations if isinstance(o, Timing)]
+    timings = [o for o in parse_events(events).observations if isinstance(o, Timing)]
     return median(v for t in timings if (v := decode_tok_s(t)) is not None)
 
 

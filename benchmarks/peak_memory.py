@@ -16,7 +16,9 @@ from harness.build.runners.llama_cpp_build import ensure_runner
 from harness.config import load_devices, load_suite
 from harness.data.sources import PROMPT_TEXT, read_text
 from harness.measure.devices import open_device
+from harness.measure.events import parse_events
 from harness.measure.inputs import Preparation
+from harness.measure.jobs import Inputs
 from harness.measure.requests import head_tokens
 from harness.measure.runtimes import llama_cpp
 from harness.pipeline import known_names
@@ -40,13 +42,13 @@ def main() -> None:
             runtime = llama_cpp.resolved(suite.runtimes[0], facts)
             cell = Cell(key="0" * 16, variant=variant.name, runtime=runtime, device="local", workload=load)
             prompt = head_tokens(tokens, load.prompt_tokens, variant.name)
-            inputs = llama_cpp.Inputs(program=runner.path, model=artifact.path, prompt=prompt)
+            inputs = Inputs(program=runner.path, model=artifact.path, prompt=prompt)
             with tempfile.TemporaryDirectory() as work:
                 job, events = Path(work, "job.json"), Path(work, "events.jsonl")
                 job.write_bytes(msgspec.json.encode(llama_cpp.job(cell, inputs, facts).spec))
                 argv = [timer, "-v", runner.path, str(job), str(events)]
                 done = subprocess.run(argv, capture_output=True, text=True, check=True)
-                parsed = llama_cpp.parse(events.read_bytes())
+                parsed = parse_events(events.read_bytes())
             (memory,) = [o for o in parsed.observations if isinstance(o, MemorySeen)]
             seen = re.search(r"Maximum resident set size \(kbytes\): (\d+)", done.stderr)
             assert seen is not None and memory.vm_hwm_bytes is not None

@@ -14,7 +14,9 @@ from harness.build.artifacts import Workshop
 from harness.build.runners.llama_cpp_build import ensure_runner
 from harness.config import load_devices, load_suite
 from harness.measure.devices import open_device
+from harness.measure.events import parse_events
 from harness.measure.inputs import Preparation
+from harness.measure.jobs import Inputs
 from harness.measure.requests import plain_requests
 from harness.measure.runtimes import llama_cpp
 from harness.measure.tasks import resolve_task
@@ -44,13 +46,11 @@ def main() -> None:
             plain_requests(requests.path, asked)
             lines = list(read_lines(asked))[:REQUESTS]
             write_lines(asked, lines if shared else [{**line, "shared": 0} for line in lines])
-            inputs = llama_cpp.Inputs(
-                program=runner.path, model=artifact.path, requests=str(asked), answers=str(answers)
-            )
+            inputs = Inputs(program=runner.path, model=artifact.path, requests=str(asked), answers=str(answers))
             begun = time.monotonic()
             outcome = device.run(llama_cpp.job(cell, inputs, facts), folder)
             seconds = time.monotonic() - begun
-            assert llama_cpp.parse(outcome.events).done, outcome.stderr_tail
+            assert parse_events(outcome.events).done, outcome.stderr_tail
             return seconds, {a["id"]: a["logprob"] for a in read_lines(answers)}
 
     seconds: dict[bool, list[float]] = {True: [], False: []}

@@ -15,6 +15,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from harness.errors import ConfigError, UnknownNameError, one_line, unknown_name
 from harness.values import (
+    CheckpointSource,
     DeviceSpec,
     FileSource,
     Model,
@@ -49,7 +50,8 @@ class Known(Value, frozen=True):
 
     recipes: dict[str, tuple[str, ...]]
     """Recipe → the settings it knows."""
-    runtimes: tuple[str, ...]
+    runtimes: dict[str, tuple[str, ...]]
+    """Runtime → the settings it knows."""
     tasks: tuple[str, ...]
     texts: tuple[str, ...]
 
@@ -77,6 +79,8 @@ class RuntimeFile(Value, frozen=True):
     flash_attn: str = "auto"
     batch: Whole = 2048
     ubatch: Whole = 512
+    dtype: str = "float32"
+    processor: str = "cpu"
 
 
 class SuiteFile(Value, frozen=True):
@@ -307,6 +311,8 @@ def _check_names(document: Document, parts: SuiteFile, known: Known, devices: di
             check(kind, setting, settings, f"$.variants.{name}.settings.{setting}")
     for name in parts.runtimes:
         check("runtime", name, known.runtimes, f"$.runtimes.{name}")
+        for setting in document.data["runtimes"][name]:
+            check(f"setting of runtime {name!r}", setting, known.runtimes[name], f"$.runtimes.{name}.{setting}")
     for index, name in enumerate(parts.baselines):
         check("variant", name, parts.variants, f"$.baselines[{index}]")
     for index, name in enumerate(parts.devices):
@@ -332,11 +338,11 @@ def _check_names(document: Document, parts: SuiteFile, known: Known, devices: di
 
 def _located(model: ModelFile, document: Document, name: str) -> ModelFile:
     """A model file's relative path is relative to the suite that names it."""
-    if not isinstance(model.source, FileSource):
+    if not isinstance(model.source, FileSource | CheckpointSource):
         return model
     file, _ = document.lines.get(f"$.models.{name}.source.path", (document.file, 0))
     path = (file.parent / Path(model.source.path).expanduser()).resolve()
-    return msgspec.structs.replace(model, source=FileSource(path=str(path)))
+    return msgspec.structs.replace(model, source=msgspec.structs.replace(model.source, path=str(path)))
 
 
 def _keys(kind: Any) -> set[str]:

@@ -15,7 +15,7 @@ from harness.errors import InputError, UnknownNameError
 from harness.metrics import check_names
 from harness.progress import Progress
 from harness.store import create_run, hold_run, read_run, resolve_run
-from harness.values import FAILED, DeviceSpec, FileSource, Plan, Suite, Task
+from harness.values import FAILED, CheckpointSource, DeviceSpec, FileSource, Plan, Suite, Task
 
 if TYPE_CHECKING:
     from harness.analyse.audit.findings import Audit
@@ -43,11 +43,16 @@ def known_names() -> Known:
     """All names that a suite may use."""
     from harness.build.recipes import RECIPES, SETTINGS
     from harness.data.sources import TEXTS
-    from harness.measure.runtimes import RUNTIMES
+    from harness.measure.runtimes import RUNTIMES, load_runtime
     from harness.measure.tasks import TASKS
 
     recipes = {name: SETTINGS.get(name, ()) for name in RECIPES}
-    return Known(recipes=recipes, runtimes=tuple(RUNTIMES), tasks=tuple(TASKS), texts=tuple(TEXTS))
+    return Known(
+        recipes=recipes,
+        runtimes={name: load_runtime(name).SETTINGS for name in RUNTIMES},
+        tasks=tuple(TASKS),
+        texts=tuple(TEXTS),
+    )
 
 
 def plan(wish: Wish, command: Sequence[str]) -> Plan:
@@ -83,7 +88,7 @@ def plan(wish: Wish, command: Sequence[str]) -> Plan:
 
 def run(wish: Wish, command: Sequence[str], results: Path, progress: Progress) -> Path:
     """plan → build → run → grade; returns the run's folder."""
-    from harness.measure.session import prepare
+    from harness.measure.ready import prepare
 
     planned = plan(wish, command)
     with in_use():
@@ -96,7 +101,7 @@ def run(wish: Wish, command: Sequence[str], results: Path, progress: Progress) -
 
 def resume(name: str, results: Path, data: Path | None, progress: Progress) -> Path:
     """Go on with a run where it stopped: trials with a record are not measured again."""
-    from harness.measure.session import prepare
+    from harness.measure.ready import prepare
 
     folder = resolve_run(name, results)
     planned = read_run(folder).plan
@@ -257,7 +262,8 @@ def data_folder(given: Path | None) -> Path | None:
 
 
 def _go_on(folder: Path, planned: Plan, ready: object, data: Path | None, progress: Progress) -> None:
-    from harness.measure.session import Ready, execute_missing, grade_missing
+    from harness.measure.ready import Ready
+    from harness.measure.session import execute_missing, grade_missing
 
     assert isinstance(ready, Ready)
     try:
@@ -277,12 +283,15 @@ def _device(name: str, devices: dict[str, DeviceSpec]) -> DeviceSpec:
 
 def _check_files(suite: Suite, data: Path | None, *, models: bool = True) -> None:
     """What a plan can know to be missing is said before anything is made."""
+    from harness.build.checkpoints import find_checkpoint
     from harness.measure.tasks import resolve_task
 
     for variant in suite.variants if models else ():
         source = variant.model.source
         if isinstance(source, FileSource) and not Path(source.path).is_file():
             raise InputError(f"model {variant.model.name!r}: no file at {source.path}")
+        if isinstance(source, CheckpointSource):
+            find_checkpoint(variant.model.name, source.path)
     for measure in suite.measures:
         if isinstance(measure, Task):
             resolve_task(measure.task, data)

@@ -10,16 +10,26 @@ from pathlib import Path
 import msgspec
 
 from harness.build.cache import Stamp, cache_folder, only_one, sha256_file, stamp_of, used
+from harness.build.checkpoints import (
+    DTYPES,
+    describe,
+    find_checkpoint,
+    is_checkpoint_of_its_own,
+    made_checkpoint,
+)
 from harness.build.downloads import download, extract_member
 from harness.build.gguf_files import GgufFacts, read_facts, write_random
 from harness.build.recipes import load_recipe
-from harness.build.runners.llama_cpp_build import SDIST_SHA256, Runner
+from harness.build.runners import Runner
+from harness.build.runners.llama_cpp_build import SDIST_SHA256, ensure_runner
 from harness.errors import BuildError, InputError
 from harness.progress import Progress
 from harness.values import (
     Artifact,
     ArtifactFile,
+    CheckpointSource,
     FileSource,
+    Format,
     Model,
     RandomSource,
     Value,
@@ -50,18 +60,23 @@ class Manifest(Value, frozen=True, kw_only=True):
 class Workshop:
     """Makes artifacts; implements what recipes call `Kit`."""
 
-    def __init__(self, runner: Runner, progress: Progress) -> None:
+    def __init__(self, runner: Runner | None, progress: Progress) -> None:
+        """Without a runner, one is built when a recipe needs it."""
         self.runner, self.progress = runner, progress
-        self.stamps: dict[str, Stamp] = {}
-        """Path of an artifact → what the file system said of it when its bytes were hashed."""
+        self.stamps: dict[str, Stamp | None] = {}
+        """Path of an artifact's file → what the file system said of it when its bytes were hashed."""
 
-    def ensure(self, variant: Variant) -> Artifact:
+    def ensure(self, variant: Variant, format: Format = "gguf") -> Artifact:
         """The variant's artifact, from the store or made now; its bytes are hashed again each time.
 
         Raises:
             InputError: the base model does not exist.
-            BuildError: the recipe failed, or the stored file has changed.
+            BuildError: the recipe failed, the stored file has changed, or there is no such format of it.
         """
+        if format == "checkpoint":
+            return self._checkpoint(variant)
+        if is_checkpoint_of_its_own(variant):
+            raise BuildError(f"{variant.name}: no GGUF file is made of a checkpoint here")
         folder = artifact_folder(variant)
         with only_one(f"artifact-{folder.name}"):
             if not (folder / MANIFEST).is_file():
@@ -85,6 +100,18 @@ class Workshop:
             path=str(path),
         )
 
+    def _checkpoint(self, variant: Variant) -> Artifact:
+        source = variant.model.source
+        if isinstance(source, CheckpointSource):
+            folder = find_checkpoint(variant.model.name, source.path)
+        elif variant.recipe in DTYPES:
+            folder = made_checkpoint(variant, self.ensure(variant), self.progress)
+        else:
+            raise BuildError(f"{variant.name}: recipe {variant.recipe!r} makes no checkpoint")
+        artifact, stamps = describe(variant.name, folder)
+        self.stamps.update(stamps)
+        return artifact
+
     def stored(self, variant: Variant) -> Artifact | None:
         """The variant's artifact if it is in the store; nothing is made.
 
@@ -103,13 +130,16 @@ class Workshop:
 
     def changed(self, artifact: Artifact) -> str | None:
         """Why an artifact is no longer the one that was made, or None; only what was touched is hashed again."""
-        stamp = stamp_of(Path(artifact.path))
-        if stamp is not None and stamp == self.stamps.get(artifact.path):
-            return None
-        if stamp is not None and sha256_file(Path(artifact.path)) == artifact.sha256:
-            self.stamps[artifact.path] = stamp
-            return None
-        return f"the artifact of {artifact.variant!r} has changed on disk since it was made"
+        place = Path(artifact.path)
+        for file in artifact.files:
+            path = place / file.name if artifact.format == "checkpoint" else place
+            stamp = stamp_of(path)
+            if stamp is not None and stamp == self.stamps.get(str(path)):
+                continue
+            if stamp is None or sha256_file(path) != file.sha256:
+                return f"the artifact of {artifact.variant!r} has changed on disk since it was made"
+            self.stamps[str(path)] = stamp
+        return None
 
     def source(self, variant: Variant) -> Path:
         return self.model_file(variant.model)
@@ -118,6 +148,8 @@ class Workshop:
         """The base model's GGUF file: downloaded, found or drawn at random."""
         if isinstance(model.source, RandomSource):
             return self.artifact(base_variant(model))
+        if isinstance(model.source, CheckpointSource):
+            raise InputError(f"model {model.name!r} is a checkpoint, no GGUF file")
         return self._file(model.name, model.source)
 
     def draw(self, model: Model, target: Path) -> None:
@@ -141,6 +173,7 @@ class Workshop:
                 "threads": os.cpu_count() or 1,
             }
             job.write_bytes(msgspec.json.encode(wish))
+            self.runner = self.runner or ensure_runner(self.progress)
             done = _run([self.runner.path, str(job), str(events)], weights)
         if done.returncode != 0:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
@@ -178,6 +211,8 @@ def artifact_folder(variant: Variant) -> Path:
         InputError: the base model's file does not exist.
     """
     source = variant.model.source
+    if isinstance(source, CheckpointSource):
+        raise InputError(f"model {variant.model.name!r} is a checkpoint: no GGUF file is made of it")
     inputs: list[object] = [source, variant.model.context] if isinstance(source, RandomSource) else [source]
     if isinstance(source, FileSource):
         inputs = [sha256_file(require_file(variant.model.name, source.path))]

@@ -1,11 +1,14 @@
 """Which entries of the cache a suite needs, found without making anything."""
 
-from harness.build.artifacts import artifact_folder, base_variant
+import msgspec
+
+from harness.build.artifacts import MANIFEST, Manifest, artifact_folder, base_variant
+from harness.build.checkpoints import DTYPES, checkpoint_folder
 from harness.build.downloads import member_key
 from harness.build.recipes import base_of
 from harness.build.runners.llama_cpp_build import SDIST_SHA256, build_key, runner_hash
 from harness.errors import InputError, SetupError
-from harness.values import FileSource, Model, RandomSource, Suite, Variant, WheelSource
+from harness.values import CheckpointSource, FileSource, Model, RandomSource, Suite, Variant, WheelSource
 
 
 def needed(suite: Suite) -> set[str]:
@@ -34,9 +37,15 @@ def _of_variant(variant: Variant) -> set[str]:
 
 def _of_artifact(variant: Variant) -> set[str]:
     try:
-        return {f"artifacts/{artifact_folder(variant).name}"}
+        folder = artifact_folder(variant)
     except InputError:  # its model's file is not there: no artifact of it can be found by a run either
         return set()
+    found = {f"artifacts/{folder.name}"}
+    manifest = folder / MANIFEST
+    if variant.recipe in DTYPES and manifest.is_file():
+        made = msgspec.json.decode(manifest.read_bytes(), type=Manifest)
+        found.add(f"checkpoints/{checkpoint_folder(made.file.sha256).name}")
+    return found
 
 
 def _of_model(model: Model) -> set[str]:
@@ -46,7 +55,7 @@ def _of_model(model: Model) -> set[str]:
     return _of_source(source)
 
 
-def _of_source(source: WheelSource | FileSource) -> set[str]:
-    if isinstance(source, FileSource):
+def _of_source(source: WheelSource | FileSource | CheckpointSource) -> set[str]:
+    if isinstance(source, FileSource | CheckpointSource):
         return set()
     return {f"downloads/{source.sha256}", f"members/{member_key(source.sha256, source.member)}"}

@@ -20,7 +20,18 @@ from harness.store import write_durably
 from harness.values import Value
 
 GONE = ".gone"
-KINDS = ("artifacts", "downloads", "members", "sources", "runners", "build", "references", "requests", "worker")
+KINDS = (
+    "artifacts",
+    "checkpoints",
+    "downloads",
+    "members",
+    "sources",
+    "runners",
+    "build",
+    "references",
+    "requests",
+    "worker",
+)
 """Folders of the cache whose entries may be removed. Locks stay: a removed lock would let two makers in."""
 DAY_S = 86_400
 
@@ -120,6 +131,8 @@ def _locks(entry: Entry) -> tuple[str, ...]:
     match entry.kind:
         case "artifacts":
             return (f"artifact-{entry.name.removesuffix('.part').lstrip('.')}",)
+        case "checkpoints":
+            return (f"checkpoint-{entry.name.removesuffix('.part').lstrip('.')}",)
         case "downloads":
             return (f"download-{entry.name[:16]}",)
         case "members":

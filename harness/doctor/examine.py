@@ -4,7 +4,7 @@ import os
 
 from harness.build.artifacts import Workshop
 from harness.build.cache import cache_folder
-from harness.build.runners.llama_cpp_build import Runner
+from harness.build.runners import Runner
 from harness.doctor.installed import MAKE, find_data, find_disk, find_model, find_packages, find_toolchain
 from harness.doctor.machine import examine_machine
 from harness.doctor.self_test import Kit, self_test

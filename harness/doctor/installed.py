@@ -12,7 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from harness.build.cache import cache_folder
-from harness.build.runners.llama_cpp_build import Runner, runner_hash
+from harness.build.runners import Runner
+from harness.build.runners.llama_cpp_build import runner_hash
 from harness.errors import InputError, SetupError
 from harness.health import Part
 from harness.measure.tasks import TASKS, resolve_task

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from harness.doctor.kernel import CgroupLimits, cpu_list, fields, text
 from harness.health import Check
-from harness.measure.execute import ROOM, RUNTIME_BYTES
+from harness.measure.execute import ROOM
+from harness.measure.runtimes.llama_cpp import RUNNER_BYTES
 
 CPU = Path("sys/devices/system/cpu")
 FEW_BYTES, LEAST_BYTES = 1 << 30, 256 << 20
@@ -79,7 +80,7 @@ def _memory(root: Path, limits: CgroupLimits) -> Check:
         return Check(name="memory", state="unknown", seen=None, reason="/proc/meminfo does not say what is available")
     if limits.memory_free_bytes is not None:
         free = max(0, min(free, limits.memory_free_bytes))
-    room = max(0, int(free / ROOM) - RUNTIME_BYTES)
+    room = max(0, int(free / ROOM) - RUNNER_BYTES)
     tight = room < FEW_BYTES
     return Check(
         name="memory",

@@ -12,9 +12,9 @@ import msgspec
 
 from harness import __version__
 from harness.errors import one_line
-from harness.measure.jobs import Conditions, Device, OnProgress, Outcome
+from harness.measure.events import parse_events
+from harness.measure.jobs import Conditions, Device, Inputs, OnProgress, Outcome, Parsed
 from harness.measure.runtimes import load_runtime
-from harness.measure.runtimes.llama_cpp import Inputs, Parsed
 from harness.values import (
     Artifact,
     BandwidthSeen,
@@ -52,8 +52,6 @@ MOST_CANARY_LOSS = 0.03
 """The same fixed work took so much longer: the machine was slower, whatever its sensors say."""
 ROOM = 1.3
 """Available memory must be at least this many times the need."""
-RUNTIME_BYTES = 64 << 20
-"""What a runner needs beside weights and cache; a guess that only guards against certain failure."""
 
 
 class Equipment(msgspec.Struct, frozen=True, kw_only=True):
@@ -239,7 +237,7 @@ def _run(cell: Cell, kit: Equipment, work: Path, on_progress: OnProgress | None)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     try:
-        return outcome, runtime.parse(outcome.events), None
+        return outcome, parse_events(outcome.events), None
     except ValueError as error:
         nothing = Parsed(observations=(), warmups=(), error=None, done=False)
         return outcome, nothing, str(error)
@@ -248,7 +246,7 @@ def _run(cell: Cell, kit: Equipment, work: Path, on_progress: OnProgress | None)
 def _does_not_fit(kit: Equipment, cell: Cell, conditions: Conditions) -> str | None:
     if kit.artifact is None or conditions.available_bytes is None:
         return None
-    beside = RUNTIME_BYTES
+    beside = load_runtime(cell.runtime.name).beside_bytes(kit.artifact) if cell.runtime else 0
     if isinstance(cell.workload, Speed) and cell.workload.canary:
         beside += CANARY_BYTES * kit.facts.usable_cores
     need = ROOM * (sum(f.bytes for f in kit.artifact.files) + beside)

@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import StoreError
+from harness.measure.parts import Unit, kept
 from harness.measure.requests import NO_ROW, ask_worker, worker_job
 from harness.measure.tasks import TaskFile
 from harness.store import inside, read_lines, write_lines
 from harness.values import Answers, Task
 
 
-def grade_text(run: Path, answers: Answers) -> None:
-    """Windows and positions of a text, straight from the answers."""
+def grade_text(run: Path, answers: Answers, chosen: set[Unit] | None = None) -> None:
+    """Windows and positions of a text, straight from the answers; `chosen`: only these windows were asked."""
     given = _by_id(inside(run, answers.answers))
     items: list[dict[str, Any]] = []
-    for request in _requests(inside(run, answers.requests)):
+    for request in kept(_requests(inside(run, answers.requests)), chosen):
         window, answer = request["id"], given[request["id"]]
         logprobs = answer["logprob"]
         items.append({"kind": "window", "window": window, "tokens": len(logprobs), "logprob": math.fsum(logprobs)})
@@ -31,26 +32,29 @@ def grade_text(run: Path, answers: Answers) -> None:
     write_lines(inside(run, answers.items), items)
 
 
-def grade_task(run: Path, answers: Answers, task: Task, files: list[TaskFile], seed: int) -> None:
-    """Items of an lm-eval task.
+def grade_task(
+    run: Path, answers: Answers, task: Task, files: list[TaskFile], seed: int, chosen: set[Unit] | None = None
+) -> None:
+    """Items of an lm-eval task; `chosen`: only these documents were asked.
 
     Raises:
         BuildError: lm-eval failed.
         StoreError: a request without its one answer.
     """
-    replies = _replies(_requests(inside(run, answers.requests)), _by_id(inside(run, answers.answers)))
+    asked = list(kept(_requests(inside(run, answers.requests)), chosen))
+    replies = _replies(asked, _by_id(inside(run, answers.answers)))
     path = inside(run, f"{answers.items}.replies")
     write_lines(path, replies)
     try:
-        _, items = ask_worker({"kind": "grade", "answers": str(path), **worker_job(task, files, seed)})
+        _, items = ask_worker({"kind": "grade", "answers": str(path), **worker_job(task, files, seed, chosen)})
     finally:
         path.unlink(missing_ok=True)
     write_lines(inside(run, answers.items), items)
 
 
-def check_answers(requests: Path, answers: Path) -> str | None:
-    """Why the answers are not exactly one a request, or None."""
-    wanted = [request["id"] for request in _requests(requests)]
+def check_answers(requests: Path, answers: Path, chosen: set[Unit] | None = None) -> str | None:
+    """Why the answers are not exactly one a request (of the chosen documents), or None."""
+    wanted = [request["id"] for request in kept(_requests(requests), chosen)]
     try:
         given = [line.get("id") for line in read_lines(answers)] if answers.exists() else []
     except StoreError as error:

@@ -8,10 +8,12 @@ import msgspec
 
 from harness.build.artifacts import Workshop
 from harness.build.cache import cache_folder, only_one, sha256_file, used
-from harness.build.runners.llama_cpp_build import Runner
+from harness.build.checkpoints import checkpoint_text, tokenizer_sha256
+from harness.build.runners import Runner
 from harness.data.sources import PROMPT_TEXT, read_text
 from harness.errors import BuildError, StoreError
-from harness.measure.jobs import Device, Job, Outcome
+from harness.measure.events import parse_events
+from harness.measure.jobs import Device, Inputs, Job, Outcome
 from harness.measure.requests import (
     Requests,
     distance_requests,
@@ -19,11 +21,11 @@ from harness.measure.requests import (
     task_requests,
     text_requests,
 )
-from harness.measure.runtimes import llama_cpp
+from harness.measure.runtimes import llama_cpp, load_runtime
 from harness.measure.tasks import TaskFile
 from harness.progress import Progress
 from harness.store import read_lines
-from harness.values import Artifact, Cell, DeviceFacts, FileSource, Model, Suite, Task, Text, Variant, digest
+from harness.values import Artifact, Cell, DeviceFacts, FileSource, Format, Model, Suite, Task, Text, Variant, digest
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,9 +37,19 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
 class Preparation:
     """Makes inputs on the local device, which is where files are made; keeps what it has made."""
 
-    def __init__(self, local: Device, runner: Runner, workshop: Workshop, suite: Suite, progress: Progress) -> None:
+    def __init__(
+        self,
+        local: Device,
+        runner: Runner,
+        workshop: Workshop,
+        suite: Suite,
+        progress: Progress,
+        runtime: str = "llama.cpp",
+    ) -> None:
         self.local, self.runner, self.workshop = local, runner, workshop
         self.suite, self.progress = suite, progress
+        self.runtime = load_runtime(runtime)
+        self.format: Format = self.runtime.FORMAT
         self._prompts: dict[str, list[int]] = {}
 
     def prompt(self, model: Model, artifact: Artifact, count: int) -> tuple[int, ...]:
@@ -48,9 +60,7 @@ class Preparation:
 
     def requests(self, cell: Cell, variant: Variant, artifact: Artifact, files: list[TaskFile]) -> Requests:
         """The requests of an accuracy cell; variants of one model share them."""
-        source = variant.model.source
-        content = sha256_file(Path(source.path)) if isinstance(source, FileSource) else source
-        identity = digest([content, self.runner.sha256])
+        identity = digest([self._tokenizer_of(variant, artifact), self.runner.sha256])
         seed = self.suite.seed
 
         def encode(texts: Sequence[str]) -> list[list[int]]:
@@ -59,8 +69,18 @@ class Preparation:
         if isinstance(cell.workload, Text):
             return text_requests(cell.workload, encode, identity, seed)
         assert isinstance(cell.workload, Task)
-        prefix = self.workshop.prefix_token(variant)
+        if artifact.format == "checkpoint":
+            prefix = checkpoint_text(Path(artifact.path)).prefix_token
+        else:
+            prefix = self.workshop.prefix_token(variant)
         return task_requests(cell.workload, files, encode, identity, seed, prefix)
+
+    def _tokenizer_of(self, variant: Variant, artifact: Artifact) -> object:
+        """What the tokenizer follows from; the same for all variants of a model, where that can be known."""
+        if artifact.format == "checkpoint":
+            return tokenizer_sha256(artifact)
+        source = variant.model.source
+        return sha256_file(Path(source.path)) if isinstance(source, FileSource) else source
 
     def reference(self, cell: Cell, variant: Variant, artifact: Artifact, requests: Requests) -> Reference:
         """The 16-bit distributions that distances are taken to, kept by artifact, runner and requests.
@@ -76,9 +96,7 @@ class Preparation:
                 with tempfile.TemporaryDirectory(prefix="bench-reference-") as folder:
                     asked = Path(folder) / "requests.jsonl"
                     distance_requests(requests.path, asked)
-                    inputs = llama_cpp.Inputs(
-                        program=self.runner.path, model=artifact.path, requests=str(asked), timeout_s=3600
-                    )
+                    inputs = Inputs(program=self.runner.path, model=artifact.path, requests=str(asked), timeout_s=3600)
                     job = llama_cpp.reference_job(cell, inputs, str(target), cell.workload.window, self.local_facts())
                     self._run(job, Path(folder), f"reference of {variant.name}")
             used(target)
@@ -92,7 +110,7 @@ class Preparation:
                 {"id": i, "text": text, "add_special": True, "parse_special": False} for i, text in enumerate(texts)
             )
             asked.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
-            job = llama_cpp.tokenize_job(self.runner.path, artifact.path, str(asked), str(answers))
+            job = self.runtime.tokenize_job(self.runner, artifact.path, str(asked), str(answers))
             self._run(job, Path(folder), "tokenizing")
             return _tokens_of(answers, len(texts))
 
@@ -103,7 +121,7 @@ class Preparation:
         with self.progress.bar(what) as bar:
             outcome = self.local.run(job, work, bar.update)
         try:
-            parsed = llama_cpp.parse(outcome.events)
+            parsed = parse_events(outcome.events)
         except ValueError as error:
             raise BuildError(f"{what} failed: the program printed what is no event: {error}") from error
         if not parsed.done:

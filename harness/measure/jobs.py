@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from harness.values import DeviceFacts, DeviceSpec, ProcessSeen
+from harness.values import DeviceFacts, DeviceSpec, Observation, ProcessSeen
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,6 +17,30 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Becomes the job file."""
     timeout_s: float
     env: dict[str, str] = {}
+
+
+class Inputs(msgspec.Struct, frozen=True, kw_only=True):
+    """Files and token ids that a job needs, as paths on the device."""
+
+    program: str
+    model: str = ""
+    prompt: tuple[int, ...] = ()
+    prefix: tuple[int, ...] = ()
+    requests: str = ""
+    answers: str = ""
+    reference: str | None = None
+    generates: bool = False
+    timeout_s: float = 900.0
+
+
+class Parsed(msgspec.Struct, frozen=True, kw_only=True):
+    """The events of one program, sorted by what they mean."""
+
+    observations: tuple[Observation, ...]
+    warmups: tuple[Observation, ...]
+    discards: tuple[Observation, ...] = ()
+    error: str | None
+    done: bool
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

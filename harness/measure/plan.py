@@ -8,6 +8,7 @@ import msgspec
 
 from harness import __version__
 from harness.errors import InputError, UnknownNameError
+from harness.measure.parts import ROUNDS
 from harness.measure.runtimes import load_runtime
 from harness.values import (
     FULL,
@@ -122,13 +123,15 @@ def order_trials(cells: Sequence[Cell], seed: int) -> Iterable[Trial]:
             members = sorted(groups[key], key=lambda c: c.key)
             for cell in draw.sample(members, len(members)):
                 yield _trial(cell, round_number)
-    for cell in cells:
-        if cell.unsupported is None and isinstance(cell.workload, Task | Text):
-            yield _trial(cell, 0)
+    asked = [c for c in cells if c.unsupported is None and isinstance(c.workload, Task | Text)]
+    for round_number in range(max((rounds_of(c) for c in asked), default=0)):
+        yield from (_trial(cell, round_number) for cell in asked if round_number < rounds_of(cell))
 
 
 def rounds_of(cell: Cell) -> int:
     load = cell.workload
+    if isinstance(load, Task) and load.until is not None:
+        return ROUNDS
     return load.rounds if isinstance(load, Timed) else 1
 
 
@@ -160,7 +163,8 @@ def _cells(suite: Suite, device: str, facts: DeviceFacts) -> Iterable[Cell]:
             case Size():
                 yield from (_cell(v, None, device, load) for v in suite.variants)
             case Bandwidth():
-                yield _cell(None, _resolved(suite.runtimes[0], facts), device, load)
+                cells = [_cell(None, _resolved(runtime, facts), device, load) for runtime in suite.runtimes]
+                yield next((cell for cell in cells if cell.unsupported is None), cells[0])
             case _:
                 for runtime in suite.runtimes:
                     settled = _with_threads(_resolved(runtime, facts), load)
@@ -180,7 +184,7 @@ def _cell(variant: Variant | None, runtime: Runtime | None, device: str, load: W
     )
     if runtime is None:
         return cell
-    why = load_runtime(runtime.name).supports(cell, variant.model if variant else None)
+    why = load_runtime(runtime.name).supports(cell, variant)
     return msgspec.structs.replace(cell, unsupported=why)
 
 

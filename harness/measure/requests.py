@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import msgspec
 from harness.build.cache import cache_folder, sha256_file, used
 from harness.data.sources import read_text
 from harness.errors import BuildError, InputError
+from harness.measure.parts import Unit, kept
 from harness.measure.tasks import TaskFile
 from harness.store import read_lines, write_lines
 from harness.values import Task, Text, digest
@@ -91,14 +92,37 @@ def _definition(file: TaskFile) -> str:
     return sha256_file(path) if path.is_absolute() else file.definition
 
 
-def worker_job(task: Task, files: list[TaskFile], seed: int) -> dict[str, Any]:
-    """What the worker must know for `requests` and, unchanged, for `grade`."""
+def worker_job(task: Task, files: list[TaskFile], seed: int, chosen: set[Unit] | None = None) -> dict[str, Any]:
+    """What the worker must know for `requests` and, but for which documents were asked, for `grade`."""
     return {
         "tasks": [msgspec.to_builtins(f) for f in files],
         "limit": task.limit,
         "fewshot": task.fewshot,
         "seed": seed,
+        "samples": None if chosen is None else documents(chosen),
     }
+
+
+def documents(chosen: set[Unit]) -> dict[str, list[int]]:
+    """Task → documents, in order."""
+    found: dict[str, list[int]] = {}
+    for task, document in sorted(chosen):
+        found.setdefault(task, []).append(document)
+    return found
+
+
+def token_differences(ours: Path, theirs: Path) -> tuple[int, int]:
+    """Of two files of the same requests by two tokenizers: (requests whose token ids differ, requests)."""
+    differ = of = 0
+    for one, other in zip_longest(_token_lines(ours), _token_lines(theirs)):
+        of += 1
+        differ += one != other
+    return differ, of
+
+
+def _token_lines(path: Path) -> Iterable[tuple[object, ...]]:
+    keys = ("task", "doc", "index", "context", "continuation", "tokens")
+    return (tuple(line.get(key) for key in keys) for line in read_lines(path) if "id" in line)
 
 
 def text_requests(text: Text, tokenize: Tokenize, tokenizer_id: str, seed: int) -> Requests:
@@ -198,13 +222,20 @@ def ask_worker(job: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]
     return lines[0], lines[1:]
 
 
-def plain_requests(requests: Path, target: Path) -> None:
-    """What the runner reads: only ids, tokens and limits, uncompressed."""
+def plain_requests(requests: Path, target: Path, chosen: set[Unit] | None = None) -> None:
+    """What the runner reads: only ids, tokens and limits, uncompressed; `chosen`: only these documents."""
     keys = ("id", "context", "continuation", "tokens", "positions", "rows", "shared", "max_tokens", "stop")
-    lines = ({key: line[key] for key in keys if key in line} for line in read_lines(requests) if "id" in line)
+    lines = ({key: line[key] for key in keys if key in line} for line in kept(read_lines(requests), chosen))
     lines = (line if "positions" in line else {"shared": 0, **line} for line in lines)  # runs of old had none
     with open(target, "wb") as file:
         file.writelines(msgspec.json.encode(line) + b"\n" for line in lines)
+
+
+def asked_texts(path: Path) -> Iterable[dict[str, Any]]:
+    """The log-likelihood requests of a task as texts: id, context, continuation."""
+    for line in read_lines(path):
+        if line.get("kind") == "loglikelihood":
+            yield {"id": line["id"], "context": line["prompt"], "continuation": line["target"]}
 
 
 def distance_requests(requests: Path, target: Path) -> int:

@@ -22,10 +22,12 @@ from harness.values.basic import (
 from harness.values.made import (
     Artifact,
     ArtifactFile,
+    Format,
 )
 from harness.values.planned import (
     Cell,
     Plan,
+    Shard,
     Trial,
 )
 from harness.values.seen import (
@@ -34,6 +36,7 @@ from harness.values.seen import (
     BandwidthSeen,
     Buffer,
     CanarySeen,
+    CrossChecked,
     DeviceFacts,
     EnergyDomain,
     EnergySeen,
@@ -44,6 +47,7 @@ from harness.values.seen import (
     LoadSeen,
     MemorySeen,
     Observation,
+    Opened,
     ProcessSeen,
     Status,
     Stretch,
@@ -52,6 +56,7 @@ from harness.values.seen import (
     TrialRecord,
 )
 from harness.values.wished import (
+    CheckpointSource,
     DeviceSpec,
     FileSource,
     Model,
@@ -94,7 +99,9 @@ __all__ = [
     "CanarySeen",
     "Cell",
     "CellKey",
+    "CheckpointSource",
     "Count",
+    "CrossChecked",
     "DeviceFacts",
     "DeviceSpec",
     "Dimension",
@@ -103,6 +110,7 @@ __all__ = [
     "Environment",
     "FileSource",
     "Files",
+    "Format",
     "Hello",
     "Load",
     "LoadSeen",
@@ -112,6 +120,7 @@ __all__ = [
     "Model",
     "Name",
     "Observation",
+    "Opened",
     "Pin",
     "Plan",
     "Positive",
@@ -123,6 +132,7 @@ __all__ = [
     "RunFile",
     "Runtime",
     "Sha256",
+    "Shard",
     "Size",
     "Source",
     "Speed",

@@ -4,6 +4,9 @@ from typing import Literal
 
 from harness.values.basic import Count, Name, Positive, Sha256, Value, Whole
 
+Format = Literal["gguf", "checkpoint"]
+"""One GGUF file, or a folder in the layout of Hugging Face."""
+
 
 class ArtifactFile(Value, frozen=True):
     name: str
@@ -15,7 +18,7 @@ class Artifact(Value, frozen=True, kw_only=True):
     """A variant's files in the store."""
 
     variant: Name
-    format: Literal["gguf"]
+    format: Format
     sha256: Sha256
     """Of the file; of several files: of their sorted `sha256  name` lines."""
     files: tuple[ArtifactFile, ...]
@@ -26,4 +29,4 @@ class Artifact(Value, frozen=True, kw_only=True):
     tensor_types: dict[str, Whole] = {}
     """How many tensors are stored in each type."""
     path: str
-    """Of the (first) file; not kept in records."""
+    """Of the GGUF file, or of the checkpoint's folder; not kept in records."""

@@ -1,9 +1,23 @@
 """What a run will do."""
 
-from harness.values.basic import SCHEMA_VERSION, CellKey, Count, Name, Value, Whole
+from harness.values.basic import SCHEMA_VERSION, CellKey, Count, Name, Positive, Value, Whole
 from harness.values.seen import DeviceFacts
 from harness.values.wished import Runtime, Suite
 from harness.values.workloads import Workload
+
+
+class Shard(Value, frozen=True):
+    """One of several parts of each accuracy job, by ranges of its requests."""
+
+    number: Positive
+    of: Positive
+
+    def __post_init__(self) -> None:
+        if self.number > self.of:
+            raise ValueError(f"there is no shard {self.number} of {self.of}")
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
 
 
 class Cell(Value, frozen=True):
@@ -43,3 +57,7 @@ class Plan(Value, frozen=True, kw_only=True):
     command: tuple[str, ...] = ()
     """The command that measures this again."""
     bench_version: str = ""
+    cross_check: Count = 0
+    """How many questions of each task lm-eval's own model scores again."""
+    shard: Shard | None = None
+    """None: whole jobs."""

@@ -4,7 +4,9 @@ Sizes are bytes, times nanoseconds of a monotonic clock unless the name says oth
 may be `None` was not seen; the reason stands in the record's `reason` or `missing`.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from harness.values.basic import (
     SCHEMA_VERSION,
@@ -63,6 +65,26 @@ class Hello(Value, frozen=True, tag_field="event", tag="hello"):
     llama_version: str
     kind: str
     pid: Whole
+    versions: dict[str, str] = {}
+    """Of the libraries that compute, where the program is not one file."""
+
+
+class Opened(Value, frozen=True, tag_field="event", tag="opened"):
+    """A checkpoint as torch really runs it."""
+
+    load_ns: Count
+    parameters: Count
+    description: str
+    dtype: str
+    device: str
+    threads: Whole
+    context: Whole
+    context_trained: Whole
+    vocabulary: Whole
+    layers: Whole
+    prefix_sharing: bool
+    """Whether what prompts begin with alike goes through the model once."""
+    cpu_capability: str
 
 
 class Loaded(Value, frozen=True, tag_field="event", tag="loaded"):
@@ -242,6 +264,20 @@ class Answers(Value, frozen=True, tag_field="event", tag="answers"):
     reference_sha256: str | None = None
 
 
+class CrossChecked(Value, frozen=True, tag_field="event", tag="cross_checked"):
+    """Some of a cell's requests, scored again by lm-eval's own model for Hugging Face checkpoints."""
+
+    requests: Count
+    largest_nats: Annotated[float, Meta(ge=0)]
+    """Largest difference of a log-likelihood."""
+    mean_nats: Annotated[float, Meta(ge=0)]
+    tolerance_nats: Annotated[float, Meta(ge=0)]
+    rule: str
+    """Where the tolerance comes from, in words."""
+    reference: str
+    """What it was checked against, with versions."""
+
+
 class ProcessSeen(Value, frozen=True, tag_field="event", tag="process"):
     """What the host saw of the program from outside.
 
@@ -260,6 +296,7 @@ class ProcessSeen(Value, frozen=True, tag_field="event", tag="process"):
 Observation = (
     Files
     | Hello
+    | Opened
     | Loaded
     | Timing
     | LoadSeen
@@ -268,6 +305,7 @@ Observation = (
     | MemorySeen
     | BandwidthSeen
     | Answers
+    | CrossChecked
     | ProcessSeen
 )
 

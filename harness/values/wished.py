@@ -25,6 +25,15 @@ class FileSource(Value, frozen=True, tag_field="from", tag="file"):
     path: str
 
 
+class CheckpointSource(Value, frozen=True, tag_field="from", tag="checkpoint"):
+    """A Hugging Face checkpoint on this machine: a folder with config.json, safetensors and tokenizer.
+
+    A relative path is relative to the suite file.
+    """
+
+    path: str
+
+
 class RandomSource(Value, frozen=True, tag_field="from", tag="random"):
     """Random weights of a given Llama-like shape, with the tokenizer of another model: for tests and shapes."""
 
@@ -43,7 +52,7 @@ class RandomSource(Value, frozen=True, tag_field="from", tag="random"):
     seed: Whole = 0
 
 
-Source = WheelSource | FileSource | RandomSource
+Source = WheelSource | FileSource | CheckpointSource | RandomSource
 
 
 class Model(Value, frozen=True):
@@ -82,6 +91,10 @@ class Runtime(Value, frozen=True):
     flash_attn: Literal["auto", "on", "off"] = "auto"
     batch: Tokens = 2048
     ubatch: Tokens = 512
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """What torch computes in; llama.cpp computes as the weights' kernels do."""
+    processor: Literal["cpu", "cuda"] = "cpu"
+    """Where torch computes."""
 
 
 class DeviceSpec(Value, frozen=True):

@@ -12,10 +12,9 @@ from harness.build.artifacts import FILE, Workshop
 from harness.build.runners.llama_cpp_build import Runner
 from harness.config import PROJECT
 from harness.errors import BuildError, StoreError
-from harness.measure.devices import open_device
-from harness.measure.inputs import Preparation
 from harness.measure.plan import make_plan
-from harness.measure.session import Ready, check_artifacts, execute_missing
+from harness.measure.ready import Ready, check_artifacts
+from harness.measure.session import execute_missing
 from harness.progress import Silent
 from harness.store import create_run, read_run
 from harness.values import DeviceSpec, FileSource, Model, Plan, Size, Suite, Variant
@@ -50,11 +49,10 @@ def made(plan: Plan) -> Ready:
     workshop, artifacts, broken = Workshop(RUNNER, Silent()), {}, {}
     for variant in plan.suite.variants:
         try:
-            artifacts[variant.name] = workshop.ensure(variant)
+            artifacts[variant.name, "gguf"] = workshop.ensure(variant)
         except BuildError as error:
-            broken[variant.name] = str(error)
-    preparation = Preparation(open_device(LOCAL), RUNNER, workshop, plan.suite, Silent())
-    return Ready(RUNNER, artifacts, broken, preparation)
+            broken[variant.name, "gguf"] = str(error)
+    return Ready(workshop, artifacts, broken, {})
 
 
 def spoil(path: Path) -> None:
@@ -68,7 +66,7 @@ def spoil(path: Path) -> None:
 
 def test_an_artifact_that_changed_since_it_was_made_fails_its_trials_alone(tmp_path: Path, plan: Plan) -> None:
     ready, folder = made(plan), create_run(tmp_path / "results", plan, host="h")
-    spoil(Path(ready.artifacts["b"].path))
+    spoil(Path(ready.artifacts["b", "gguf"].path))
     execute_missing(folder, plan, ready, None, Silent())
     variants = {cell.key: cell.variant for cell in plan.cells}
     records = {variants[r.cell]: r for r in read_run(folder).records}
@@ -78,14 +76,14 @@ def test_an_artifact_that_changed_since_it_was_made_fails_its_trials_alone(tmp_p
 
 def test_an_artifact_that_was_only_touched_is_the_same(tmp_path: Path, plan: Plan) -> None:
     ready, folder = made(plan), create_run(tmp_path / "results", plan, host="h")
-    Path(ready.artifacts["b"].path).touch()
+    Path(ready.artifacts["b", "gguf"].path).touch()
     execute_missing(folder, plan, ready, None, Silent())
     assert {r.status for r in read_run(folder).records} == {"ok"}
 
 
 def test_an_artifact_that_is_gone_fails_its_trials(tmp_path: Path, plan: Plan) -> None:
     ready, folder = made(plan), create_run(tmp_path / "results", plan, host="h")
-    Path(ready.artifacts["b"].path).unlink()
+    Path(ready.artifacts["b", "gguf"].path).unlink()
     execute_missing(folder, plan, ready, None, Silent())
     assert sorted(r.status for r in read_run(folder).records) == ["failed", "ok"]
 
@@ -94,14 +92,14 @@ def test_a_run_does_not_go_on_with_an_artifact_that_changed_since(tmp_path: Path
     ready, folder = made(plan), create_run(tmp_path / "results", plan, host="h")
     execute_missing(folder, plan, ready, None, Silent())
     before = (folder / "records.jsonl").read_bytes()
-    spoil(Path(ready.artifacts["b"].path))
+    spoil(Path(ready.artifacts["b", "gguf"].path))
     with pytest.raises(StoreError, match="cannot go on: the stored artifact of 'b' has changed on disk"):
         check_artifacts(read_run(folder), made(plan))
     assert (folder / "records.jsonl").read_bytes() == before
 
 
 def test_a_damaged_manifest_is_an_error_for_people(plan: Plan) -> None:
-    path = Path(made(plan).artifacts["a"].path)
+    path = Path(made(plan).artifacts["a", "gguf"].path)
     path.with_name("manifest.json").write_text("{}")
     with pytest.raises(BuildError, match="manifest"):
         Workshop(RUNNER, Silent()).ensure(plan.suite.variants[0])

@@ -47,6 +47,7 @@ from harness.values import (
     Hello,
     Loaded,
     MemorySeen,
+    Opened,
     Plan,
     ProcessSeen,
     Status,
@@ -194,7 +195,7 @@ def test_each_method_page_is_listed_and_has_all_sections() -> None:
 # ---------------------------------------------------------------- formats
 
 
-@pytest.mark.parametrize("kind", [Hello, Loaded, Timing, MemorySeen, BandwidthSeen])
+@pytest.mark.parametrize("kind", [Hello, Opened, Loaded, Timing, MemorySeen, BandwidthSeen])
 def test_the_protocol_has_every_key_of_an_event(kind: Any) -> None:
     event = kind.__struct_config__.tag
     rows = re.findall(rf"^\| `{event}` \| (.*)$", section(read("runner-protocol.md"), "## Events"), re.MULTILINE)

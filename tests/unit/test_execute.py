@@ -4,8 +4,7 @@ import msgspec
 import pytest
 
 from harness.measure.execute import canary_loss, judge, noise, other_load_cores
-from harness.measure.jobs import Outcome
-from harness.measure.runtimes.llama_cpp import Parsed
+from harness.measure.jobs import Outcome, Parsed
 from harness.values import (
     Artifact,
     ArtifactFile,

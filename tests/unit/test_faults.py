@@ -21,7 +21,7 @@ from harness.measure.devices import local
 from harness.measure.devices.local import LocalDevice
 from harness.measure.execute import Equipment, execute
 from harness.measure.inputs import Preparation
-from harness.measure.runtimes.llama_cpp import Inputs
+from harness.measure.jobs import Inputs
 from harness.progress import Silent
 from harness.store import PLAN, RECORDS, append_record, create_run, hold_run, read_run, write_durably
 from harness.values import DeviceSpec, Trial, TrialRecord

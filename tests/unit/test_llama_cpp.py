@@ -7,13 +7,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.measure.events import parse_events
+from harness.measure.jobs import Inputs
 from harness.measure.runtimes import llama_cpp
-from harness.values import Bandwidth, BandwidthSeen, FileSource, Loaded, MemorySeen, Model, Speed, Task, Text, Timing
+from harness.values import (
+    Bandwidth,
+    BandwidthSeen,
+    FileSource,
+    Loaded,
+    MemorySeen,
+    Model,
+    Speed,
+    Task,
+    Text,
+    Timing,
+    Variant,
+)
 from tests.unit.test_execute import MEMORY, RUNTIME, SPEED
 from tests.unit.test_plan import FACTS
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
-INPUTS = llama_cpp.Inputs(program="/r", model="/m.gguf", prompt=(1, 2), requests="/q", answers="/a")
+INPUTS = Inputs(program="/r", model="/m.gguf", prompt=(1, 2), requests="/q", answers="/a")
 MODEL = Model(name="m", source=FileSource(path="/m"), label="l")
 
 
@@ -60,13 +74,13 @@ def test_tasks_score_or_generate() -> None:
 )
 def test_what_cannot_be_has_a_reason(workload: object, runtime: dict[str, str], said: str | None) -> None:
     cell = msgspec.structs.replace(SPEED, workload=workload, runtime=msgspec.structs.replace(RUNTIME, **runtime))
-    why = llama_cpp.supports(cell, MODEL)
+    why = llama_cpp.supports(cell, Variant(name="v", model=MODEL, recipe="f16"))
     assert why is None if said is None else said in str(why)
 
 
 @pytest.mark.parametrize("path", sorted(RECORDINGS.glob("bench-llama-*.jsonl")), ids=lambda p: p.stem)
 def test_recorded_output_of_the_real_runner_is_understood(path: Path) -> None:
-    parsed = llama_cpp.parse(path.read_bytes())
+    parsed = parse_events(path.read_bytes())
     assert parsed.done and parsed.error is None
     kind = path.stem.rsplit("-", 1)[-1]
     expected = {"speed": Timing, "memory": MemorySeen, "bandwidth": BandwidthSeen}[kind]
@@ -80,7 +94,7 @@ def test_recorded_output_of_the_real_runner_is_understood(path: Path) -> None:
 def test_a_recording_cut_anywhere_is_not_done_and_never_a_crash(data: st.DataObject) -> None:
     body = next(iter(sorted(RECORDINGS.glob("bench-llama-*-speed.jsonl")))).read_bytes()
     cut = body[: data.draw(st.integers(min_value=0, max_value=len(body) - 1))]
-    assert not llama_cpp.parse(cut).done
+    assert not parse_events(cut).done
 
 
 @pytest.mark.parametrize(
@@ -88,7 +102,7 @@ def test_a_recording_cut_anywhere_is_not_done_and_never_a_crash(data: st.DataObj
 )
 def test_garbage_is_an_error_the_caller_can_record(garbage: bytes) -> None:
     with pytest.raises((ValueError, msgspec.MsgspecError)):
-        llama_cpp.parse(garbage)
+        parse_events(garbage)
 
 
 def test_discarded_windows_count_for_nothing_and_are_kept() -> None:
@@ -97,6 +111,6 @@ def test_discarded_windows_count_for_nothing_and_are_kept() -> None:
     event = msgspec.json.decode(timing)
     canary = {"compute_ns": 40_000_000, "read_ns": 9_000_000}
     slow = {**event, "discarded": True, "canary_before": canary, "canary_after": canary}
-    parsed = llama_cpp.parse(b"".join([*lines, msgspec.json.encode(slow) + b"\n"]))
+    parsed = parse_events(b"".join([*lines, msgspec.json.encode(slow) + b"\n"]))
     assert [t.discarded for t in parsed.discards if isinstance(t, Timing)] == [True]
     assert not any(t.discarded for t in parsed.observations if isinstance(t, Timing))

@@ -102,7 +102,7 @@ def test_wishes_that_exclude_each_other_are_refused(tmp_path: Path, keys: str, s
 
 
 def test_a_job_that_shall_last_gets_the_time_for_it() -> None:
-    from harness.measure.runtimes.llama_cpp import Inputs
+    from harness.measure.jobs import Inputs
 
     long = msgspec.structs.replace(SPEED, workload=Sustained(seconds=7200, idle_s=600))
     found = job(long, Inputs(program="p", prompt=(1,)), FACTS)

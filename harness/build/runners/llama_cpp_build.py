@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 from harness.build.cache import cache_folder, only_one, used
 from harness.build.downloads import download
 from harness.build.programs import lines_of, running
+from harness.build.runners import Runner
 from harness.errors import BuildError, SetupError
 from harness.progress import Progress
-from harness.values import Value
 
 # llama.cpp's sources travel inside this sdist, under vendor/llama.cpp; nothing of its Python is used.
 SDIST = "llama-cpp-python==0.3.36"
@@ -22,14 +22,6 @@ SDIST_SHA256 = "832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e
 SOURCES = Path(__file__).with_name("llama_cpp")
 FLAGS = ("-DCMAKE_BUILD_TYPE=Release",)
 _STEP = re.compile(r"^\[(\d+)/(\d+)\]")
-
-
-class Runner(Value, frozen=True):
-    """A runner on this machine."""
-
-    path: str
-    sha256: str
-    """Of everything that went into it: sources, pinned llama.cpp, flags, compiler, CPU."""
 
 
 def ensure_runner(progress: Progress) -> Runner:

@@ -1,7 +1,9 @@
 """Runtimes: two pure functions each. name → module, loaded late; adding one is one module and one line.
 
-A runtime module has `supports(cell, model) -> str | None` (why not, or None), `resolved(runtime, facts)`
-(`auto` settings as they are on this device), `job(cell, inputs, facts) -> Job` and `parse(events) -> Parsed`.
+A runtime module has `FORMAT` (of the artifacts that it reads), `SETTINGS` (keys that a suite may give it),
+`program(progress) -> Runner`, `supports(cell, variant) -> str | None` (why not, or None), `resolved(runtime, facts)`
+(`auto` settings as they are on this device), `job(cell, inputs, facts) -> Job`, `tokenize_job(runner, …) -> Job`,
+`beside_bytes(artifact)` (memory beside the artifact's bytes). Events are the same for all: `harness/measure/events.py`.
 """
 
 from importlib import import_module
@@ -9,7 +11,10 @@ from types import ModuleType
 
 from harness.errors import UnknownNameError
 
-RUNTIMES: dict[str, str] = {"llama.cpp": "harness.measure.runtimes.llama_cpp"}
+RUNTIMES: dict[str, str] = {
+    "llama.cpp": "harness.measure.runtimes.llama_cpp",
+    "hf": "harness.measure.runtimes.hf",
+}
 
 
 def load_runtime(name: str) -> ModuleType:

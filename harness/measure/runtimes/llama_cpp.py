@@ -5,30 +5,27 @@ from typing import Any
 
 import msgspec
 
-from harness.measure.jobs import Job
+from harness.build.runners import Runner
+from harness.build.runners.llama_cpp_build import ensure_runner
+from harness.measure.jobs import Inputs, Job
+from harness.progress import Progress
 from harness.values import (
+    Artifact,
     Bandwidth,
-    BandwidthSeen,
     Cell,
+    CheckpointSource,
     DeviceFacts,
-    EnergySeen,
-    Hello,
+    Format,
     Load,
-    Loaded,
-    LoadSeen,
     Memory,
-    MemorySeen,
-    Model,
-    Observation,
     Prompted,
     Runtime,
     Size,
     Speed,
-    Stretch,
     Sustained,
     Task,
     Text,
-    Timing,
+    Variant,
     Workload,
 )
 
@@ -40,34 +37,35 @@ MOST_THREADS = 512
 NEEDS_FLASH_ATTENTION = ("q8_0",)
 
 
-class Inputs(msgspec.Struct, frozen=True, kw_only=True):
-    """Files and token ids that a job needs, as paths on the device."""
-
-    program: str
-    model: str = ""
-    prompt: tuple[int, ...] = ()
-    prefix: tuple[int, ...] = ()
-    requests: str = ""
-    answers: str = ""
-    reference: str | None = None
-    generates: bool = False
-    timeout_s: float = 900.0
+FORMAT: Format = "gguf"
+RUNNER_BYTES = 64 << 20
+"""What a runner needs beside weights and cache; a guess that only guards against certain failure."""
+SETTINGS = ("threads", "threads_batch", "load_mode", "repack", "kv_type", "flash_attn", "batch", "ubatch")
 
 
-class Parsed(msgspec.Struct, frozen=True, kw_only=True):
-    """The events of one program, sorted by what they mean."""
+def program(progress: Progress) -> Runner:
+    """bench-llama, from the cache or built now.
 
-    observations: tuple[Observation, ...]
-    warmups: tuple[Observation, ...]
-    discards: tuple[Observation, ...] = ()
-    error: str | None
-    done: bool
+    Raises:
+        SetupError: no compiler, or llama.cpp's sources cannot be downloaded.
+        BuildError: the build failed.
+    """
+    return ensure_runner(progress)
 
 
-def supports(cell: Cell, model: Model | None) -> str | None:
+def beside_bytes(artifact: Artifact) -> int:
+    """Memory beside the artifact's own bytes."""
+    del artifact
+    return RUNNER_BYTES
+
+
+def supports(cell: Cell, variant: Variant | None) -> str | None:
     """Why this runtime cannot do this cell, or None."""
     load, runtime = cell.workload, cell.runtime
+    model = variant.model if variant else None
     assert runtime is not None
+    if model is not None and isinstance(model.source, CheckpointSource):
+        return "llama.cpp reads GGUF files, and none is made of a checkpoint here"
     if runtime.kv_type in NEEDS_FLASH_ATTENTION and runtime.flash_attn == "off":
         return f"llama.cpp keeps a {runtime.kv_type} KV cache only with flash attention"
     most = max((t for t in (runtime.threads, runtime.threads_batch) if isinstance(t, int)), default=0)
@@ -161,9 +159,9 @@ def reference_job(cell: Cell, inputs: Inputs, output: str, window: int, facts: D
     return Job(argv=(inputs.program, "{job}", "{events}"), spec=spec, timeout_s=inputs.timeout_s)
 
 
-def tokenize_job(program: str, model: str, requests: str, answers: str) -> Job:
+def tokenize_job(runner: Runner, model: str, requests: str, answers: str) -> Job:
     spec = {"kind": "tokenize", "model": model, "requests": requests, "answers": answers}
-    return Job(argv=(program, "{job}", "{events}"), spec=spec, timeout_s=600)
+    return Job(argv=(runner.path, "{job}", "{events}"), spec=spec, timeout_s=600)
 
 
 def buffer_bytes(load: Bandwidth, facts: DeviceFacts) -> int:
@@ -171,66 +169,6 @@ def buffer_bytes(load: Bandwidth, facts: DeviceFacts) -> int:
     if load.buffer != "auto":
         return load.buffer
     return max(SMALLEST_BUFFER, 4 * (facts.llc_bytes or 0))
-
-
-def parse(events: bytes) -> Parsed:
-    """Read an events file; a torn last line is left out.
-
-    Raises:
-        ValueError: a line that is no event of the protocol: the program printed garbage.
-    """
-    observations: list[Observation] = []
-    warmups: list[Observation] = []
-    discards: list[Observation] = []
-    error: str | None = None
-    done = False
-    for line in events.split(b"\n")[:-1]:
-        kind = _decoded(line, _Event).event
-        if kind in _SEEN:
-            seen = _decoded(line, _SEEN[kind])
-            warm = isinstance(seen, Timing | BandwidthSeen) and seen.warmup
-            discarded = isinstance(seen, Timing) and seen.discarded
-            (warmups if warm else discards if discarded else observations).append(seen)
-        elif kind == "error":
-            error = _decoded(line, _Error).message
-        elif kind == "done":
-            done = True
-        elif kind not in ("scored", "quantized"):
-            raise ValueError(f"unknown event {kind!r}")
-    return Parsed(
-        observations=tuple(observations),
-        warmups=tuple(warmups),
-        discards=tuple(discards),
-        error=error,
-        done=done,
-    )
-
-
-def _decoded(line: bytes, kind: Any) -> Any:
-    try:
-        return msgspec.json.decode(line, type=kind)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise ValueError(str(error)) from error
-
-
-class _Event(msgspec.Struct):
-    event: str
-
-
-class _Error(msgspec.Struct):
-    message: str
-
-
-_SEEN: dict[str, Any] = {
-    "hello": Hello,
-    "loaded": Loaded,
-    "timing": Timing,
-    "load": LoadSeen,
-    "stretch": Stretch,
-    "energy": EnergySeen,
-    "memory": MemorySeen,
-    "bandwidth": BandwidthSeen,
-}
 
 
 def _asking(cell: Cell, inputs: Inputs, facts: DeviceFacts, context: int) -> dict[str, Any]:

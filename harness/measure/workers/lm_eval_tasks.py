@@ -140,7 +140,7 @@ def run(job: dict[str, Any], lm: LM) -> dict[str, Any]:
         tasks = load_tasks(job["tasks"], Path(folder), job["fewshot"])
         for task in tasks.values():
             task.set_fewshot_seed(seed=FEWSHOT_SEED)
-        samples = draw_samples(tasks, job["limit"], job["seed"])
+        samples = job.get("samples") or draw_samples(tasks, job["limit"], job["seed"])
         if samples is not None:
             tasks = {name: tasks[name] for name in samples}
         return evaluate(lm=lm, task_dict={"tasks": tasks}, samples=samples, bootstrap_iters=0, log_samples=True)

@@ -1,0 +1,232 @@
+"""Hugging Face checkpoints: a folder of the user's, taken where it is, or one made from 16-bit GGUF weights.
+
+Only the layout is read here: JSON and the headers of safetensors. Weights are loaded by worker programs alone.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness.build.cache import cache_folder, only_one, sha256_file, stamp_of, used
+from harness.errors import BuildError, InputError, one_line
+from harness.progress import Progress
+from harness.values import Artifact, ArtifactFile, CheckpointSource, Value, Variant, digest
+
+WORKER = "harness.measure.workers.hf"
+"""The program that can turn a GGUF file into a checkpoint; started by name, never imported."""
+KEPT = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
+"""Files that make up a checkpoint. Code and pickled weights are never loaded, so they are no part of it."""
+DTYPES = {"bf16": "bfloat16", "f16": "float16"}
+"""Recipe → how its weights are stored in a checkpoint."""
+REVISION = 1
+LARGEST_JSON = 64 << 20
+LONGEST_MAKING_S = 3600
+
+
+class Tensor(Value, frozen=True, forbid_unknown_fields=False):
+    dtype: str
+    shape: tuple[int, ...]
+    data_offsets: tuple[int, int]
+
+
+class CheckpointText(msgspec.Struct, frozen=True):
+    """What of a checkpoint's tokenizer requests depend on."""
+
+    prefix_token: int
+    """What stands before a text that has no context: the BOS token, else EOS."""
+    chat_template: str | None
+    bos: str
+    eos: str
+
+
+def is_checkpoint_of_its_own(variant: Variant) -> bool:
+    """Whether the model is a checkpoint already; else one can be made for 16-bit recipes (`DTYPES`)."""
+    return isinstance(variant.model.source, CheckpointSource)
+
+
+def find_checkpoint(name: str, path: str) -> Path:
+    """The folder of a user's checkpoint.
+
+    Raises:
+        InputError: no such folder, or files are missing in it; they are named.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise InputError(f"model {name!r}: no folder at {path}")
+    missing = [file for file in ("config.json", "tokenizer.json") if not (folder / file).is_file()]
+    if missing:
+        raise InputError(f"model {name!r}: {path} has no {' and no '.join(missing)}: no Hugging Face checkpoint")
+    if not any(folder.glob("*.safetensors")):
+        raise InputError(f"model {name!r}: {path} has no *.safetensors (pickled weights are never loaded)")
+    return folder
+
+
+def made_checkpoint(variant: Variant, gguf: Artifact, progress: Progress) -> Path:
+    """A checkpoint with the weights of a 16-bit GGUF artifact, from the cache or made now (needs torch).
+
+    Raises:
+        BuildError: the program that makes it failed.
+    """
+    folder = checkpoint_folder(gguf.sha256)
+    with only_one(f"checkpoint-{folder.name}"):
+        if not folder.is_dir():
+            _make(Path(gguf.path), folder, DTYPES[variant.recipe], f"checkpoint of {variant.name}", progress)
+        used(folder)
+    return folder
+
+
+def checkpoint_folder(gguf_sha256: str) -> Path:
+    """Where the checkpoint of a GGUF file is kept, made or not."""
+    wish = [gguf_sha256, REVISION, _version("transformers"), _version("gguf")]
+    return cache_folder("checkpoints") / digest(wish)[:16]
+
+
+def describe(variant: str, folder: Path) -> tuple[Artifact, dict[str, Any]]:
+    """The folder as an artifact, and the stamp of each of its files by path.
+
+    Raises:
+        BuildError: a damaged file.
+    """
+    paths = sorted({path for pattern in KEPT for path in folder.glob(pattern) if path.is_file()})
+    stamps = {str(path): stamp_of(path) for path in paths}
+    files = tuple(ArtifactFile(name=p.name, bytes=p.stat().st_size, sha256=sha256_file(p)) for p in paths)
+    tensors = [t for p in paths if p.suffix == ".safetensors" for t in _tensors(p)]
+    types: dict[str, int] = {}
+    for tensor in tensors:
+        types[tensor.dtype] = types.get(tensor.dtype, 0) + 1
+    artifact = Artifact(
+        variant=variant,
+        format="checkpoint",
+        sha256=sha256_of(files),
+        files=files,
+        parameters=sum(_elements(t) for t in tensors) or None,
+        tensor_bytes=sum(t.data_offsets[1] - t.data_offsets[0] for t in tensors) or None,
+        decode_bytes=None,
+        tensor_types=types,
+        path=str(folder),
+    )
+    return artifact, stamps
+
+
+def sha256_of(files: tuple[ArtifactFile, ...]) -> str:
+    """Of the sorted `sha256  name` lines."""
+    import hashlib
+
+    lines = sorted(f"{file.sha256}  {file.name}\n" for file in files)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def checkpoint_text(folder: Path) -> CheckpointText:
+    """Special tokens and chat template of a checkpoint.
+
+    Raises:
+        BuildError: a damaged file, or no token that could stand before an empty context.
+    """
+    config = _json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
+    tokens = _token_ids(_json(folder / "tokenizer.json"))
+    bos, eos = _token_text(config.get("bos_token")), _token_text(config.get("eos_token"))
+    first = next((tokens[text] for text in (bos, eos) if text in tokens), None)
+    if first is None:
+        raise BuildError(f"{folder} names neither a BOS nor an EOS token")
+    template = config.get("chat_template")
+    if (file := folder / "chat_template.jinja").is_file():
+        template = file.read_text(encoding="utf-8", errors="replace")
+    return CheckpointText(
+        prefix_token=first, chat_template=template if isinstance(template, str) else None, bos=bos, eos=eos
+    )
+
+
+def tokenizer_sha256(artifact: Artifact) -> str:
+    """Of all files but the weights: what a tokenizer may depend on."""
+    return sha256_of(tuple(f for f in artifact.files if not f.name.endswith(".safetensors")))
+
+
+def _make(gguf: Path, folder: Path, dtype: str, what: str, progress: Progress) -> None:
+    target = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(target, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="bench-checkpoint-") as work, progress.bar(f"making {what}"):
+        job, events = Path(work, "job.json"), Path(work, "events.jsonl")
+        wish = {"kind": "checkpoint", "model": str(gguf), "output": str(target), "dtype": dtype}
+        job.write_bytes(msgspec.json.encode(wish))
+        argv = [sys.executable, "-m", WORKER, str(job), str(events)]
+        environment = {**os.environ, "BENCH_DIE_WITH_PARENT": "1"}
+        try:
+            done = subprocess.run(
+                argv,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=LONGEST_MAKING_S,
+                env=environment,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise BuildError(f"making the {what} failed: no end after {LONGEST_MAKING_S} s") from error
+    if done.returncode != 0 or not target.is_dir():
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise BuildError(f"making the {what} failed: {one_line(last)}")
+    target.rename(folder)
+
+
+def _tensors(path: Path) -> list[Tensor]:
+    """What the header of a safetensors file lists (8 bytes of its length, then JSON)."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > min(size - 8, LARGEST_JSON):
+            raise BuildError(f"{path} is damaged: its header is longer than the file")
+        header = file.read(length)
+    try:
+        parts = msgspec.json.decode(header, type=dict[str, msgspec.Raw])
+        tensors = [msgspec.json.decode(raw, type=Tensor) for name, raw in parts.items() if name != "__metadata__"]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BuildError(f"{path} is damaged: {error}") from error
+    if any(not 0 <= t.data_offsets[0] <= t.data_offsets[1] <= size for t in tensors):
+        raise BuildError(f"{path} is damaged or cut short: a tensor lies outside of the file")
+    return tensors
+
+
+def _elements(tensor: Tensor) -> int:
+    count = 1
+    for size in tensor.shape:
+        count *= size
+    return count
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > LARGEST_JSON:
+            raise BuildError(f"{path} is damaged: larger than any tokenizer's file")
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OSError) as error:
+        raise BuildError(f"{path} cannot be read: {error}") from error
+
+
+def _token_ids(tokenizer: dict[str, Any]) -> dict[str, int]:
+    """Text → id of the tokens that were added to the vocabulary, and of the vocabulary itself."""
+    model = tokenizer.get("model")
+    vocabulary = model.get("vocab") if isinstance(model, dict) else None
+    found = {k: v for k, v in vocabulary.items() if isinstance(v, int)} if isinstance(vocabulary, dict) else {}
+    for token in tokenizer.get("added_tokens") or ():
+        if isinstance(token, dict) and isinstance(token.get("content"), str) and isinstance(token.get("id"), int):
+            found[token["content"]] = token["id"]
+    return found
+
+
+def _token_text(token: object) -> str:
+    """A special token is written as text, or as an object that has it."""
+    text = token.get("content") if isinstance(token, dict) else token
+    return text if isinstance(text, str) else ""
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"

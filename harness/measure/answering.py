@@ -1,0 +1,105 @@
+"""An accuracy cell's way from its requests to answers that may be graded."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from harness.errors import BuildError, InputError
+from harness.measure.cross_check import cross_checked
+from harness.measure.floor import Floor, answers_name
+from harness.measure.grade import check_answers
+from harness.measure.parts import part_of
+from harness.measure.requests import token_differences
+from harness.measure.tasks import TaskFile, resolve_task
+from harness.progress import Progress
+from harness.store import read_lines, write_durably
+from harness.values import Answers, Cell, Task, Text, Trial, TrialRecord
+
+
+def open_accuracy(floor: Floor, cells: Iterable[Cell]) -> None:
+    """Make requests and references before the first trial, so that no timed window waits on them."""
+    opened: list[Cell] = []
+    for cell in {cell.key: cell for cell in cells}.values():
+        if cell.unsupported or not isinstance(cell.workload, Task | Text) or floor.why_not(cell):
+            continue
+        try:
+            _open_cell(floor, cell)
+            opened.append(cell)
+        except (BuildError, InputError) as error:
+            floor.broken[cell.key] = str(error)
+    _compare_tokenizers(floor, opened)
+
+
+def with_answers(floor: Floor, trial: Trial, cell: Cell, record: TrialRecord, progress: Progress) -> TrialRecord:
+    """The record with where its answers lie, if there is exactly one a request."""
+    requests, reference = floor.requests[cell.key], floor.references.get(cell.key)
+    part, path = part_of(floor.plan, trial, cell), floor.answers(trial, cell)
+    chosen = part.chosen(requests.path) if part else None
+    wrong = check_answers(requests.path, path, chosen)
+    if wrong is not None:
+        return msgspec.structs.replace(record, status="failed", reason=wrong)
+    given = list(read_lines(path))
+    answers = Answers(
+        requests=f"requests/{requests.hash}.jsonl.gz",
+        answers=f"answers/{path.name}.gz",
+        items=f"items/{answers_name(trial, cell)}.jsonl.gz",
+        count=len(given),
+        tokens=sum(map(_token_count, given)),
+        task_versions=requests.versions,
+        label=floor.labels.get(cell.key, ""),
+        reference=reference.variant if reference else None,
+        reference_sha256=reference.artifact_sha256 if reference else None,
+    )
+    remarks = [f"{requests.truncated} prompts cut to fit the context"] if requests.truncated else []
+    remarks += [floor.remarks[cell.key]] if cell.key in floor.remarks else []
+    record = msgspec.structs.replace(
+        record, observations=(*record.observations, answers), noise=(*record.noise, *remarks)
+    )
+    return cross_checked(floor, cell, record, given, progress) if floor.plan.cross_check else record
+
+
+def _open_cell(floor: Floor, cell: Cell) -> None:
+    preparation, artifacts = floor.preparation(cell), floor.ready.artifacts
+    assert cell.variant is not None
+    variant = floor.variants[cell.variant]
+    load = cell.workload
+    files: list[TaskFile] = resolve_task(load.task, floor.data) if isinstance(load, Task) else []
+    requests = preparation.requests(cell, variant, floor.artifact(cell), files)
+    kept = floor.folder / "requests" / f"{requests.hash}.jsonl.gz"
+    if not kept.exists():
+        write_durably(kept, requests.path.read_bytes())
+    floor.requests[cell.key] = requests
+    floor.labels[cell.key] = "; ".join(sorted({f.label for f in files if f.label}))
+    if isinstance(load, Text):
+        name = load.reference or (*floor.plan.suite.baselines_of(variant.name), variant.name)[0]
+        if (name, preparation.format) not in artifacts:
+            raise BuildError(f"the reference {name} could not be made")
+        reference = preparation.reference(cell, floor.variants[name], artifacts[name, preparation.format], requests)
+        floor.references[cell.key] = reference
+
+
+def _compare_tokenizers(floor: Floor, cells: list[Cell]) -> None:
+    """Where two runtimes answer the same questions with one model, say whether their tokenizers agree."""
+    first: dict[object, Cell] = {}
+    found: dict[tuple[str, str], tuple[int, int]] = {}
+    for cell in cells:
+        assert cell.runtime is not None
+        other = first.setdefault((floor.variants[str(cell.variant)].model.name, cell.device, cell.workload), cell)
+        assert other.runtime is not None
+        if other.runtime.name == cell.runtime.name:
+            continue
+        ours, theirs = floor.requests[cell.key], floor.requests[other.key]
+        if (ours.hash, theirs.hash) not in found:
+            found[ours.hash, theirs.hash] = token_differences(ours.path, theirs.path)
+        differ, of = found[ours.hash, theirs.hash]
+        if differ:
+            names = f"{cell.runtime.name} and {other.runtime.name}"
+            floor.remarks[cell.key] = f"the tokenizers of {names} differ on {differ:,} of {of:,} requests"
+
+
+def _token_count(answer: dict[str, object]) -> int:
+    tokens = answer.get("tokens")
+    if isinstance(tokens, int):
+        return tokens
+    scored = answer.get("logprob")
+    return len(scored) if isinstance(scored, list) else 0

@@ -1,0 +1,147 @@
+"""Some of a cell's answers against lm-eval's own model for checkpoints: an independent program on the same weights."""
+
+import random
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import msgspec
+
+from harness.build.checkpoints import DTYPES, is_checkpoint_of_its_own
+from harness.errors import BuildError
+from harness.measure.events import parse_events
+from harness.measure.floor import Floor
+from harness.measure.jobs import Job
+from harness.measure.requests import asked_texts
+from harness.measure.runtimes import hf
+from harness.progress import Progress
+from harness.store import read_lines
+from harness.values import Cell, CrossChecked, Task, TrialRecord, Variant
+
+FLOAT32_NATS = 1e-4
+BATCH_SIZES = (1, 8)
+Answers = dict[tuple[int, int], float]
+"""(batch size, request) → log-likelihood in nats."""
+
+
+def cross_checked(
+    floor: Floor, cell: Cell, record: TrialRecord, given: list[dict[str, Any]], progress: Progress
+) -> TrialRecord:
+    """The record with what the check found; it has failed where a score is further off than the tolerance.
+
+    A cell that cannot be checked says so among its noise.
+    """
+    variant = floor.variants[str(cell.variant)]
+    if (why := _why_not(cell, variant)) is not None:
+        return msgspec.structs.replace(record, noise=(*record.noise, f"not cross-checked: {why}"))
+    ours = {line["id"]: line["logprob"] for line in given if "logprob" in line}
+    asked = _drawn(floor, cell, ours)
+    if not asked:
+        return msgspec.structs.replace(record, noise=(*record.noise, "not cross-checked: it generates its answers"))
+    lower = _lower_precision(cell, variant)
+    try:
+        model = floor.ready.workshop.ensure(variant, "checkpoint").path
+        reference = _ask(floor, cell, model, asked, "float32", (1,), progress)
+        own = _ask(floor, cell, model, asked, lower, BATCH_SIZES, progress) if lower else {}
+    except BuildError as error:
+        return msgspec.structs.replace(record, status="failed", reason=f"the cross-check failed: {error}")
+    found = compared(ours, reference, own, lower)
+    record = msgspec.structs.replace(record, observations=(*record.observations, found))
+    return record if (wrong := too_far(found)) is None else _failed(record, wrong)
+
+
+def compared(ours: dict[int, float], reference: Answers, own: Answers, lower: str | None) -> CrossChecked:
+    """Our scores against the reference's; `own` are the reference's in lower precision at two batch sizes."""
+    differences = [abs(ours[request] - value) for (_, request), value in reference.items()]
+    tolerance, rule = FLOAT32_NATS, "both compute in float32"
+    if lower is not None:
+        first, second = BATCH_SIZES
+        itself = max(abs(own[first, request] - own[second, request]) for size, request in own if size == first)
+        tolerance = max(FLOAT32_NATS, itself)
+        rule = f"as far as lm-eval's own scores in {lower} differ between batch sizes {first} and {second}"
+    return CrossChecked(
+        requests=len(differences),
+        largest_nats=max(differences),
+        mean_nats=fmean(differences),
+        tolerance_nats=tolerance,
+        rule=rule,
+        reference=f"lm-eval {version('lm-eval')}, model hf, float32, batch size 1",
+    )
+
+
+def too_far(found: CrossChecked) -> str | None:
+    """Why the check has failed, or None."""
+    if found.largest_nats <= found.tolerance_nats:
+        return None
+    return (
+        f"cross-check: a log-likelihood is {found.largest_nats:.3g} nats from that of {found.reference}; "
+        f"allowed are {found.tolerance_nats:.3g} ({found.rule})"
+    )
+
+
+def _failed(record: TrialRecord, why: str) -> TrialRecord:
+    return msgspec.structs.replace(record, status="failed", reason=why)
+
+
+def _why_not(cell: Cell, variant: Variant) -> str | None:
+    if not isinstance(cell.workload, Task):
+        return "it is no task"
+    if not is_checkpoint_of_its_own(variant) and variant.recipe not in DTYPES:
+        return f"the weights of recipe {variant.recipe!r} exist in llama.cpp's format only"
+    return None
+
+
+def _lower_precision(cell: Cell, variant: Variant) -> str | None:
+    """What the cell computes in, if that is less than float32."""
+    assert cell.runtime is not None
+    if cell.runtime.name == "hf":
+        return None if cell.runtime.dtype == "float32" else cell.runtime.dtype
+    return DTYPES[variant.recipe]
+
+
+def _drawn(floor: Floor, cell: Cell, ours: dict[int, float]) -> list[dict[str, Any]]:
+    """So many answered requests as the plan asks for, drawn by the seed."""
+    asked = [line for line in asked_texts(floor.requests[cell.key].path) if line["id"] in ours]
+    draw = random.Random(f"{floor.plan.suite.seed}:cross-check")  # noqa: S311 - a repeatable draw, no secret
+    return draw.sample(asked, min(floor.plan.cross_check, len(asked)))
+
+
+def _ask(
+    floor: Floor,
+    cell: Cell,
+    model: str,
+    asked: list[dict[str, Any]],
+    dtype: str,
+    batch_sizes: tuple[int, ...],
+    progress: Progress,
+) -> Answers:
+    assert isinstance(cell.workload, Task)
+    with tempfile.TemporaryDirectory(prefix="bench-cross-check-") as folder:
+        requests, answers = Path(folder, "requests.jsonl"), Path(folder, "answers.jsonl")
+        requests.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in asked))
+        job = hf.cross_check_job(
+            model,
+            str(requests),
+            str(answers),
+            dtype=dtype,
+            batch_sizes=batch_sizes,
+            threads=floor.facts[cell.device].usable_cores,
+            context=cell.workload.context,
+        )
+        _run(floor, job, Path(folder), f"cross-check of {cell.variant} in {dtype}", progress)
+        lines = list(read_lines(answers))
+    return {(line["batch_size"], line["id"]): line["logprob"] for line in lines}
+
+
+def _run(floor: Floor, job: Job, work: Path, what: str, progress: Progress) -> None:
+    local = next(iter(floor.ready.preparations.values())).local
+    with progress.bar(what) as bar:
+        outcome = local.run(job, work, bar.update)
+    try:
+        parsed = parse_events(outcome.events)
+    except ValueError as error:
+        raise BuildError(f"the program printed what is no event: {error}") from error
+    if not parsed.done:
+        raise BuildError(parsed.error or outcome.stderr_tail.strip()[-200:] or "no message")

@@ -1,0 +1,120 @@
+"""Checkpoints through torch: cell → job. Accuracy only, since what torch runs is not what a device runs. Pure.
+
+The program is `harness/measure/workers/hf/`; it speaks the same protocol as the native runners.
+"""
+
+import sys
+from functools import cache
+from hashlib import sha256
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness.build.checkpoints import DTYPES, WORKER, is_checkpoint_of_its_own
+from harness.build.runners import Runner
+from harness.errors import SetupError
+from harness.measure.jobs import Inputs, Job
+from harness.progress import Progress
+from harness.values import Artifact, Cell, DeviceFacts, Format, Runtime, Task, Variant, digest
+
+FORMAT: Format = "checkpoint"
+SETTINGS = ("threads", "dtype", "processor")
+SOURCES = Path(__file__).resolve().parent.parent / "workers" / "hf"
+NEEDS = ("torch", "transformers", "tokenizers", "safetensors")
+INSTALL = "`pip install torch==2.13.0` first and by itself, then `pip install 'bench-harness[torch]'`"
+LIBRARY_BYTES = 600 << 20
+"""What torch and transformers hold once they are imported, with room for activations."""
+ARGV = (sys.executable, "-m", WORKER, "{job}", "{events}")
+
+
+def program(progress: Progress) -> Runner:
+    """The worker program, told apart by its sources and the libraries that compute.
+
+    Raises:
+        SetupError: a library is not installed.
+    """
+    del progress
+    if lacking := [name for name in NEEDS if find_spec(name) is None]:
+        raise SetupError(f"runtime 'hf' needs {', '.join(lacking)}: {INSTALL}")
+    return Runner(path=sys.executable, sha256=_program_sha256())
+
+
+def beside_bytes(artifact: Artifact) -> int:
+    """16-bit weights are widened as they are loaded."""
+    return LIBRARY_BYTES + (artifact.tensor_bytes or 0)
+
+
+def supports(cell: Cell, variant: Variant | None) -> str | None:
+    """Why this runtime cannot do this cell, or None."""
+    load = cell.workload
+    if not isinstance(load, Task):
+        return "torch is measured for accuracy of tasks only: its speed and memory are not those of a device's runtime"
+    assert variant is not None
+    if not is_checkpoint_of_its_own(variant) and variant.recipe not in DTYPES:
+        return f"torch runs 16-bit weights; those of recipe {variant.recipe!r} are in a format of llama.cpp's own"
+    if load.context > variant.model.context:
+        return f"context {load.context} is more than the {variant.model.context} tokens the model was trained for"
+    return None
+
+
+def resolved(runtime: Runtime, facts: DeviceFacts) -> Runtime:
+    """The runtime with `auto` thread counts replaced by what they mean on this device."""
+    threads = facts.usable_cores if runtime.threads == "auto" else runtime.threads
+    return msgspec.structs.replace(runtime, threads=threads, threads_batch=threads)
+
+
+def job(cell: Cell, inputs: Inputs, facts: DeviceFacts) -> Job:
+    """The program call for one trial of this cell."""
+    load, runtime = cell.workload, cell.runtime
+    assert isinstance(load, Task) and runtime is not None
+    spec: dict[str, Any] = {
+        "kind": "generate" if inputs.generates else "score",
+        "model": inputs.model,
+        "threads": resolved(runtime, facts).threads,
+        "context": load.context,
+        "dtype": runtime.dtype,
+        "device": runtime.processor,
+        "program_sha256": _program_sha256(),
+        "requests": inputs.requests,
+        "answers": inputs.answers,
+    }
+    return Job(argv=ARGV, spec=spec, timeout_s=inputs.timeout_s)
+
+
+def tokenize_job(runner: Runner, model: str, requests: str, answers: str) -> Job:
+    spec = {
+        "kind": "tokenize",
+        "model": model,
+        "program_sha256": runner.sha256,
+        "requests": requests,
+        "answers": answers,
+    }
+    return Job(argv=ARGV, spec=spec, timeout_s=600)
+
+
+def cross_check_job(
+    model: str, requests: str, answers: str, *, dtype: str, batch_sizes: tuple[int, ...], threads: int, context: int
+) -> Job:
+    """lm-eval's own model for checkpoints over the same requests, as texts."""
+    spec = {
+        "kind": "cross_check",
+        "model": model,
+        "threads": threads,
+        "context": context,
+        "dtype": dtype,
+        "device": "cpu",
+        "program_sha256": _program_sha256(),
+        "requests": requests,
+        "answers": answers,
+        "batch_sizes": list(batch_sizes),
+    }
+    return Job(argv=ARGV, spec=spec, timeout_s=6 * 3600.0)
+
+
+@cache
+def _program_sha256() -> str:
+    sources = [(p.name, sha256(p.read_bytes()).hexdigest()) for p in sorted(SOURCES.glob("*.py"))]
+    return digest([sources, {name: version(name) for name in NEEDS if find_spec(name) is not None}])
