@@ -14,13 +14,16 @@ import click
 from harness import __version__
 from harness.comparing_commands import compare
 from harness.errors import BenchError
-from harness.options import Names, json_option, results_option
+from harness.options import HalfWidth, Names, ShardOf, json_option, results_option
 from harness.reading_commands import READING
 
 FAILED_CELL, BAD_INPUT, JUDGED_BAD, INTERRUPTED = 1, 2, 3, 130
 # What the machine refuses, whatever bench does: no room, no right to write or read.
 MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
 REPORTS = Path("reports")
+WISHES = (
+    "suite", "device", "variants", "measures", "tasks", "limit", "rounds", "until", "shard", "cross_check",
+)  # fmt: skip
 
 
 class Commands(click.Group):
@@ -60,6 +63,18 @@ def wish_options(command: Any) -> Any:
     for option in (
         click.option("--data", type=click.Path(path_type=Path), help="Folder of data sets; default: BENCH_DATA."),
         click.option("--rounds", type=click.IntRange(min=1), help="Rounds of every timed measure."),
+        click.option(
+            "--cross-check",
+            type=click.IntRange(min=0),
+            default=0,
+            help="Requests a task that lm-eval's own model scores again.",
+        ),
+        click.option("--shard", type=ShardOf(), help="Only this part of each accuracy job (`bench merge` joins them)."),
+        click.option(
+            "--until",
+            type=HalfWidth(),
+            help="Ask questions in random order until the paired difference is known so well.",
+        ),
         click.option("--limit", type=click.IntRange(min=1), help="Questions a task asks in all (seeded draw)."),
         click.option("--tasks", type=Names(), default=(), help="Accuracy tasks instead of the suite's."),
         click.option("--measures", type=Names(), default=(), help="Only these kinds: size, memory, speed, …"),
@@ -146,6 +161,18 @@ def regrade(run: str, results: Path, data: Path | None) -> None:
     from harness.terminal import TerminalProgress
 
     click.echo(pipeline.regrade(run, results, pipeline.data_folder(data), TerminalProgress()))
+
+
+@main.command()
+@click.argument("runs", nargs=-1, required=True)
+@results_option
+def merge(runs: tuple[str, ...], results: Path) -> None:
+    """Join the runs of all shards (`bench run --shard K/N`) into one new run."""
+    from harness import pipeline
+
+    folder = pipeline.merge(runs, results)
+    click.echo(f"{folder}: merged {len(runs)} shards")
+    click.echo(f"next: bench report {folder.name}")
 
 
 @main.group(cls=Commands)
@@ -266,6 +293,9 @@ def _wish(options: dict[str, Any]) -> Any:
         measures=options["measures"],
         limit=options["limit"],
         rounds=options["rounds"],
+        until=options["until"],
+        shard=options["shard"],
+        cross_check=options["cross_check"],
         data=data_folder(options["data"]),
     )
 
@@ -279,9 +309,13 @@ def _command(wish: Any) -> tuple[str, ...]:
     for option in ("variants", "measures", "tasks"):
         if names := getattr(wish, option):
             words += [f"--{option}", ",".join(names)]
-    for option in ("limit", "rounds"):
+    for option in ("limit", "rounds", "shard"):
         if (number := getattr(wish, option)) is not None:
             words += [f"--{option}", str(number)]
+    if wish.until is not None:
+        words += ["--until", f"±{100 * wish.until:g}pt"]
+    if wish.cross_check:
+        words += ["--cross-check", str(wish.cross_check)]
     return tuple(words)
 
 
@@ -291,13 +325,10 @@ def _refuse_options(ctx: click.Context) -> None:
 
     from harness.errors import InputError
 
-    given = [
-        name
-        for name in ("suite", "device", "variants", "measures", "tasks", "limit", "rounds")
-        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
-    ]
+    given = [name for name in WISHES if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
     if given:
-        raise InputError(f"--resume goes on with the run's own plan: leave out --{', --'.join(given)}")
+        options = ", --".join(name.replace("_", "-") for name in given)
+        raise InputError(f"--resume goes on with the run's own plan: leave out --{options}")
 
 
 def _print_plan(planned: Any) -> None:

@@ -15,7 +15,7 @@ from harness.errors import InputError, UnknownNameError
 from harness.metrics import check_names
 from harness.progress import Progress
 from harness.store import create_run, hold_run, read_run, resolve_run
-from harness.values import FAILED, CheckpointSource, DeviceSpec, FileSource, Plan, Suite, Task
+from harness.values import FAILED, CheckpointSource, DeviceSpec, FileSource, Plan, Shard, Suite, Task
 
 if TYPE_CHECKING:
     from harness.analyse.audit.findings import Audit
@@ -36,6 +36,9 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     measures: tuple[str, ...] = ()
     limit: int | None = None
     rounds: int | None = None
+    until: float | None = None
+    shard: Shard | None = None
+    cross_check: int = 0
     data: Path | None = None
 
 
@@ -62,7 +65,7 @@ def plan(wish: Wish, command: Sequence[str]) -> Plan:
         InputError: a wrong suite, an unknown name, a missing model or data file, nothing possible.
     """
     from harness.measure.devices import open_device
-    from harness.measure.plan import make_plan, select
+    from harness.measure.plan import make_plan, only_asking, select
     from harness.measure.tasks import NOT_OFFERED
 
     known, devices = known_names(), load_devices()
@@ -79,11 +82,15 @@ def plan(wish: Wish, command: Sequence[str]) -> Plan:
         limit=wish.limit,
         rounds=wish.rounds,
         measures=wish.measures,
+        until=wish.until,
     )
+    if wish.shard is not None:
+        suite = only_asking(suite)
     _check_files(suite, wish.data)
     opened: dict[str, Device] = {spec.name: open_device(spec) for spec in suite.devices}
     facts = {name: device.facts() for name, device in opened.items()}
-    return make_plan(suite, facts, tuple(command))
+    planned = make_plan(suite, facts, tuple(command))
+    return msgspec.structs.replace(planned, shard=wish.shard, cross_check=wish.cross_check)
 
 
 def run(wish: Wish, command: Sequence[str], results: Path, progress: Progress) -> Path:
@@ -122,6 +129,14 @@ def regrade(name: str, results: Path, data: Path | None, progress: Progress) -> 
         forget_items(folder)
         grade_missing(folder, planned, data, progress)
     return folder
+
+
+def merge(names: Sequence[str], results: Path) -> Path:
+    """The runs of all shards of one plan → one new run; returns its folder."""
+    from harness.measure.merge import merge_runs
+
+    runs = [read_run(resolve_run(name, results)) for name in names]
+    return merge_runs(runs, results, host=socket.gethostname())
 
 
 def failures(folder: Path) -> int:

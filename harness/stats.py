@@ -143,6 +143,44 @@ def ratio_of_sums_interval(
     return Interval(low=ratio - half, high=ratio + half)
 
 
+def always_valid_interval(
+    values: Sequence[float],
+    clusters: Sequence[Hashable],
+    tuned_for: int,
+    confidence: float = CONFIDENCE,
+) -> Interval | None:
+    """Of the mean of values between −1 and 1 that come one by one: holds however often it is looked at.
+
+    The asymptotic confidence sequence of Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas (arXiv 2103.06476), with
+    its free parameter chosen so that it is narrowest near `tuned_for` values; that number must not follow from the
+    values. Two guards: one more squared deviation of 1 is counted, so that values that happen not to vary promise
+    nothing, and from 10 clusters on the wider of the plain and the clustered standard error is taken.
+    None for fewer than two values.
+    """
+    count = len(values)
+    if count < 2:
+        return None
+    mean = fmean(values)
+    variance = (sum((v - mean) ** 2 for v in values) + 1) / count
+    if (of_clusters := _clustered_variance(values, clusters, mean)) is not None:
+        variance = max(variance, of_clusters)
+    alpha = 1 - confidence
+    rho2 = (-2 * math.log(alpha) + math.log(1 - 2 * math.log(alpha)) + 1) / tuned_for
+    grown = count * rho2 + 1
+    half = math.sqrt(variance * 2 * grown / (count * count * rho2) * math.log(math.sqrt(grown) / alpha))
+    return Interval(low=mean - half, high=mean + half)
+
+
+def _clustered_variance(values: Sequence[float], clusters: Sequence[Hashable], mean: float) -> float | None:
+    """Of one value, so that variance / count is the clustered one of the mean; None below 10 clusters."""
+    sums: dict[Hashable, float] = defaultdict(float)
+    for value, cluster in zip(values, clusters, strict=True):
+        sums[cluster] += value - mean
+    if len(sums) < FEWEST_CLUSTERS:
+        return None
+    return sum(s * s for s in sums.values()) * len(sums) / (len(sums) - 1) / len(values)
+
+
 def share_interval(hits: float, items: int, confidence: float = CONFIDENCE) -> Interval | None:
     """Of a share of items on its own (Wilson's score interval): unpaired, so wide; None for no item."""
     if items < 1:

@@ -41,6 +41,7 @@ def select(
     limit: int | None = None,
     rounds: int | None = None,
     measures: Sequence[str] = (),
+    until: float | None = None,
 ) -> Suite:
     """The suite with the command line's choices; baselines stay, since every ratio needs them.
 
@@ -72,9 +73,27 @@ def select(
             if name not in known:
                 raise UnknownNameError("measure", name, known, where=f"suite {suite.name!r}")
         loads = tuple(m for m in loads if kind_of(m) in measures)
+    if until is not None:
+        if not any(isinstance(m, Task) for m in loads):
+            raise InputError(f"--until ends the questions of tasks, and suite {suite.name!r} has none")
+        loads = tuple(msgspec.structs.replace(m, until=until) if isinstance(m, Task) else m for m in loads)
     if rounds is not None:
         loads = tuple(msgspec.structs.replace(m, rounds=rounds) if isinstance(m, Timed) else m for m in loads)
     return msgspec.structs.replace(suite, variants=kept, measures=loads, devices=tuple(devices) or suite.devices)
+
+
+def only_asking(suite: Suite) -> Suite:
+    """The suite with what a shard can be a part of: tasks and texts, whose requests can be split.
+
+    Raises:
+        InputError: there is neither, or questions end early, which needs them all in one run.
+    """
+    loads = tuple(m for m in suite.measures if isinstance(m, Task | Text))
+    if not loads:
+        raise InputError(f"--shard splits the requests of tasks and texts, and suite {suite.name!r} has neither")
+    if any(isinstance(m, Task) and m.until is not None for m in loads):
+        raise InputError("--shard and --until exclude each other: when to end is seen from all questions")
+    return msgspec.structs.replace(suite, measures=loads)
 
 
 def make_plan(suite: Suite, facts: dict[str, DeviceFacts], command: tuple[str, ...]) -> Plan:

@@ -9,6 +9,7 @@ import msgspec
 from harness.errors import BuildError, StoreError
 from harness.measure.answering import open_accuracy, with_answers
 from harness.measure.enough import EarlyStop
+from harness.measure.enough_questions import EnoughQuestions
 from harness.measure.execute import execute
 from harness.measure.floor import WORK, Floor
 from harness.measure.grade import grade_task, grade_text
@@ -16,7 +17,7 @@ from harness.measure.parts import part_of
 from harness.measure.ready import Ready, check_artifacts
 from harness.measure.tasks import resolve_task
 from harness.progress import Progress
-from harness.store import append_record, inside, read_lines, read_run, write_lines
+from harness.store import Run, append_record, inside, read_lines, read_run, write_lines
 from harness.values import Answers, Cell, Plan, Status, Task, Text, Trial, TrialRecord
 
 
@@ -34,18 +35,41 @@ def execute_missing(folder: Path, plan: Plan, ready: Ready, data: Path | None, p
     shutil.rmtree(folder / WORK, ignore_errors=True)  # a killed process may have left half-written files
     floor = Floor(folder, plan, ready, data)
     open_accuracy(floor, [cells[t.cell] for t in left])
-    early = EarlyStop(plan, run.records)
+    early, questions = EarlyStop(plan, run.records), _asked_before(folder, run, data)
     try:
         with progress.bar("trials", len(plan.trials)) as bar:
             bar.update(len(done), len(plan.trials))
             for number, trial in enumerate(left, len(done) + 1):
-                record = _spared(early, trial, cells[trial.cell]) or _one(floor, trial, cells[trial.cell], progress)
+                cell = cells[trial.cell]
+                spared = early.reason(trial, cell) or questions.reason(trial, cell)
+                record = _not_run(trial, "not_needed", spared) if spared else _one(floor, trial, cell, progress)
                 append_record(folder, record)
                 early.add(record)
+                _grade_round(folder, record, cell, questions, data)
                 _report_trouble(record, cells[trial.cell], progress)
                 bar.update(number, len(plan.trials))
     finally:
         shutil.rmtree(folder / WORK, ignore_errors=True)
+
+
+def _asked_before(folder: Path, run: Run, data: Path | None) -> EnoughQuestions:
+    """What earlier rounds of questions found, graded now where they are not yet."""
+    questions = EnoughQuestions(run.plan)
+    cells = {cell.key: cell for cell in run.plan.cells}
+    for record in run.records:
+        _grade_round(folder, record, cells[record.cell], questions, data)
+    return questions
+
+
+def _grade_round(folder: Path, record: TrialRecord, cell: Cell, questions: EnoughQuestions, data: Path | None) -> None:
+    """Rounds of questions are graded one by one, since what they found decides whether to go on."""
+    if cell.key not in questions.cells or record.status != "ok":
+        return
+    for answers in (o for o in record.observations if isinstance(o, Answers)):
+        if not inside(folder, answers.items).exists():
+            _compress(folder, answers)
+            grade_record(folder, record, answers, cell, questions.plan, data)
+        questions.add(cell.key, record.round, read_lines(inside(folder, answers.items)))
 
 
 def forget_items(folder: Path) -> None:
@@ -97,12 +121,6 @@ def grade_record(
             grade_text(folder, answers, chosen)
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(f"{answers.answers} does not fit {answers.requests}: {error!r}") from error
-
-
-def _spared(early: EarlyStop, trial: Trial, cell: Cell) -> TrialRecord | None:
-    """The record of a round that is not needed; None where it is."""
-    reason = early.reason(trial, cell)
-    return None if reason is None else _not_run(trial, "not_needed", reason)
 
 
 def _one(floor: Floor, trial: Trial, cell: Cell, progress: Progress) -> TrialRecord:

@@ -147,7 +147,8 @@ class Task(Value, frozen=True, tag_field="kind", tag="task"):
     def label(self) -> str:
         shots = "" if self.fewshot is None else f" {self.fewshot}-shot"
         chat = {None: "", True: " chat", False: " plain"}[self.chat]
-        return f"{self.task}{shots}{chat}" + ("" if self.limit is None else f" n≤{self.limit}")
+        limit = "" if self.limit is None else f" n≤{self.limit}"
+        return f"{self.task}{shots}{chat}{limit}" + ("" if self.until is None else f" until ±{100 * self.until:g}pt")
 
 
 class Text(Value, frozen=True, tag_field="kind", tag="text"):
