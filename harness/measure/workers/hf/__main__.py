@@ -1,0 +1,93 @@
+"""bench-hf JOB.json EVENTS.jsonl: see docs/runner-protocol.md."""
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+
+# Nothing is ever fetched: a model is a folder on this device.
+os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+from harness.measure.workers.hf.errors import JobFailed, JobRefused
+from harness.measure.workers.hf.files import Events
+from harness.measure.workers.hf.jobs import Job, kind_of, read_job
+
+PROGRAM = "bench-hf"
+FAILED, BAD_JOB = 1, 2
+PR_SET_PDEATHSIG = 1
+KINDS = {
+    "score": "harness.measure.workers.hf.score",
+    "generate": "harness.measure.workers.hf.generate",
+    "tokenize": "harness.measure.workers.hf.texts",
+    "checkpoint": "harness.measure.workers.hf.checkpoint",
+    "cross_check": "harness.measure.workers.hf.cross_check",
+}
+"""kind → module with `run(job, events)`; imported late, since each loads only what it needs."""
+
+
+def die_with_parent() -> None:
+    if os.environ.get("BENCH_DIE_WITH_PARENT") != "1" or sys.platform != "linux":
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before the signal was asked for
+        sys.exit(FAILED)
+
+
+def greet(job: Job, events: Events) -> None:
+    events.write(
+        "hello",
+        program=PROGRAM,
+        runner_sha256=job.program_sha256,
+        llama_version="",
+        kind=kind_of(job),
+        pid=os.getpid(),
+        versions={name: version(name) for name in ("torch", "transformers", "tokenizers")},
+    )
+
+
+def fail(code: int, error: Exception, events: Events | None) -> int:
+    """One line on standard error, and one event."""
+    message = " ".join(str(error).split())
+    print(f"{PROGRAM}: {message}", file=sys.stderr)  # noqa: T201 - a program's diagnostics
+    if events is not None:
+        events.write("error", message=message)
+    return code
+
+
+def run_job(path: Path, events: Events, start_ns: int) -> int:
+    try:
+        job = read_job(path)
+        greet(job, events)
+        import_module(KINDS[kind_of(job)]).run(job, events)
+    except JobRefused as error:
+        return fail(BAD_JOB, error, events)
+    except JobFailed as error:
+        return fail(FAILED, error, events)
+    except MemoryError:
+        return fail(FAILED, JobFailed("out of memory"), events)
+    events.write("done", wall_ns=time.monotonic_ns() - start_ns)
+    return 0
+
+
+def main(arguments: list[str]) -> int:
+    start_ns = time.monotonic_ns()
+    die_with_parent()
+    if len(arguments) != 2:
+        return fail(BAD_JOB, JobRefused(f"usage: {PROGRAM} JOB.json EVENTS.jsonl"), None)
+    try:
+        events = Events(Path(arguments[1]))
+    except JobFailed as error:
+        return fail(FAILED, error, None)
+    with events:
+        return run_job(Path(arguments[0]), events, start_ns)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

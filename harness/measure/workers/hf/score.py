@@ -1,0 +1,144 @@
+"""Log-likelihoods: each distinct beginning goes through the network once; see packing.py."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from harness.measure.workers.hf.errors import BadInput, ModelUnusable
+from harness.measure.workers.hf.files import Answers, Events, Tally, read_requests
+from harness.measure.workers.hf.jobs import ScoreJob, ScoreRequest
+from harness.measure.workers.hf.network import Network
+from harness.measure.workers.hf.packing import Limits, Part, Pass, Row, needed, plan, singly
+
+LIMITS = {"cpu": Limits(pass_tokens=512, shortest_stem=16), "cuda": Limits(pass_tokens=4096, shortest_stem=16)}
+
+
+class Sum:
+    """What is known of one request while its passes run."""
+
+    def __init__(self, request: ScoreRequest) -> None:
+        self.request = request
+        self.first = len(request.context) - 1
+        """Position whose logits predict the continuation's first token."""
+        self.logprob, self.greedy, self.read = 0.0, True, 0
+
+    def add(self, logprobs: Sequence[float], greedy: Sequence[bool]) -> None:
+        self.logprob += math.fsum(logprobs)
+        self.greedy = self.greedy and all(greedy)
+        self.read += len(logprobs)
+        if not math.isfinite(self.logprob):
+            raise ModelUnusable(f"request {self.request.id}: the model's logits are not numbers")
+
+    @property
+    def complete(self) -> bool:
+        return self.read == len(self.request.continuation)
+
+    def targets(self, prefix: int, end: int) -> tuple[range, list[int]]:
+        """Positions of prefix … end − 1 that are read, and the token that each must predict."""
+        tail = self.request.continuation
+        places = range(max(prefix, self.first), min(end, self.first + len(tail)))
+        return places, [tail[place - self.first] for place in places]
+
+
+class Asked:
+    """The distinct rows of all requests, in order, and which requests read each."""
+
+    def __init__(self, requests: Sequence[ScoreRequest]) -> None:
+        readers: dict[tuple[int, ...], list[ScoreRequest]] = {}
+        for request in requests:
+            readers.setdefault((*request.context, *request.continuation[:-1]), []).append(request)
+        ordered = sorted(readers)
+        self.rows: list[Row] = [np.array(row, np.int32) for row in ordered]
+        self.readers = [sorted(readers[row], key=lambda r: r.id) for row in ordered]
+
+
+def run(job: ScoreJob, events: Events) -> None:
+    requests = read_requests(Path(job.requests), ScoreRequest)
+    for request in requests:
+        check(request, job.context)
+    with Answers(Path(job.answers)) as answers:
+        network = Network(job)
+        for request in requests:
+            network.check_tokens([*request.context, *request.continuation], f"request {request.id}")
+        network.opened(events)
+        tally = Tally(len(requests), sum(1 for r in requests if r.id in answers.earlier))
+        passes, tokens = _score(network, Asked(requests), answers, tally)
+    whole = sum(len(r.context) + len(r.continuation) for r in requests)
+    tally.write(events, run_tokens=tokens, request_tokens=whole, passes=passes)
+
+
+def check(request: ScoreRequest, context: int) -> None:
+    """Raises BadInput: the request does not fit the job."""
+    name, size = f"request {request.id}", len(request.context) + len(request.continuation)
+    if request.shared >= len(request.context):
+        raise BadInput(
+            f"{name}: shares {request.shared} of its {len(request.context)} tokens; the last one cannot be shared"
+        )
+    if size > context:
+        raise BadInput(f"{name}: context and continuation have {size} tokens, the job's context only {context}")
+
+
+def _score(network: Network, asked: Asked, answers: Answers, tally: Tally) -> tuple[int, int]:
+    """Runs what the missing answers need; the passes follow from all requests, answered or not."""
+    sums = [[Sum(r) for r in readers if r.id not in answers.earlier] for readers in asked.readers]
+    passes = plan(asked.rows, LIMITS[network.engine.device]) if network.shares else singly(asked.rows)
+    cache = network.cache(max((one.prefix + one.size for one in passes), default=1))
+    count = tokens = 0
+    for one, wanted in zip(passes, needed(passes, [bool(s) for s in sums]), strict=True):
+        if not wanted:
+            continue
+        reads = [read for part in one.parts for total in sums[part.row] if (read := _reads(one, part, total))[1]]
+        nodes = sorted({node for _, places, _ in reads for node in places})
+        if network.shares:
+            logits = network.run(one, cache, nodes)
+        else:
+            logits = network.run_plain(asked.rows[one.parts[0].row], nodes)
+        _add(reads, nodes, logits)
+        count, tokens = count + 1, tokens + one.size
+        for total, _, _ in reads:
+            if total.complete:
+                _answer(total, answers, tally)
+    return count, tokens
+
+
+def _reads(one: Pass, part: Part, total: Sum) -> tuple[Sum, list[int], list[int]]:
+    """Which tokens of the pass the request reads, and what each must predict."""
+    size = sum(stop - start for start, stop in part.ranges)
+    places, targets = total.targets(one.prefix, one.prefix + size)
+    if not places:
+        return total, [], []
+    nodes = [node for start, stop in part.ranges for node in range(start, stop)]
+    return total, [nodes[place - one.prefix] for place in places], targets
+
+
+def _add(reads: list[tuple[Sum, list[int], list[int]]], nodes: list[int], logits: torch.Tensor) -> None:
+    if not reads:
+        return
+    row_of = {node: row for row, node in enumerate(nodes)}
+    rows = [row_of[node] for _, places, _ in reads for node in places]
+    targets = [target for *_, some in reads for target in some]
+    best = logits.argmax(-1).tolist()
+    of_all = torch.logsumexp(logits, -1)
+    place = torch.tensor(rows, device=logits.device)
+    logprobs = (logits[place, torch.tensor(targets, device=logits.device)] - of_all[place]).tolist()
+    at = 0
+    for total, places, some in reads:
+        end = at + len(places)
+        total.add(logprobs[at:end], [best[row] == target for row, target in zip(rows[at:end], some, strict=True)])
+        at = end
+
+
+def _answer(total: Sum, answers: Answers, tally: Tally) -> None:
+    request = total.request
+    answers.append(
+        {
+            "id": request.id,
+            "logprob": total.logprob,
+            "greedy": total.greedy,
+            "tokens": len(request.continuation),
+        }
+    )
+    tally.answer(len(request.continuation))
