@@ -4,12 +4,14 @@ Grading reads only the run folder (and the task's data), so it can be done again
 """
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from harness.errors import StoreError
 from harness.measure.requests import NO_ROW, ask_worker, worker_job
 from harness.measure.tasks import TaskFile
+from harness.request_lines import read_requests
 from harness.store import inside, read_lines, write_lines
 from harness.values import Answers, Task
 
@@ -18,7 +20,7 @@ def grade_text(run: Path, answers: Answers) -> None:
     """Windows and positions of a text, straight from the answers."""
     given = _by_id(inside(run, answers.answers))
     items: list[dict[str, Any]] = []
-    for request in _requests(inside(run, answers.requests)):
+    for request in read_requests(inside(run, answers.requests)):
         window, answer = request["id"], given[request["id"]]
         logprobs = answer["logprob"]
         items.append({"kind": "window", "window": window, "tokens": len(logprobs), "logprob": math.fsum(logprobs)})
@@ -38,7 +40,8 @@ def grade_task(run: Path, answers: Answers, task: Task, files: list[TaskFile], s
         BuildError: lm-eval failed.
         StoreError: a request without its one answer.
     """
-    replies = _replies(_requests(inside(run, answers.requests)), _by_id(inside(run, answers.answers)))
+    requests = (line for line in read_lines(inside(run, answers.requests)) if "id" in line)
+    replies = _replies(requests, _by_id(inside(run, answers.answers)))
     path = inside(run, f"{answers.items}.replies")
     write_lines(path, replies)
     try:
@@ -50,7 +53,7 @@ def grade_task(run: Path, answers: Answers, task: Task, files: list[TaskFile], s
 
 def check_answers(requests: Path, answers: Path) -> str | None:
     """Why the answers are not exactly one a request, or None."""
-    wanted = [request["id"] for request in _requests(requests)]
+    wanted = [line["id"] for line in read_lines(requests) if "id" in line]
     try:
         given = [line.get("id") for line in read_lines(answers)] if answers.exists() else []
     except StoreError as error:
@@ -65,7 +68,11 @@ def check_answers(requests: Path, answers: Path) -> str | None:
     return None
 
 
-def _replies(requests: list[dict[str, Any]], given: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
+PLACE = ("kind", "task", "doc", "index", "doc_hash", "hash")
+"""What tells a request apart; runs of old have `hash`, of its text, in the place of `doc_hash`."""
+
+
+def _replies(requests: Iterable[dict[str, Any]], given: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
     """lm-eval's answer of each of its requests; parts of a rolling request are summed."""
     replies: dict[int, dict[str, Any]] = {}
     for request in requests:
@@ -77,12 +84,9 @@ def _replies(requests: list[dict[str, Any]], given: dict[int, dict[str, Any]]) -
         else:
             before = replies.get(request["request"])
             value = answer["logprob"] + (before["answer"] if before else 0.0)
-        replies[request["request"]] = {"kind": kind, "hash": request["hash"], "answer": value}
+        about = {key: request[key] for key in PLACE if key in request}
+        replies[request["request"]] = {**about, "answer": value}
     return [replies[key] for key in sorted(replies)]
-
-
-def _requests(path: Path) -> list[dict[str, Any]]:
-    return [line for line in read_lines(path) if "id" in line]
 
 
 def _by_id(path: Path) -> dict[int, dict[str, Any]]:

@@ -8,12 +8,14 @@ import msgspec
 
 from harness.build.artifacts import Workshop
 from harness.build.cache import cache_folder, only_one, sha256_file, used
+from harness.build.gguf_header import read_chat_template
 from harness.build.runners.llama_cpp_build import Runner
 from harness.data.sources import PROMPT_TEXT, read_text
 from harness.errors import BuildError, StoreError
 from harness.measure.jobs import Device, Job, Outcome
 from harness.measure.requests import (
     Requests,
+    Tokenizer,
     distance_requests,
     head_tokens,
     task_requests,
@@ -50,17 +52,27 @@ class Preparation:
         """The requests of an accuracy cell; variants of one model share them."""
         source = variant.model.source
         content = sha256_file(Path(source.path)) if isinstance(source, FileSource) else source
-        identity = digest([content, self.runner.sha256])
-        seed = self.suite.seed
-
-        def encode(texts: Sequence[str]) -> list[list[int]]:
-            return self.tokenize(artifact, texts)
-
+        tokenizer = self.tokenizer(variant, artifact, digest([content, self.runner.sha256]))
         if isinstance(cell.workload, Text):
-            return text_requests(cell.workload, encode, identity, seed)
+            return text_requests(cell.workload, tokenizer, self.suite.seed)
         assert isinstance(cell.workload, Task)
-        prefix = self.workshop.prefix_token(variant)
-        return task_requests(cell.workload, files, encode, identity, seed, prefix)
+        return task_requests(cell.workload, files, tokenizer, self.suite.seed)
+
+    def tokenizer(self, variant: Variant, artifact: Artifact, identity: str) -> Tokenizer:
+        """The artifact's own tokenizer, asked through the runner."""
+
+        def encode(texts: Sequence[str], add_special: bool, parse_special: bool) -> list[list[int]]:
+            return self.tokenize(artifact, texts, add_special=add_special, parse_special=parse_special)
+
+        template = read_chat_template(Path(artifact.path))
+        return Tokenizer(
+            encode=encode,
+            identity=identity,
+            prefix_token=self.workshop.prefix_token(variant),
+            chat_template=template.text,
+            bos=template.bos,
+            eos=template.eos,
+        )
 
     def reference(self, cell: Cell, variant: Variant, artifact: Artifact, requests: Requests) -> Reference:
         """The 16-bit distributions that distances are taken to, kept by artifact, runner and requests.
@@ -84,13 +96,14 @@ class Preparation:
             used(target)
         return Reference(path=target, variant=variant.name, artifact_sha256=artifact.sha256)
 
-    def tokenize(self, artifact: Artifact, texts: Sequence[str]) -> list[list[int]]:
+    def tokenize(
+        self, artifact: Artifact, texts: Sequence[str], *, add_special: bool = True, parse_special: bool = False
+    ) -> list[list[int]]:
         """Encode texts with the artifact's own tokenizer, by the runner."""
         with tempfile.TemporaryDirectory(prefix="bench-tokenize-") as folder:
             asked, answers = Path(folder) / "requests.jsonl", Path(folder) / "answers.jsonl"
-            lines = (
-                {"id": i, "text": text, "add_special": True, "parse_special": False} for i, text in enumerate(texts)
-            )
+            how = {"add_special": add_special, "parse_special": parse_special}
+            lines = ({"id": i, "text": text, **how} for i, text in enumerate(texts))
             asked.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
             job = llama_cpp.tokenize_job(self.runner.path, artifact.path, str(asked), str(answers))
             self._run(job, Path(folder), "tokenizing")
