@@ -24,6 +24,7 @@ DIMENSIONS = 4
 SMALLEST_FIELD, SMALLEST_TENSOR = 13, 24
 """Bytes that a field or a tensor takes at least: more of them than fit the file are a lie."""
 ALIGNMENT = "general.alignment"
+TOKENS = "tokenizer.ggml.tokens"
 STRING, ARRAY, UINT32, BOOL = 8, 9, 4, 7
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 
@@ -37,9 +38,10 @@ class Tensor(msgspec.Struct, frozen=True):
 
 
 class Array(msgspec.Struct, frozen=True):
-    """An array that was passed over."""
+    """An array; its elements were passed over but for the texts that were asked for."""
 
     count: int
+    texts: tuple[str, ...] = ()
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -50,8 +52,39 @@ class Header(msgspec.Struct, frozen=True):
     tensors: tuple[Tensor, ...]
 
 
-def read_header(path: Path) -> Header:
+class ChatTemplate(msgspec.Struct, frozen=True):
+    """What a conversation is rendered with."""
+
+    text: str | None
+    """None: the file has none."""
+    bos: str
+    """The text of the token that begins a text; empty: the file names none."""
+    eos: str
+
+
+def read_chat_template(path: Path) -> ChatTemplate:
+    """The template for conversations, and the special tokens that it may name.
+
+    Raises:
+        InputError: the file cannot be read.
+        BuildError: not a GGUF file, or one that contradicts itself.
+    """
+    values = read_header(path, keep=TOKENS).values
+    tokens = values.get(TOKENS)
+    texts = tokens.texts if isinstance(tokens, Array) else ()
+
+    def text_of(name: str) -> str:
+        number = values.get(f"tokenizer.ggml.{name}_token_id")
+        return texts[number] if isinstance(number, int) and 0 <= number < len(texts) else ""
+
+    template = values.get("tokenizer.chat_template")
+    return ChatTemplate(template if isinstance(template, str) else None, text_of("bos"), text_of("eos"))
+
+
+def read_header(path: Path, *, keep: str | None = None) -> Header:
     """Read and check the header; nothing is allocated for what the file does not hold.
+
+    `keep`: an array of texts to be returned whole.
 
     Raises:
         InputError: the file cannot be read.
@@ -61,7 +94,7 @@ def read_header(path: Path) -> Header:
         with open(path, "rb") as file:
             if file.read(4) != MAGIC:
                 raise BuildError(f"{path} is no GGUF file")
-            return _Scan(file).header()
+            return _Scan(file, keep).header()
     except OSError as error:
         raise InputError(f"cannot read the model {path}: {error.strerror}") from error
     except _DamageError as error:
@@ -78,7 +111,8 @@ class _Scan:
     The file is read and not mapped: one that somebody cuts meanwhile would end this process by SIGBUS.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, keep: str | None) -> None:
+        self.keep = keep
         self.file, self.size = file, os.fstat(file.fileno()).st_size
         self.at, self.elements = len(MAGIC), 0
 
@@ -149,10 +183,9 @@ class _Scan:
         self.refuse_more(f"elements of {name}", count, size, MOST_ELEMENTS - self.elements)
         self.elements += count
         if kind == STRING:
-            for _ in range(count):
-                self.text(f"an element of {name}")
-        else:
-            self.read(count * size, name)
+            texts = (self.text(f"an element of {name}") for _ in range(count))
+            return Array(count, tuple(text for text in texts if name == self.keep))
+        self.read(count * size, name)
         return Array(count)
 
     def tensor(self) -> tuple[str, tuple[int, ...], int, int]:

@@ -4,6 +4,7 @@ Grading reads only the run folder (and the task's data), so it can be done again
 """
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from harness.errors import StoreError
 from harness.measure.parts import Unit, kept
 from harness.measure.requests import NO_ROW, ask_worker, worker_job
 from harness.measure.tasks import TaskFile
+from harness.request_lines import read_requests
 from harness.store import inside, read_lines, write_lines
 from harness.values import Answers, Task
 
@@ -19,7 +21,7 @@ def grade_text(run: Path, answers: Answers, chosen: set[Unit] | None = None) -> 
     """Windows and positions of a text, straight from the answers; `chosen`: only these windows were asked."""
     given = _by_id(inside(run, answers.answers))
     items: list[dict[str, Any]] = []
-    for request in kept(_requests(inside(run, answers.requests)), chosen):
+    for request in kept(read_requests(inside(run, answers.requests)), chosen):
         window, answer = request["id"], given[request["id"]]
         logprobs = answer["logprob"]
         items.append({"kind": "window", "window": window, "tokens": len(logprobs), "logprob": math.fsum(logprobs)})
@@ -41,8 +43,8 @@ def grade_task(
         BuildError: lm-eval failed.
         StoreError: a request without its one answer.
     """
-    asked = list(kept(_requests(inside(run, answers.requests)), chosen))
-    replies = _replies(asked, _by_id(inside(run, answers.answers)))
+    requests = kept(read_lines(inside(run, answers.requests)), chosen)
+    replies = _replies(requests, _by_id(inside(run, answers.answers)))
     path = inside(run, f"{answers.items}.replies")
     write_lines(path, replies)
     try:
@@ -54,7 +56,7 @@ def grade_task(
 
 def check_answers(requests: Path, answers: Path, chosen: set[Unit] | None = None) -> str | None:
     """Why the answers are not exactly one a request (of the chosen documents), or None."""
-    wanted = [request["id"] for request in kept(_requests(requests), chosen)]
+    wanted = [line["id"] for line in kept(read_lines(requests), chosen)]
     try:
         given = [line.get("id") for line in read_lines(answers)] if answers.exists() else []
     except StoreError as error:
@@ -69,7 +71,11 @@ def check_answers(requests: Path, answers: Path, chosen: set[Unit] | None = None
     return None
 
 
-def _replies(requests: list[dict[str, Any]], given: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
+PLACE = ("kind", "task", "doc", "index", "doc_hash", "hash")
+"""What tells a request apart; runs of old have `hash`, of its text, in the place of `doc_hash`."""
+
+
+def _replies(requests: Iterable[dict[str, Any]], given: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
     """lm-eval's answer of each of its requests; parts of a rolling request are summed."""
     replies: dict[int, dict[str, Any]] = {}
     for request in requests:
@@ -81,12 +87,9 @@ def _replies(requests: list[dict[str, Any]], given: dict[int, dict[str, Any]]) -
         else:
             before = replies.get(request["request"])
             value = answer["logprob"] + (before["answer"] if before else 0.0)
-        replies[request["request"]] = {"kind": kind, "hash": request["hash"], "answer": value}
+        about = {key: request[key] for key in PLACE if key in request}
+        replies[request["request"]] = {**about, "answer": value}
     return [replies[key] for key in sorted(replies)]
-
-
-def _requests(path: Path) -> list[dict[str, Any]]:
-    return [line for line in read_lines(path) if "id" in line]
 
 
 def _by_id(path: Path) -> dict[int, dict[str, Any]]:

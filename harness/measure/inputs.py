@@ -9,6 +9,7 @@ import msgspec
 from harness.build.artifacts import Workshop
 from harness.build.cache import cache_folder, only_one, sha256_file, used
 from harness.build.checkpoints import checkpoint_text, tokenizer_sha256
+from harness.build.gguf_header import read_chat_template
 from harness.build.runners import Runner
 from harness.data.sources import PROMPT_TEXT, read_text
 from harness.errors import BuildError, StoreError
@@ -16,6 +17,7 @@ from harness.measure.events import parse_events
 from harness.measure.jobs import Device, Inputs, Job, Outcome
 from harness.measure.requests import (
     Requests,
+    Tokenizer,
     distance_requests,
     head_tokens,
     task_requests,
@@ -60,20 +62,32 @@ class Preparation:
 
     def requests(self, cell: Cell, variant: Variant, artifact: Artifact, files: list[TaskFile]) -> Requests:
         """The requests of an accuracy cell; variants of one model share them."""
-        identity = digest([self._tokenizer_of(variant, artifact), self.runner.sha256])
-        seed = self.suite.seed
-
-        def encode(texts: Sequence[str]) -> list[list[int]]:
-            return self.tokenize(artifact, texts)
-
+        tokenizer = self.tokenizer(variant, artifact)
         if isinstance(cell.workload, Text):
-            return text_requests(cell.workload, encode, identity, seed)
+            return text_requests(cell.workload, tokenizer, self.suite.seed)
         assert isinstance(cell.workload, Task)
+        return task_requests(cell.workload, files, tokenizer, self.suite.seed)
+
+    def tokenizer(self, variant: Variant, artifact: Artifact) -> Tokenizer:
+        """The artifact's own tokenizer, asked through the runtime's program."""
+
+        def encode(texts: Sequence[str], add_special: bool, parse_special: bool) -> list[list[int]]:
+            return self.tokenize(artifact, texts, add_special=add_special, parse_special=parse_special)
+
         if artifact.format == "checkpoint":
-            prefix = checkpoint_text(Path(artifact.path)).prefix_token
+            text = checkpoint_text(Path(artifact.path))
+            prefix, template, bos, eos = text.prefix_token, text.chat_template, text.bos, text.eos
         else:
-            prefix = self.workshop.prefix_token(variant)
-        return task_requests(cell.workload, files, encode, identity, seed, prefix)
+            chat = read_chat_template(Path(artifact.path))
+            prefix, template, bos, eos = self.workshop.prefix_token(variant), chat.text, chat.bos, chat.eos
+        return Tokenizer(
+            encode=encode,
+            identity=digest([self._tokenizer_of(variant, artifact), self.runner.sha256]),
+            prefix_token=prefix,
+            chat_template=template,
+            bos=bos,
+            eos=eos,
+        )
 
     def _tokenizer_of(self, variant: Variant, artifact: Artifact) -> object:
         """What the tokenizer follows from; the same for all variants of a model, where that can be known."""
@@ -102,13 +116,14 @@ class Preparation:
             used(target)
         return Reference(path=target, variant=variant.name, artifact_sha256=artifact.sha256)
 
-    def tokenize(self, artifact: Artifact, texts: Sequence[str]) -> list[list[int]]:
+    def tokenize(
+        self, artifact: Artifact, texts: Sequence[str], *, add_special: bool = True, parse_special: bool = False
+    ) -> list[list[int]]:
         """Encode texts with the artifact's own tokenizer, by the runner."""
         with tempfile.TemporaryDirectory(prefix="bench-tokenize-") as folder:
             asked, answers = Path(folder) / "requests.jsonl", Path(folder) / "answers.jsonl"
-            lines = (
-                {"id": i, "text": text, "add_special": True, "parse_special": False} for i, text in enumerate(texts)
-            )
+            how = {"add_special": add_special, "parse_special": parse_special}
+            lines = ({"id": i, "text": text, **how} for i, text in enumerate(texts))
             asked.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
             job = self.runtime.tokenize_job(self.runner, artifact.path, str(asked), str(answers))
             self._run(job, Path(folder), "tokenizing")

@@ -7,9 +7,9 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
-from itertools import islice, zip_longest
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +19,42 @@ from harness.build.cache import cache_folder, sha256_file, used
 from harness.data.sources import read_text
 from harness.errors import BuildError, InputError
 from harness.measure.parts import Unit, kept
+from harness.measure.pieces import Encoded, encode_all
 from harness.measure.tasks import TaskFile
+from harness.request_lines import Heads, alike, read_requests, whole_requests
 from harness.store import read_lines, write_lines
 from harness.values import Task, Text, digest
 
 WORKER = "harness.measure.workers.lm_eval_tasks"
 # Raised when the same wish gives other requests, so that cached ones are not taken for new ones.
-WORKER_REVISION = 3
-TEXT_REVISION = 2
+WORKER_REVISION = 4
+TEXT_REVISION = 3
 NO_ROW = -1
 """A position that is scored but not compared with the reference."""
 FEWEST_SHARED = 64
 """Tokens that are worth decoding in calls of their own."""
 LONGEST_ANSWER = 256
 """lm-eval's default `max_gen_toks`."""
+CHAT_DATE = "26 Jul 2024"
+"""What a chat template that prints today's date is given, so that no score drifts from day to day."""
 
-Tokenize = Callable[[Sequence[str]], list[list[int]]]
-"""Encodes texts with the model's own tokenizer, special tokens as the model says."""
+Tokenize = Callable[[Sequence[str], bool, bool], list[list[int]]]
+"""Texts; whether each gets the special tokens that the model begins a text with; whether the text of a special
+token means that token."""
 
-Encoded = dict[str, list[int]]
+
+class Tokenizer(msgspec.Struct, frozen=True, kw_only=True):
+    """What requests need of a model's tokenizer."""
+
+    encode: Tokenize
+    identity: str
+    """Other tokens, other identity."""
+    prefix_token: int
+    """Stands before a text without context."""
+    chat_template: str | None = None
+    bos: str = ""
+    """The text of the token that begins a text; empty: there is none."""
+    eos: str = ""
 
 
 class Requests(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,15 +69,15 @@ class Requests(msgspec.Struct, frozen=True, kw_only=True):
     """Requests whose prompt was cut from the left to fit the context."""
 
 
-def task_requests(
-    task: Task, files: list[TaskFile], tokenize: Tokenize, tokenizer_id: str, seed: int, prefix_token: int
-) -> Requests:
+def task_requests(task: Task, files: list[TaskFile], tokenizer: Tokenizer, seed: int) -> Requests:
     """Requests of an lm-eval task.
 
     Raises:
         BuildError: lm-eval failed on the task.
-        InputError: the task asks for something that has no request form here.
+        InputError: the task asks for something that has no request form here, or for a chat template that the
+            model does not have.
     """
+    chat = _chat(task, files, tokenizer)
     key = digest(
         [
             "task",
@@ -71,19 +88,41 @@ def task_requests(
             task.fewshot,
             task.context,
             seed,
-            tokenizer_id,
-            prefix_token,
+            tokenizer.identity,
+            tokenizer.prefix_token,
+            chat,
             [[f.name, _definition(f), f.overrides] for f in files],
             [sha256_file(Path(p)) for f in files for p in f.data_files.values()],
         ]
     )[:32]
 
-    def build() -> list[dict[str, Any]]:
-        head, asked = ask_worker({"kind": "requests", **worker_job(task, files, seed)})
-        lines = list(assemble(asked, tokenize, task.context, prefix_token))
-        return [{"head": head["versions"]}, *lines]
+    def build() -> Iterable[dict[str, Any]]:
+        head, asked = ask_worker({"kind": "requests", "chat": chat, **worker_job(task, files, seed)})
+        versions = {**head["versions"], **_chat_version(chat)}
+        return [{"head": versions}, *assemble(_flat(asked), tokenizer, task.context, chat=chat is not None)]
 
     return _cached(key, build)
+
+
+def _chat(task: Task, files: list[TaskFile], tokenizer: Tokenizer) -> dict[str, str] | None:
+    """What the worker renders conversations with; None where prompts are plain."""
+    if not (any(f.chat for f in files) if task.chat is None else task.chat):
+        return None
+    if tokenizer.chat_template is None:
+        raise InputError(
+            f"task {task.task!r} goes through the model's chat template, and the model's file has none"
+            " (`chat: false` sends plain prompts)"
+        )
+    return {
+        "template": tokenizer.chat_template,
+        "bos": tokenizer.bos,
+        "eos": tokenizer.eos,
+        "date": CHAT_DATE,
+    }
+
+
+def _chat_version(chat: dict[str, str] | None) -> dict[str, str]:
+    return {} if chat is None else {"chat template": f"{digest(chat['template'])[:12]}, date {chat['date']}"}
 
 
 def _definition(file: TaskFile) -> str:
@@ -122,16 +161,16 @@ def token_differences(ours: Path, theirs: Path) -> tuple[int, int]:
 
 def _token_lines(path: Path) -> Iterable[tuple[object, ...]]:
     keys = ("task", "doc", "index", "context", "continuation", "tokens")
-    return (tuple(line.get(key) for key in keys) for line in read_lines(path) if "id" in line)
+    return (tuple(line.get(key) for key in keys) for line in read_requests(path))
 
 
-def text_requests(text: Text, tokenize: Tokenize, tokenizer_id: str, seed: int) -> Requests:
+def text_requests(text: Text, tokenizer: Tokenizer, seed: int) -> Requests:
     """Windows for perplexity, and the same windows with seeded positions for the distance to a reference."""
     body = read_text(text.text)
-    key = digest(["text", TEXT_REVISION, body, text.window, text.positions, seed, tokenizer_id])[:32]
+    key = digest(["text", TEXT_REVISION, body, text.window, text.positions, seed, tokenizer.identity])[:32]
 
-    def build() -> list[dict[str, Any]]:
-        (tokens,) = tokenize([body])
+    def build() -> Iterable[dict[str, Any]]:
+        (tokens,) = tokenizer.encode([body], True, False)
         return [{"head": {}}, *window_lines(tokens, text.window, text.positions, seed)]
 
     return _cached(key, build)
@@ -161,31 +200,51 @@ def window_lines(tokens: list[int], window: int, positions: int, seed: int) -> l
     ]
 
 
+def _flat(asked: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
+    """One entry a request, from the worker's one entry a prompt."""
+    for line in asked:
+        about = {key: line[key] for key in ("kind", "task", "doc", "doc_hash")}
+        for answer in line["answers"]:
+            yield {**about, "index": answer["index"], "args": [line["prompt"], *answer["args"]]}
+
+
 def assemble(
-    asked: list[dict[str, Any]], tokenize: Tokenize, context: int, prefix_token: int
-) -> Iterable[dict[str, Any]]:
-    """lm-eval's requests as token ids: each distinct string is encoded once, by lm-eval's own rules.
+    asked: Iterable[dict[str, Any]], tokenizer: Tokenizer, context: int, *, chat: bool = False
+) -> Iterator[dict[str, Any]]:
+    """lm-eval's requests as token ids, by lm-eval's own rules, as lines of a request file.
 
     A continuation's tokens are those of context + continuation without the context's; trailing blanks of
-    the context move to the continuation; an empty context is the model's prefix token.
+    the context move to the continuation; an empty context is the model's prefix token. A chat prompt holds its
+    special tokens as text, that of the beginning among them.
     """
-    texts = sorted({text for request in asked for text in _texts(request)})
-    encoded = dict(zip(texts, tokenize(texts), strict=True)) if texts else {}
-    lines = []
-    for number, request in enumerate(asked):
-        match request["kind"]:
-            case "loglikelihood":
-                parts = [_pair(request, encoded, context, prefix_token)]
-            case "loglikelihood_rolling":
-                # One token less than the context, so that window and prefix token fit together.
-                parts = list(_rolling(encoded[request["args"][0]], context - 1, prefix_token))
-            case "generate_until":
-                parts = [_generation(request, encoded, context, prefix_token)]
-            case other:
-                raise InputError(f"lm-eval asks for {other!r} in task {request['task']}, which is not supported")
-        about = {key: request[key] for key in ("kind", "task", "doc", "index", "hash")}
-        lines += [{**about, "request": number, "prompt": request["args"][0], **part} for part in parts]
-    return [{"id": number, **line} for number, line in enumerate(lines)]
+    asked = list(asked)
+    encoded = encode_all(
+        chain.from_iterable(_texts(request) for request in asked),
+        lambda texts, special: tokenizer.encode(texts, special, chat),
+        special=not chat,
+    )
+    heads, number = Heads(), 0
+    for request_number, request in enumerate(asked):
+        prompt = request["args"][0]
+        about = {key: request[key] for key in ("kind", "task", "doc", "index", "doc_hash")}
+        head = head_text(prompt) if request["kind"] != "loglikelihood_rolling" else ""
+        for part in _parts(request, encoded, context, tokenizer.prefix_token):
+            line = {"id": number, **about, "request": request_number, "prompt": prompt, **part}
+            yield from heads.lines(line, head, encoded[head] if head else [])
+            number += 1
+
+
+def _parts(request: dict[str, Any], encoded: Encoded, context: int, prefix_token: int) -> Iterable[dict[str, Any]]:
+    match request["kind"]:
+        case "loglikelihood":
+            return [_pair(request, encoded, context, prefix_token)]
+        case "loglikelihood_rolling":
+            # One token less than the context, so that window and prefix token fit together.
+            return _rolling(encoded[request["args"][0]], context - 1, prefix_token)
+        case "generate_until":
+            return [_generation(request, encoded, context, prefix_token)]
+        case other:
+            raise InputError(f"lm-eval asks for {other!r} in task {request['task']}, which is not supported")
 
 
 def ask_worker(job: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -225,7 +284,7 @@ def ask_worker(job: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]
 def plain_requests(requests: Path, target: Path, chosen: set[Unit] | None = None) -> None:
     """What the runner reads: only ids, tokens and limits, uncompressed; `chosen`: only these documents."""
     keys = ("id", "context", "continuation", "tokens", "positions", "rows", "shared", "max_tokens", "stop")
-    lines = ({key: line[key] for key in keys if key in line} for line in kept(read_lines(requests), chosen))
+    lines = ({key: line[key] for key in keys if key in line} for line in kept(read_requests(requests), chosen))
     lines = (line if "positions" in line else {"shared": 0, **line} for line in lines)  # runs of old had none
     with open(target, "wb") as file:
         file.writelines(msgspec.json.encode(line) + b"\n" for line in lines)
@@ -233,7 +292,7 @@ def plain_requests(requests: Path, target: Path, chosen: set[Unit] | None = None
 
 def asked_texts(path: Path) -> Iterable[dict[str, Any]]:
     """The log-likelihood requests of a task as texts: id, context, continuation."""
-    for line in read_lines(path):
+    for line in read_requests(path):
         if line.get("kind") == "loglikelihood":
             yield {"id": line["id"], "context": line["prompt"], "continuation": line["target"]}
 
@@ -254,21 +313,20 @@ def distance_requests(requests: Path, target: Path) -> int:
     return count
 
 
-def _cached(key: str, build: Callable[[], list[dict[str, Any]]]) -> Requests:
+def _cached(key: str, build: Callable[[], Iterable[dict[str, Any]]]) -> Requests:
     path = cache_folder("requests") / f"{key}.jsonl.gz"
     if not path.is_file():
-        write_lines(path, build())
+        head, *lines = build()
+        body = [line for line in lines if "id" in line]
+        facts = {
+            "count": len(body),
+            "generates": any(line.get("kind") == "generate_until" for line in body),
+            "truncated": sum(1 for line in whole_requests(lines) if line.get("truncated")),
+        }
+        write_lines(path, [{**head, "facts": facts}, *lines])
     used(path)
-    lines = list(read_lines(path))
-    head, body = lines[0]["head"], lines[1:]
-    return Requests(
-        path=path,
-        hash=key,
-        count=len(body),
-        generates=any(line.get("kind") == "generate_until" for line in body),
-        versions=head,
-        truncated=sum(1 for line in body if line.get("truncated")),
-    )
+    head = next(read_lines(path))
+    return Requests(path=path, hash=key, versions=head["head"], **head["facts"])
 
 
 def _texts(request: dict[str, Any]) -> Iterable[str]:
@@ -296,12 +354,8 @@ def head_text(prompt: str) -> str:
 
 def _shared(tokens: list[int], head: list[int]) -> int:
     """How many tokens the prompt and its head, encoded alone, begin with alike; 0 where that is not worth a call."""
-    alike = 0
-    for one, other in zip(tokens[:-1], head, strict=False):
-        if one != other:
-            break
-        alike += 1
-    return alike if alike >= FEWEST_SHARED else 0
+    shared = min(alike(tokens, head), len(tokens) - 1)
+    return shared if shared >= FEWEST_SHARED else 0
 
 
 def _moved_blanks(context: str, continuation: str) -> tuple[str, str]:

@@ -35,8 +35,11 @@ class TaskFile(Value, frozen=True, kw_only=True):
     name: str
     definition: str
     data_files: dict[str, str]
+    """Split → path; empty: from the hub."""
     overrides: dict[str, Any] = {}
     label: str = ""
+    chat: bool = False
+    """Whether prompts go through the model's chat template where the suite does not say."""
 
 
 NOT_OFFERED = {"humaneval": "runs code that a model wrote, and bench has no place yet where that does no harm"}

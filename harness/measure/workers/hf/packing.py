@@ -86,9 +86,7 @@ def common(one: Row, other: Row) -> int:
     return int(different[0]) if different.size else shorter
 
 
-def _below(
-    rows: Sequence[Row], alike: list[int], limits: Limits, first: int, end: int, prefix: int
-) -> Iterator[Pass]:
+def _below(rows: Sequence[Row], alike: list[int], limits: Limits, first: int, end: int, prefix: int) -> Iterator[Pass]:
     """Passes of rows first … end − 1, whose first `prefix` tokens are cached."""
     pending: list[tuple[int, int]] = []
     filled = 0
@@ -134,9 +132,7 @@ def _stem(rows: Sequence[Row], start: int, stop: int, prefix: int, end: int) -> 
     )
 
 
-def _pack(
-    rows: Sequence[Row], alike: list[int], runs: list[tuple[int, int]], prefix: int, *, stays: bool
-) -> Pass:
+def _pack(rows: Sequence[Row], alike: list[int], runs: list[tuple[int, int]], prefix: int, *, stays: bool) -> Pass:
     tokens: list[Row] = []
     positions: list[tuple[int, int]] = []
     groups: list[Group] = []

@@ -1,0 +1,91 @@
+"""What lm-eval says of each sample, as the lines of an items file."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from harness.measure.workers.loading import LocalTask
+
+WEIGHTED = ("word_perplexity", "byte_perplexity", "bits_per_byte")
+LONGEST_TEXT = 2000
+"""Characters of an answer that an item keeps; the whole one stands in the answers file."""
+
+
+def item_lines(samples: dict[str, list[dict[str, Any]]], tasks: dict[str, LocalTask]) -> Iterator[dict[str, Any]]:
+    """One line an item, lm-eval's metrics of all its filters side by side."""
+    for name, of_task in samples.items():
+        items: dict[int, dict[str, Any]] = {}
+        for sample in of_task:
+            if sample["doc_id"] not in items:
+                items[sample["doc_id"]] = {
+                    "kind": "item",
+                    "task": name,
+                    "id": sample["doc_id"],
+                    "group": group_of(sample["doc"]),
+                    "chance": chance_of(sample),
+                    "metrics": {},
+                    "sums": {},
+                    **answered(sample, tasks[name]),
+                }
+            add_metrics(items[sample["doc_id"]], sample)
+        yield from (items[key] for key in sorted(items))
+
+
+def add_metrics(item: dict[str, Any], sample: dict[str, Any]) -> None:
+    for name in sample["metrics"]:
+        plain = sample["filter"] in ("none", None)
+        key = name if plain else f"{name},{sample['filter']}"
+        if isinstance(sample[name], list | tuple):
+            item["sums"][key] = sums_of(name, sample[name])
+        else:
+            item["metrics"][key] = float(sample[name])
+
+
+def group_of(doc: dict[str, Any]) -> str | None:
+    subject = doc.get("subject")
+    return subject if isinstance(subject, str) else None
+
+
+def answered(sample: dict[str, Any], task: LocalTask) -> dict[str, Any]:
+    """What was answered and what is right; the first filter's text where there are several."""
+    if task.OUTPUT_TYPE == "multiple_choice":
+        return chosen(sample, task)
+    if task.OUTPUT_TYPE != "generate_until":
+        return {}
+    text, target = sample["filtered_resps"][0], sample["target"]
+    text = text[0] if isinstance(text, list) and text else text
+    known = {"answer": text[:LONGEST_TEXT]} if isinstance(text, str) else {}
+    # Checkers that look at the document itself, such as IFEval's, have a number in the target's place.
+    return known | ({"target": target[:LONGEST_TEXT]} if isinstance(target, str) else {})
+
+
+def chosen(sample: dict[str, Any], task: LocalTask) -> dict[str, Any]:
+    choices = task.doc_to_choice(sample["doc"])
+    logprobs = [float(answer[0]) for answer in sample["filtered_resps"][: len(choices)]]
+    gold = task.doc_to_text(sample["doc"]) if task.multiple_input else sample["target"]
+    if isinstance(gold, list):
+        gold = gold[0] if len(gold) == 1 else None
+    if isinstance(gold, str):
+        gold = choices.index(gold) if gold in choices else None
+    return {"answer": logprobs.index(max(logprobs)), "target": gold, "logprobs": logprobs}
+
+
+def chance_of(sample: dict[str, Any]) -> float | None:
+    """What guessing would score: one in the number of choices.
+
+    None where there is nothing to choose from, or where the score is a mass and not right or wrong.
+    """
+    choices = len(sample["arguments"])
+    if choices < 2 or sample.get("acc") not in (0.0, 1.0):
+        return None
+    return 1 / choices
+
+
+def sums_of(name: str, parts: Any) -> list[float]:
+    """Numerator and denominator of a metric that is a ratio of sums over all items.
+
+    Perplexities come as (log-likelihood, count); anything else as one verdict a part, such as IFEval's
+    instructions.
+    """
+    if name in WEIGHTED:
+        return [float(parts[0]), float(parts[1])]
+    return [float(sum(parts)), float(len(parts))]
