@@ -6,7 +6,6 @@ Only the layout is read here: JSON and the headers of safetensors. Weights are l
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,12 +14,11 @@ from typing import Any
 import msgspec
 
 from harness.build.cache import cache_folder, only_one, sha256_file, stamp_of, used
+from harness.build.runners.hf import ARGV, find_hf
 from harness.errors import BuildError, InputError, one_line
 from harness.progress import Progress
 from harness.values import Artifact, ArtifactFile, CheckpointSource, Value, Variant, digest
 
-WORKER = "harness.measure.workers.hf"
-"""The program that can turn a GGUF file into a checkpoint; started by name, never imported."""
 KEPT = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
 """Files that make up a checkpoint. Code and pickled weights are never loaded, so they are no part of it."""
 DTYPES = {"bf16": "bfloat16", "f16": "float16"}
@@ -153,9 +151,15 @@ def _make(gguf: Path, folder: Path, dtype: str, what: str, progress: Progress) -
     shutil.rmtree(target, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="bench-checkpoint-") as work, progress.bar(f"making {what}"):
         job, events = Path(work, "job.json"), Path(work, "events.jsonl")
-        wish = {"kind": "checkpoint", "model": str(gguf), "output": str(target), "dtype": dtype}
+        wish = {
+            "kind": "checkpoint",
+            "model": str(gguf),
+            "output": str(target),
+            "dtype": dtype,
+            "program_sha256": find_hf().sha256,
+        }
         job.write_bytes(msgspec.json.encode(wish))
-        argv = [sys.executable, "-m", WORKER, str(job), str(events)]
+        argv = [*ARGV, str(job), str(events)]
         environment = {**os.environ, "BENCH_DIE_WITH_PARENT": "1"}
         try:
             done = subprocess.run(

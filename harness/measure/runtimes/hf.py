@@ -3,43 +3,32 @@
 The program is `harness/measure/workers/hf/`; it speaks the same protocol as the native runners.
 """
 
-import sys
-from functools import cache
-from hashlib import sha256
-from importlib.metadata import version
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from harness.build.checkpoints import DTYPES, WORKER, is_checkpoint_of_its_own
+from harness.build.checkpoints import DTYPES, is_checkpoint_of_its_own
 from harness.build.runners import Runner
-from harness.errors import SetupError
+from harness.build.runners.hf import ARGV, find_hf
 from harness.measure.jobs import Inputs, Job
 from harness.progress import Progress
-from harness.values import Artifact, Cell, DeviceFacts, Format, Runtime, Task, Variant, digest
+from harness.values import Artifact, Cell, DeviceFacts, Format, Runtime, Task, Variant
 
 FORMAT: Format = "checkpoint"
 SETTINGS = ("threads", "dtype", "processor")
-SOURCES = Path(__file__).resolve().parent.parent / "workers" / "hf"
-NEEDS = ("torch", "transformers", "tokenizers", "safetensors")
-INSTALL = "`pip install torch==2.13.0` first and by itself, then `pip install 'bench-harness[torch]'`"
 LIBRARY_BYTES = 600 << 20
 """What torch and transformers hold once they are imported, with room for activations."""
-ARGV = (sys.executable, "-m", WORKER, "{job}", "{events}")
+CALL = (*ARGV, "{job}", "{events}")
 
 
 def program(progress: Progress) -> Runner:
-    """The worker program, told apart by its sources and the libraries that compute.
+    """The worker program.
 
     Raises:
         SetupError: a library is not installed.
     """
     del progress
-    if lacking := [name for name in NEEDS if find_spec(name) is None]:
-        raise SetupError(f"runtime 'hf' needs {', '.join(lacking)}: {INSTALL}")
-    return Runner(path=sys.executable, sha256=_program_sha256())
+    return find_hf()
 
 
 def beside_bytes(artifact: Artifact) -> int:
@@ -77,11 +66,11 @@ def job(cell: Cell, inputs: Inputs, facts: DeviceFacts) -> Job:
         "context": load.context,
         "dtype": runtime.dtype,
         "device": runtime.processor,
-        "program_sha256": _program_sha256(),
+        "program_sha256": find_hf().sha256,
         "requests": inputs.requests,
         "answers": inputs.answers,
     }
-    return Job(argv=ARGV, spec=spec, timeout_s=inputs.timeout_s)
+    return Job(argv=CALL, spec=spec, timeout_s=inputs.timeout_s)
 
 
 def tokenize_job(runner: Runner, model: str, requests: str, answers: str) -> Job:
@@ -92,7 +81,7 @@ def tokenize_job(runner: Runner, model: str, requests: str, answers: str) -> Job
         "requests": requests,
         "answers": answers,
     }
-    return Job(argv=ARGV, spec=spec, timeout_s=600)
+    return Job(argv=CALL, spec=spec, timeout_s=600)
 
 
 def cross_check_job(
@@ -106,15 +95,9 @@ def cross_check_job(
         "context": context,
         "dtype": dtype,
         "device": "cpu",
-        "program_sha256": _program_sha256(),
+        "program_sha256": find_hf().sha256,
         "requests": requests,
         "answers": answers,
         "batch_sizes": list(batch_sizes),
     }
-    return Job(argv=ARGV, spec=spec, timeout_s=6 * 3600.0)
-
-
-@cache
-def _program_sha256() -> str:
-    sources = [(p.name, sha256(p.read_bytes()).hexdigest()) for p in sorted(SOURCES.glob("*.py"))]
-    return digest([sources, {name: version(name) for name in NEEDS if find_spec(name) is not None}])
+    return Job(argv=CALL, spec=spec, timeout_s=6 * 3600.0)
