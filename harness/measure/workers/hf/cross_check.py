@@ -50,8 +50,7 @@ def scores(model: Any, requests: list[PairRequest], batch_size: int) -> dict[int
     """Raises ModelUnusable: a log-likelihood is no number."""
     model.batch_size_per_gpu = batch_size
     asked = [
-        Instance(request_type="loglikelihood", doc={}, arguments=(r.context, r.continuation), idx=0)
-        for r in requests
+        Instance(request_type="loglikelihood", doc={}, arguments=(r.context, r.continuation), idx=0) for r in requests
     ]
     found = model.loglikelihood(asked, disable_tqdm=True)
     for request, (logprob, _) in zip(requests, found, strict=True):

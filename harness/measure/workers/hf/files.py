@@ -1,5 +1,6 @@
 """Files of JSON lines: requests are read whole, answers and events are appended."""
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Hashable, Iterator
@@ -102,10 +103,8 @@ class Tally:
 
 def say(line: str) -> None:
     """One line for people; whoever reads them may be gone, the events file is what counts."""
-    try:
+    with contextlib.suppress(BrokenPipeError):
         os.write(1, line.encode() + b"\n")
-    except BrokenPipeError:
-        pass
 
 
 def read_lines(path: Path, kind: type[Any]) -> Iterator[tuple[str, Any]]:

@@ -5,6 +5,7 @@ goes through first and stays in the KV cache; below it, what is left of the rows
 passes. In a pass a token sees the cached prefix and its own ancestors, nothing else.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -70,7 +71,7 @@ def plan(rows: Sequence[Row], limits: Limits) -> list[Pass]:
 
     `rows` must be sorted and different from each other.
     """
-    alike = [0, *(common(one, other) for one, other in zip(rows, rows[1:], strict=False))]
+    alike = [0, *(common(one, other) for one, other in itertools.pairwise(rows))]
     return list(_below(rows, alike, limits, 0, len(rows), 0))
 
 
@@ -86,9 +87,7 @@ def common(one: Row, other: Row) -> int:
     return int(different[0]) if different.size else shorter
 
 
-def _below(
-    rows: Sequence[Row], alike: list[int], limits: Limits, first: int, end: int, prefix: int
-) -> Iterator[Pass]:
+def _below(rows: Sequence[Row], alike: list[int], limits: Limits, first: int, end: int, prefix: int) -> Iterator[Pass]:
     """Passes of rows first … end − 1, whose first `prefix` tokens are cached."""
     pending: list[tuple[int, int]] = []
     filled = 0
@@ -134,9 +133,7 @@ def _stem(rows: Sequence[Row], start: int, stop: int, prefix: int, end: int) -> 
     )
 
 
-def _pack(
-    rows: Sequence[Row], alike: list[int], runs: list[tuple[int, int]], prefix: int, *, stays: bool
-) -> Pass:
+def _pack(rows: Sequence[Row], alike: list[int], runs: list[tuple[int, int]], prefix: int, *, stays: bool) -> Pass:
     tokens: list[Row] = []
     positions: list[tuple[int, int]] = []
     groups: list[Group] = []
