@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 import msgspec
 
-from harness.measure.workers.hf.errors import BadInput, JobFailed
+from harness.measure.workers.hf.errors import BadInputError, JobFailedError
 
 PROGRESS_EVERY_NS = 500_000_000
 BLOCK = 4096
@@ -31,7 +31,7 @@ class LineFile:
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise JobFailed(f"cannot open {path}: {error.strerror}") from error
+            raise JobFailedError(f"cannot open {path}: {error.strerror}") from error
         os.ftruncate(self._fd, self._end_of_last_line())
 
     def append(self, value: Any) -> None:
@@ -40,7 +40,7 @@ class LineFile:
             try:
                 line = line[os.write(self._fd, line) :]
             except OSError as error:
-                raise JobFailed(f"cannot write {self.path}: {error.strerror}") from error
+                raise JobFailedError(f"cannot write {self.path}: {error.strerror}") from error
 
     def close(self) -> None:
         os.close(self._fd)
@@ -79,7 +79,7 @@ class Answers(LineFile):
         try:
             return key(line)
         except KeyError as error:
-            raise BadInput(f"{where}: {error} is missing") from error
+            raise BadInputError(f"{where}: {error} is missing") from error
 
 
 class Tally:
@@ -111,7 +111,7 @@ def read_lines(path: Path, kind: type[Any]) -> Iterator[tuple[str, Any]]:
     """Each line as a value, with where it stands.
 
     Raises:
-        BadInput: the file cannot be read, or a line is not what is asked for.
+        BadInputError: the file cannot be read, or a line is not what is asked for.
     """
     decoder = msgspec.json.Decoder(kind)
     try:
@@ -121,18 +121,18 @@ def read_lines(path: Path, kind: type[Any]) -> Iterator[tuple[str, Any]]:
                 try:
                     yield where, decoder.decode(line)
                 except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                    raise BadInput(f"{where}: {error}") from error
+                    raise BadInputError(f"{where}: {error}") from error
     except OSError as error:
-        raise BadInput(f"cannot read {path}: {error.strerror}") from error
+        raise BadInputError(f"cannot read {path}: {error.strerror}") from error
 
 
 def read_requests(path: Path, kind: type[R]) -> list[R]:
-    """Raises BadInput: a line is no request, or an id stands twice."""
+    """Raises BadInputError: a line is no request, or an id stands twice."""
     requests: list[R] = []
     seen: set[int] = set()
     for where, request in read_lines(path, kind):
         if request.id in seen:
-            raise BadInput(f'{where}: "id" {request.id} stands twice in the file')
+            raise BadInputError(f'{where}: "id" {request.id} stands twice in the file')
         seen.add(request.id)
         requests.append(request)
     return requests

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import DynamicCache
 
-from harness.measure.workers.hf.errors import BadInput, ModelUnusable
+from harness.measure.workers.hf.errors import BadInputError, ModelError
 from harness.measure.workers.hf.files import Answers, Events, Tally, read_requests
 from harness.measure.workers.hf.jobs import GenerateJob, GenerateRequest
 from harness.measure.workers.hf.network import Network
@@ -100,12 +100,12 @@ def run(job: GenerateJob, events: Events) -> None:
 
 
 def check(request: GenerateRequest, context: int) -> None:
-    """Raises BadInput: the request does not fit the job."""
+    """Raises BadInputError: the request does not fit the job."""
     name, size = f"request {request.id}", len(request.tokens)
     if request.shared >= size:
-        raise BadInput(f"{name}: shares {request.shared} of its {size} tokens; the last one cannot be shared")
+        raise BadInputError(f"{name}: shares {request.shared} of its {size} tokens; the last one cannot be shared")
     if size > context:
-        raise BadInput(f"{name}: has {size} tokens, the job's context only {context}")
+        raise BadInputError(f"{name}: has {size} tokens, the job's context only {context}")
 
 
 def choices(reader: TreeReader | PlainReader, request: GenerateRequest) -> Iterator[int]:
@@ -113,7 +113,7 @@ def choices(reader: TreeReader | PlainReader, request: GenerateRequest) -> Itera
     logits = reader.start(request.tokens, request.shared)
     for position in range(len(request.tokens), 2**31):
         if torch.isnan(logits).any():
-            raise ModelUnusable(f"request {request.id}: the model's logits are not numbers")
+            raise ModelError(f"request {request.id}: the model's logits are not numbers")
         token = int(logits[0].argmax())
         yield token
         logits = reader.next(token, position)

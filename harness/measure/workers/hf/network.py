@@ -11,9 +11,9 @@ import torch
 from safetensors import SafetensorError
 from transformers import AttentionInterface, AutoModelForCausalLM, Cache
 
-from harness.measure.workers.hf.attention import NAME, AttentionUnsupported, TreeAttention
+from harness.measure.workers.hf.attention import NAME, AttentionError, TreeAttention
 from harness.measure.workers.hf.cache import PrefixCache
-from harness.measure.workers.hf.errors import BadInput, ModelUnusable
+from harness.measure.workers.hf.errors import BadInputError, ModelError
 from harness.measure.workers.hf.files import Events
 from harness.measure.workers.hf.jobs import Engine
 from harness.measure.workers.hf.packing import Limits, Pass, Row, plan
@@ -92,9 +92,9 @@ class Network:
         )
 
     def check_tokens(self, tokens: list[int], name: str) -> None:
-        """Raises BadInput: a token that the model has not."""
+        """Raises BadInputError: a token that the model has not."""
         if max(tokens) >= self.vocabulary:
-            raise BadInput(f"{name}: token {max(tokens)} is none of the model's {self.vocabulary}")
+            raise BadInputError(f"{name}: token {max(tokens)} is none of the model's {self.vocabulary}")
 
     def _forward(self, tokens: Row, wanted: list[int], **more: Any) -> torch.Tensor:
         place = self.model.device
@@ -130,7 +130,7 @@ class Network:
         cache = self.cache(max(one.prefix + one.size for one in passes))
         try:
             found = _last_logits(self, passes, cache, rows)
-        except (AttentionUnsupported, TypeError, AttributeError) as error:
+        except (AttentionError, TypeError, AttributeError) as error:
             return f"attention of its own ({error})"
         allowed = PROBE_DIFFERENCE[self.engine.dtype]
         for one, other in zip(expected, found, strict=True):
@@ -159,12 +159,12 @@ def _last_logits(network: Network, passes: list[Pass], cache: PrefixCache, rows:
 
 
 def load(engine: Engine) -> Any:
-    """Raises ModelUnusable: the folder holds no checkpoint that transformers can load from safetensors."""
+    """Raises ModelError: the folder holds no checkpoint that transformers can load from safetensors."""
     folder = Path(engine.model)
     if not (folder / "config.json").is_file():
-        raise ModelUnusable(f"cannot open {folder}: no config.json")
+        raise ModelError(f"cannot open {folder}: no config.json")
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=getattr(torch, engine.dtype),
             local_files_only=True,
@@ -173,6 +173,6 @@ def load(engine: Engine) -> Any:
             attn_implementation=PLAIN,
         )
         model.requires_grad_(False)
-        return model.to(engine.device)
+        return model.to(torch.device(engine.device))
     except (OSError, ValueError, KeyError, ImportError, SafetensorError, torch.AcceleratorError) as error:
-        raise ModelUnusable(f"cannot load {folder}: {error}") from error
+        raise ModelError(f"cannot load {folder}: {error}") from error
