@@ -14,7 +14,7 @@ os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
-from harness.measure.workers.hf.errors import JobFailed, JobRefused
+from harness.measure.workers.hf.errors import JobFailedError, JobRefusedError
 from harness.measure.workers.hf.files import Events
 from harness.measure.workers.hf.jobs import Job, kind_of, read_job
 
@@ -66,12 +66,12 @@ def run_job(path: Path, events: Events, start_ns: int) -> int:
         job = read_job(path)
         greet(job, events)
         import_module(KINDS[kind_of(job)]).run(job, events)
-    except JobRefused as error:
+    except JobRefusedError as error:
         return fail(BAD_JOB, error, events)
-    except JobFailed as error:
+    except JobFailedError as error:
         return fail(FAILED, error, events)
     except MemoryError:
-        return fail(FAILED, JobFailed("out of memory"), events)
+        return fail(FAILED, JobFailedError("out of memory"), events)
     events.write("done", wall_ns=time.monotonic_ns() - start_ns)
     return 0
 
@@ -80,10 +80,10 @@ def main(arguments: list[str]) -> int:
     start_ns = time.monotonic_ns()
     die_with_parent()
     if len(arguments) != 2:
-        return fail(BAD_JOB, JobRefused(f"usage: {PROGRAM} JOB.json EVENTS.jsonl"), None)
+        return fail(BAD_JOB, JobRefusedError(f"usage: {PROGRAM} JOB.json EVENTS.jsonl"), None)
     try:
         events = Events(Path(arguments[1]))
-    except JobFailed as error:
+    except JobFailedError as error:
         return fail(FAILED, error, None)
     with events:
         return run_job(Path(arguments[0]), events, start_ns)

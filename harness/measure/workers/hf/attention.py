@@ -21,7 +21,7 @@ HIDDEN = float("-inf")
 Flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 
 
-class AttentionUnsupported(Exception):
+class AttentionError(Exception):
     """The architecture's attention is none that a tree of tokens can go through."""
 
 
@@ -64,7 +64,7 @@ class TreeAttention:
         [1, tokens, heads, size]."""
         asked = [name for name in NOT_SUPPORTED if others.get(name) is not None]
         if asked or attention_mask is not None or not getattr(module, "is_causal", True):
-            raise AttentionUnsupported(", ".join(asked) or "a mask of its own")
+            raise AttentionError(", ".join(asked) or "a mask of its own")
         if self.device == "cpu":
             return self._by_parts(query, key, value, scaling), None
         times = query.shape[1] // key.shape[1]

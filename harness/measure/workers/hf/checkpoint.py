@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-from harness.measure.workers.hf.errors import JobFailed, ModelUnusable
+from harness.measure.workers.hf.errors import JobFailedError, ModelError
 from harness.measure.workers.hf.files import Events
 from harness.measure.workers.hf.jobs import CheckpointJob
 
@@ -14,9 +14,9 @@ from harness.measure.workers.hf.jobs import CheckpointJob
 def run(job: CheckpointJob, events: Events) -> None:  # noqa: ARG001 - every kind is called alike
     source, output = Path(job.model), Path(job.output)
     if not source.is_file():
-        raise ModelUnusable(f"cannot open {source}: not a file")
+        raise ModelError(f"cannot open {source}: not a file")
     if output.exists():
-        raise JobFailed(f"{output} is there already")
+        raise JobFailedError(f"{output} is there already")
     partial = output.with_name(output.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     convert(source, partial, getattr(torch, job.dtype))
@@ -24,7 +24,7 @@ def run(job: CheckpointJob, events: Events) -> None:  # noqa: ARG001 - every kin
 
 
 def convert(source: Path, folder: Path, dtype: torch.dtype) -> None:
-    """Raises ModelUnusable: transformers cannot read the file."""
+    """Raises ModelError: transformers cannot read the file."""
     where = {"gguf_file": source.name, "local_files_only": True, "trust_remote_code": False}
     try:
         model = AutoModelForCausalLM.from_pretrained(
@@ -32,7 +32,7 @@ def convert(source: Path, folder: Path, dtype: torch.dtype) -> None:
         )
         tokenizer = AutoTokenizer.from_pretrained(source.parent, **where)
     except (OSError, ValueError, KeyError, ImportError, NotImplementedError) as error:
-        raise ModelUnusable(f"cannot convert {source}: {error}") from error
+        raise ModelError(f"cannot convert {source}: {error}") from error
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     model.config.name_or_path = ""

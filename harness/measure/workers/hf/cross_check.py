@@ -1,5 +1,6 @@
 """The same questions through lm-eval's plain `hf` model, to check the other scorers against."""
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
-from harness.measure.workers.hf.errors import ModelUnusable
+from harness.measure.workers.hf.errors import ModelError
 from harness.measure.workers.hf.files import Answers, Events, Tally, read_requests
 from harness.measure.workers.hf.jobs import CrossCheckJob, PairRequest
 from harness.measure.workers.hf.network import load
@@ -47,13 +48,35 @@ def plain_model(job: CrossCheckJob) -> Any:
 
 
 def scores(model: Any, requests: list[PairRequest], batch_size: int) -> dict[int, tuple[float, bool]]:
-    """Raises ModelUnusable: a log-likelihood is no number."""
+    """Raises ModelError: a log-likelihood is no number."""
     model.batch_size_per_gpu = batch_size
-    asked = [
-        Instance(request_type="loglikelihood", doc={}, arguments=(r.context, r.continuation), idx=0) for r in requests
-    ]
-    found = model.loglikelihood(asked, disable_tqdm=True)
-    for request, (logprob, _) in zip(requests, found, strict=True):
-        if logprob != logprob:
-            raise ModelUnusable(f"request {request.id}: the model's logits are not numbers")
-    return {r.id: (float(logprob), bool(greedy)) for r, (logprob, greedy) in zip(requests, found, strict=True)}
+    answers: dict[int, tuple[float, bool]] = {}
+    for some in apart(model, requests):
+        asked = [
+            Instance(request_type="loglikelihood", doc={}, arguments=(r.context, r.continuation), idx=0) for r in some
+        ]
+        found = model.loglikelihood(asked, disable_tqdm=True)
+        answers.update({r.id: (float(logprob), bool(greedy)) for r, (logprob, greedy) in zip(some, found, strict=True)})
+    for number, (logprob, _) in answers.items():
+        if not math.isfinite(logprob):
+            raise ModelError(f"request {number}: the model's logits are not numbers")
+    return answers
+
+
+def apart(model: Any, requests: list[PairRequest]) -> list[list[PairRequest]]:
+    """Requests in as few calls as keep lm-eval from mixing two of them up.
+
+    Its model runs requests once whose context and continuation but for the last token are alike taken together,
+    and reads all of them as the first one's context ends: wrong where another's ends elsewhere.
+    """
+    calls: list[tuple[dict[tuple[int, ...], int], list[PairRequest]]] = []
+    for request in requests:
+        context, continuation = model._encode_pair(request.context, request.continuation)
+        row = (*context, *continuation[:-1])
+        fitting = (call for call in calls if call[0].get(row, len(context)) == len(context))
+        lengths, members = next(fitting, ({}, []))
+        if not members:
+            calls.append((lengths, members))
+        lengths[row] = len(context)
+        members.append(request)
+    return [members for _, members in calls]

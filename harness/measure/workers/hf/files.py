@@ -1,5 +1,6 @@
 """Files of JSON lines: requests are read whole, answers and events are appended."""
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Hashable, Iterator
@@ -8,7 +9,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 import msgspec
 
-from harness.measure.workers.hf.errors import BadInput, JobFailed
+from harness.measure.workers.hf.errors import BadInputError, JobFailedError
 
 PROGRESS_EVERY_NS = 500_000_000
 BLOCK = 4096
@@ -30,7 +31,7 @@ class LineFile:
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise JobFailed(f"cannot open {path}: {error.strerror}") from error
+            raise JobFailedError(f"cannot open {path}: {error.strerror}") from error
         os.ftruncate(self._fd, self._end_of_last_line())
 
     def append(self, value: Any) -> None:
@@ -39,7 +40,7 @@ class LineFile:
             try:
                 line = line[os.write(self._fd, line) :]
             except OSError as error:
-                raise JobFailed(f"cannot write {self.path}: {error.strerror}") from error
+                raise JobFailedError(f"cannot write {self.path}: {error.strerror}") from error
 
     def close(self) -> None:
         os.close(self._fd)
@@ -78,7 +79,7 @@ class Answers(LineFile):
         try:
             return key(line)
         except KeyError as error:
-            raise BadInput(f"{where}: {error} is missing") from error
+            raise BadInputError(f"{where}: {error} is missing") from error
 
 
 class Tally:
@@ -102,17 +103,15 @@ class Tally:
 
 def say(line: str) -> None:
     """One line for people; whoever reads them may be gone, the events file is what counts."""
-    try:
+    with contextlib.suppress(BrokenPipeError):
         os.write(1, line.encode() + b"\n")
-    except BrokenPipeError:
-        pass
 
 
 def read_lines(path: Path, kind: type[Any]) -> Iterator[tuple[str, Any]]:
     """Each line as a value, with where it stands.
 
     Raises:
-        BadInput: the file cannot be read, or a line is not what is asked for.
+        BadInputError: the file cannot be read, or a line is not what is asked for.
     """
     decoder = msgspec.json.Decoder(kind)
     try:
@@ -122,18 +121,18 @@ def read_lines(path: Path, kind: type[Any]) -> Iterator[tuple[str, Any]]:
                 try:
                     yield where, decoder.decode(line)
                 except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                    raise BadInput(f"{where}: {error}") from error
+                    raise BadInputError(f"{where}: {error}") from error
     except OSError as error:
-        raise BadInput(f"cannot read {path}: {error.strerror}") from error
+        raise BadInputError(f"cannot read {path}: {error.strerror}") from error
 
 
 def read_requests(path: Path, kind: type[R]) -> list[R]:
-    """Raises BadInput: a line is no request, or an id stands twice."""
+    """Raises BadInputError: a line is no request, or an id stands twice."""
     requests: list[R] = []
     seen: set[int] = set()
     for where, request in read_lines(path, kind):
         if request.id in seen:
-            raise BadInput(f'{where}: "id" {request.id} stands twice in the file')
+            raise BadInputError(f'{where}: "id" {request.id} stands twice in the file')
         seen.add(request.id)
         requests.append(request)
     return requests

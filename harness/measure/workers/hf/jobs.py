@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from harness.measure.workers.hf.errors import JobRefused
+from harness.measure.workers.hf.errors import JobRefusedError
 
 Positive = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 Whole = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
@@ -94,11 +94,11 @@ class PairRequest(Strict, frozen=True, kw_only=True):
 
 
 def read_job(path: Path) -> Job:
-    """Raises JobRefused: the file is missing or no job."""
+    """Raises JobRefusedError: the file is missing or no job."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Job)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise JobRefused(f"job: {error}") from error
+        raise JobRefusedError(f"job: {error}") from error
 
 
 def kind_of(job: Job) -> str:

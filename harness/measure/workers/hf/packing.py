@@ -5,6 +5,7 @@ goes through first and stays in the KV cache; below it, what is left of the rows
 passes. In a pass a token sees the cached prefix and its own ancestors, nothing else.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -70,7 +71,7 @@ def plan(rows: Sequence[Row], limits: Limits) -> list[Pass]:
 
     `rows` must be sorted and different from each other.
     """
-    alike = [0, *(common(one, other) for one, other in zip(rows, rows[1:], strict=False))]
+    alike = [0, *(common(one, other) for one, other in itertools.pairwise(rows))]
     return list(_below(rows, alike, limits, 0, len(rows), 0))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from harness.measure.workers.hf.errors import BadInput, ModelUnusable
+from harness.measure.workers.hf.errors import BadInputError, ModelError
 from harness.measure.workers.hf.files import Answers, Events, Tally, read_requests
 from harness.measure.workers.hf.jobs import ScoreJob, ScoreRequest
 from harness.measure.workers.hf.network import Network
@@ -30,7 +30,7 @@ class Sum:
         self.greedy = self.greedy and all(greedy)
         self.read += len(logprobs)
         if not math.isfinite(self.logprob):
-            raise ModelUnusable(f"request {self.request.id}: the model's logits are not numbers")
+            raise ModelError(f"request {self.request.id}: the model's logits are not numbers")
 
     @property
     def complete(self) -> bool:
@@ -71,14 +71,14 @@ def run(job: ScoreJob, events: Events) -> None:
 
 
 def check(request: ScoreRequest, context: int) -> None:
-    """Raises BadInput: the request does not fit the job."""
+    """Raises BadInputError: the request does not fit the job."""
     name, size = f"request {request.id}", len(request.context) + len(request.continuation)
     if request.shared >= len(request.context):
-        raise BadInput(
+        raise BadInputError(
             f"{name}: shares {request.shared} of its {len(request.context)} tokens; the last one cannot be shared"
         )
     if size > context:
-        raise BadInput(f"{name}: context and continuation have {size} tokens, the job's context only {context}")
+        raise BadInputError(f"{name}: context and continuation have {size} tokens, the job's context only {context}")
 
 
 def _score(network: Network, asked: Asked, answers: Answers, tally: Tally) -> tuple[int, int]:

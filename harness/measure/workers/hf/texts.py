@@ -5,21 +5,21 @@ from typing import Any
 
 from transformers import AutoTokenizer
 
-from harness.measure.workers.hf.errors import ModelUnusable
+from harness.measure.workers.hf.errors import ModelError
 from harness.measure.workers.hf.files import Answers, Events, Tally, read_requests
 from harness.measure.workers.hf.jobs import TokenizeJob, TokenizeRequest
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """Raises ModelUnusable: the folder holds no tokenizer of the tokenizers library."""
+    """Raises ModelError: the folder holds no tokenizer of the tokenizers library."""
     if not folder.is_dir():
-        raise ModelUnusable(f"cannot open {folder}: not a folder")
+        raise ModelError(f"cannot open {folder}: not a folder")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise ModelUnusable(f"cannot load the tokenizer of {folder}: {error}") from error
+        raise ModelError(f"cannot load the tokenizer of {folder}: {error}") from error
     if not tokenizer.is_fast:
-        raise ModelUnusable(f"the tokenizer of {folder} is none of the tokenizers library")
+        raise ModelError(f"the tokenizer of {folder} is none of the tokenizers library")
     return tokenizer
 
 
