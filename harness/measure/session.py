@@ -136,7 +136,7 @@ def grade_missing(folder: Path, plan: Plan, data: Path | None, progress: Progres
 def _grade(folder: Path, answers: Answers, cell: Cell, plan: Plan, data: Path | None) -> None:
     try:
         if isinstance(cell.workload, Task):
-            files = resolve_task(cell.workload.task, data)
+            files = resolve_task(cell.workload.task, data, cell.workload.fewshot)
             grade_task(folder, answers, cell.workload, files, plan.suite.seed)
         else:
             grade_text(folder, answers)
@@ -265,7 +265,7 @@ def _open_cell(floor: Floor, cell: Cell) -> None:
     assert preparation is not None and cell.variant is not None
     variant = floor.variants[cell.variant]
     load = cell.workload
-    files: list[TaskFile] = resolve_task(load.task, floor.data) if isinstance(load, Task) else []
+    files: list[TaskFile] = resolve_task(load.task, floor.data, load.fewshot) if isinstance(load, Task) else []
     requests = preparation.requests(cell, variant, artifacts[cell.variant], files)
     kept = floor.folder / "requests" / f"{requests.hash}.jsonl.gz"
     if not kept.exists():
