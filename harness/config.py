@@ -7,6 +7,7 @@ then converted by msgspec, which refuses unknown keys and wrong types.
 import difflib
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -53,7 +54,10 @@ class Known(Value, frozen=True):
     runtimes: dict[str, tuple[str, ...]]
     """Runtime → the settings it knows."""
     tasks: tuple[str, ...]
+    """Those of the table; there are others, which `wrong_task` knows."""
     texts: tuple[str, ...]
+    wrong_task: Callable[[str], str | None]
+    """Why no task has that name, or None."""
 
 
 class ModelFile(Value, frozen=True):
@@ -319,7 +323,8 @@ def _check_names(document: Document, parts: SuiteFile, known: Known, devices: di
         check("device", name, devices, f"$.devices[{index}]")
     for index, measure in enumerate(parts.measures):
         if isinstance(measure, Task):
-            check("task", measure.task, known.tasks, f"$.measures[{index}].task")
+            if (why := known.wrong_task(measure.task)) is not None:
+                raise document.error(why, f"$.measures[{index}].task")
         if isinstance(measure, Text):
             check("text", measure.text, known.texts, f"$.measures[{index}].text")
             if measure.reference is not None:

@@ -47,7 +47,7 @@ def known_names() -> Known:
     from harness.build.recipes import RECIPES, SETTINGS
     from harness.data.sources import TEXTS
     from harness.measure.runtimes import RUNTIMES, load_runtime
-    from harness.measure.tasks import TASKS
+    from harness.measure.tasks import TASKS, wrong_task
 
     recipes = {name: SETTINGS.get(name, ()) for name in RECIPES}
     return Known(
@@ -55,6 +55,7 @@ def known_names() -> Known:
         runtimes={name: load_runtime(name).SETTINGS for name in RUNTIMES},
         tasks=tuple(TASKS),
         texts=tuple(TEXTS),
+        wrong_task=wrong_task,
     )
 
 
@@ -66,14 +67,11 @@ def plan(wish: Wish, command: Sequence[str]) -> Plan:
     """
     from harness.measure.devices import open_device
     from harness.measure.plan import make_plan, only_asking, select
-    from harness.measure.tasks import NOT_OFFERED
 
     known, devices = known_names(), load_devices()
     for task in wish.tasks:
-        if task in NOT_OFFERED:
-            raise InputError(f"task {task!r} is not offered: it {NOT_OFFERED[task]}")
-        if task not in known.tasks:
-            raise UnknownNameError("task", task, known.tasks)
+        if (why := known.wrong_task(task)) is not None:
+            raise InputError(why)
     suite = select(
         load_suite(wish.suite, known, devices),
         variants=wish.variants,
@@ -309,4 +307,4 @@ def _check_files(suite: Suite, data: Path | None, *, models: bool = True) -> Non
             find_checkpoint(variant.model.name, source.path)
     for measure in suite.measures:
         if isinstance(measure, Task):
-            resolve_task(measure.task, data)
+            resolve_task(measure.task, data, measure.fewshot)

@@ -63,7 +63,7 @@ def _open_cell(floor: Floor, cell: Cell) -> None:
     assert cell.variant is not None
     variant = floor.variants[cell.variant]
     load = cell.workload
-    files: list[TaskFile] = resolve_task(load.task, floor.data) if isinstance(load, Task) else []
+    files: list[TaskFile] = resolve_task(load.task, floor.data, load.fewshot) if isinstance(load, Task) else []
     requests = preparation.requests(cell, variant, floor.artifact(cell), files)
     kept = floor.folder / "requests" / f"{requests.hash}.jsonl.gz"
     if not kept.exists():

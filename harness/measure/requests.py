@@ -21,6 +21,7 @@ from harness.errors import BuildError, InputError
 from harness.measure.parts import Unit, kept
 from harness.measure.pieces import Encoded, encode_all
 from harness.measure.tasks import TaskFile
+from harness.measure.tasks.places import hub_home
 from harness.request_lines import Heads, alike, read_requests, whole_requests
 from harness.store import read_lines, write_lines
 from harness.values import Task, Text, digest
@@ -256,11 +257,7 @@ def ask_worker(job: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]
     folder = cache_folder("worker", f"{os.getpid()}")
     job_path, output = folder / "job.json", folder / "output.jsonl"
     job_path.write_bytes(msgspec.json.encode(job))
-    environment = {
-        **os.environ,
-        "HF_HOME": str(cache_folder("huggingface")),
-        "TOKENIZERS_PARALLELISM": "false",
-    }
+    environment = {**os.environ, **_surroundings(job["tasks"])}
     try:
         done = subprocess.run(
             [sys.executable, "-m", WORKER, str(job_path), str(output)],
@@ -279,6 +276,15 @@ def ask_worker(job: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]
         output.unlink(missing_ok=True)
         folder.rmdir()
     return lines[0], lines[1:]
+
+
+def _surroundings(tasks: list[dict[str, Any]]) -> dict[str, str]:
+    """Environment variables that say where the worker's libraries find data, and whether they may ask the hub."""
+    hub = any(not task["data_files"] for task in tasks)
+    home = hub_home() if hub else cache_folder("huggingface")
+    nltk = next((task["nltk_data"] for task in tasks if task["nltk_data"]), "")
+    found = {"HF_HOME": str(home), "BENCH_HUB": "1" if hub else "0", "TOKENIZERS_PARALLELISM": "false"}
+    return found | ({"NLTK_DATA": nltk} if nltk else {})
 
 
 def plain_requests(requests: Path, target: Path, chosen: set[Unit] | None = None) -> None:

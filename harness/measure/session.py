@@ -115,7 +115,7 @@ def grade_record(
     try:
         chosen = part.chosen(inside(folder, answers.requests)) if part else None
         if isinstance(cell.workload, Task):
-            files = resolve_task(cell.workload.task, data)
+            files = resolve_task(cell.workload.task, data, cell.workload.fewshot)
             grade_task(folder, answers, cell.workload, files, plan.suite.seed, chosen)
         else:
             grade_text(folder, answers, chosen)

@@ -6,6 +6,7 @@ from msgspec import Meta
 
 from harness.values.basic import Count, Name, Positive, Repetitions, Rounds, Tokens, Value
 
+TaskName = Annotated[str, Meta(min_length=1, max_length=256, pattern=r"^[A-Za-z0-9._~/-][A-Za-z0-9 ._+~:/-]*$(?!\n)")]
 SHALLOW = (0, 512, 2048)
 FULL = 8192
 """The standard depths: empty, short, long, and a context of 8,192 tokens that the last generated one fills."""
@@ -131,7 +132,8 @@ class Sustained(Value, frozen=True, tag_field="kind", tag="sustained"):
 class Task(Value, frozen=True, tag_field="kind", tag="task"):
     """An lm-eval task, scored on the artifact that was timed."""
 
-    task: Name
+    task: TaskName
+    """A name of the table or of lm-eval, or the path of a task file."""
     limit: Positive | None = None
     """Questions in all, drawn by the suite's seed; None: the whole set."""
     fewshot: Count | None = None
