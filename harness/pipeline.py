@@ -178,8 +178,9 @@ def side_by_side(
 
 
 def report(names: Sequence[str], results: Path, out: Path) -> list[Path]:
-    """Any runs → report.md, index.html, report.json, plots; with the claims that their suites name."""
+    """Any runs → report.md, index.html, report.json, plots and items; with the claims that their suites name."""
     from harness.analyse.compare import analyse as analyse_runs
+    from harness.analyse.drill import drill_downs
     from harness.analyse.verdicts.check import check
     from harness.analyse.verdicts.values import Check
     from harness.render.report import write_report
@@ -200,7 +201,8 @@ def report(names: Sequence[str], results: Path, out: Path) -> list[Path]:
                 continue
             if group in together:
                 break
-    return write_report(msgspec.structs.replace(analysed, claims=tuple(checks)), out)
+    drills = (one for run in runs for one in drill_downs(run))
+    return write_report(msgspec.structs.replace(analysed, claims=tuple(checks)), out, drills)
 
 
 def check_claims(file: str, names: Sequence[str], results: Path) -> "Check":
