@@ -173,8 +173,11 @@ def side_by_side(
     asked = Asked(variants=variants, devices=devices, different_artifacts=different_artifacts)
     found = side_by_side(run, other, asked)
     check_names(metrics, {row.metric for row in found.rows})
-    kept = tuple(row for row in found.rows if not metrics or row.metric in metrics)
-    return msgspec.structs.replace(found, rows=kept)
+    if not metrics:
+        return found
+    rows = tuple(row for row in found.rows if row.metric in metrics)
+    pairs = tuple(pair for pair in found.accuracy if pair.metric in metrics)
+    return msgspec.structs.replace(found, rows=rows, accuracy=pairs)
 
 
 def report(names: Sequence[str], results: Path, out: Path) -> list[Path]:

@@ -441,7 +441,8 @@ def _chosen(truth: Truth, right: bool, seed: str) -> dict[str, Any]:
     """Four choices that are about as likely for every variant; the answer is the likeliest."""
     shared, own = random.Random(seed), random.Random(f"{seed} {truth.scheme}")
     target = shared.randrange(4)
-    answer = target if right else (target + 1 + own.randrange(3)) % 4
+    wrong = own if own.random() < truth.flips else shared
+    answer = target if right else (target + 1 + wrong.randrange(3)) % 4
     logprobs = [shared.gauss(-3, 0.4) + truth.kl * own.gauss(0, 1) for _ in range(4)]
     best = logprobs.index(max(logprobs))
     logprobs[answer], logprobs[best] = logprobs[best], logprobs[answer]

@@ -27,8 +27,8 @@ from harness.values import Value
 
 FEW_FLIPS = 10
 NEAR_CHANCE = (
-    "NEAR CHANCE: the baseline cannot be told from guessing here, so neither the difference nor the recovery says "
-    "what compression did; look at the KL divergence and at another task"
+    "NEAR CHANCE: the score it is compared with cannot be told from guessing, so neither the difference nor the "
+    "recovery says what compression did; look at the KL divergence and at another task"
 )
 ROUNDING = 1e-9
 PERPLEXITIES = {"word_perplexity", "byte_perplexity"}

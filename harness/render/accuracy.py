@@ -15,8 +15,7 @@ from harness.stats import bounds
 Groups = dict[str, list[tuple[Cell, ...]]]
 FULL = ("variant", "against", "questions", "difference", "clustered by group", "right → wrong", "wrong → right",
         "answers changed", "KL of choices", "McNemar", "recovery")  # fmt: skip
-SHORT = ("variant", "against", "difference", "right → wrong / wrong → right", "changed", "McNemar", "recovery",
-         "questions")  # fmt: skip
+SHORT = ("variant", "against", "difference", "→ wrong / → right", "changed", "McNemar", "recovery")
 
 
 def accuracy_tables(setting: Setting, notes: Notes, of_items: frozenset[str]) -> list[Table]:
@@ -59,7 +58,6 @@ def pairs_table(pairs: Sequence[PairedItems], notes: Notes, named: Callable[[str
                     _count(pair.answers_changed),
                     _test(pair),
                     recovery(pair),
-                    f"{pair.items:,}",
                 ),
             )
         )

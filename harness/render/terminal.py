@@ -67,9 +67,11 @@ def _parts(report: Report, metrics: Sequence[str], notes: Notes) -> Iterator[Ren
             yield Text(clean(setting.name), style="bold")
             yield from (Text(clean(sentence)) for sentence in weak_sentences(setting))
             yield Aligned(comparison_table(setting, notes, metrics))
-            answers = answers_table(setting, notes, metrics)
-            if answers is not None:
-                yield Padding(Group(Text(ANSWERS, style="bold"), Aligned(answers)), (1, 0, 0, 0))
+    for setting in settings(report):
+        answers = answers_table(setting, notes, metrics)
+        if answers is not None:
+            heading = f"{ANSWERS}, {setting.name}" if len(report.runs) > 1 else ANSWERS
+            yield Padding(Group(Text(clean(heading), style="bold"), Aligned(answers)), (1, 0, 0, 0))
     lines = [Text(f"[{number}] {clean(note)}", style="dim") for number, note in enumerate(notes.all, 1)]
     if lines:
         yield Padding(Group(*lines), (1, 0, 0, 0))

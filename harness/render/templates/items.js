@@ -158,6 +158,9 @@
     detail.scrollTop = 0;
     if (!one) { detail.replaceChildren(make("p", "none", "No question fits.")); return; }
     const parts = [make("h2", "", `${one.task} · ${one.id}`), make("p", `verdict what ${one.kind}`, verdict(one))];
+    if (!one.baseline.right && !one.variant.right && one.target !== null) {
+      parts[1].textContent += `, right is ${named(one, one.target)}`;
+    }
     if (one.head) {
       const fold = make("details");
       fold.append(make("summary", "", "What stands before it in the prompt"), make("pre", "", one.head));
@@ -173,7 +176,7 @@
     const box = make("div", "choices");
     one.choices.forEach((choice, index) => {
       const node = make("div", index === one.target ? "choice gold" : "choice");
-      const said = make("p", "said", choice.trim());
+      const said = make("p", "said", inPrompt(one, choice.trim()));
       if (index === one.target) said.append(make("span", "tag", "✓ the right one"));
       const body = make("div");
       body.append(said, ...["baseline", "variant"].map((who, i) => bar(one[who], who, index, shares[i])));
@@ -181,6 +184,12 @@
       box.append(node);
     });
     return [make("h3", "", `Choices, with their shares of the likelihood. ${note}`), box];
+  }
+
+  /** `B. 42` where the choice is a letter of the prompt's own list */
+  function inPrompt(one, choice) {
+    if (choice.length > 2) return choice;
+    return one.prompt.split("\n").find((line) => line.startsWith(`${choice}. `)) ?? choice;
   }
 
   function bar(given, who, index, shares) {
