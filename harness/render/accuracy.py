@@ -9,11 +9,11 @@ from harness.render.items_page import items_name
 from harness.render.page import Cell, Notes, Table, cells, grouped
 from harness.render.settings import Setting
 from harness.render.tables import NOTHING
-from harness.render.words import metric_title, number, p_value, points, quantity, span
+from harness.render.words import last_place, metric_title, number, p_value, points, quantity, span
 from harness.stats import bounds
 
 Groups = dict[str, list[tuple[Cell, ...]]]
-FULL = ("variant", "against", "questions", "difference", "clustered by group", "right → wrong", "wrong → right",
+FULL = ("variant", "against", "questions", "difference", "interval clustered", "right → wrong", "wrong → right",
         "answers changed", "KL of choices", "McNemar", "recovery")  # fmt: skip
 SHORT = ("variant", "against", "difference", "→ wrong / → right", "changed", "McNemar", "recovery")
 
@@ -22,12 +22,10 @@ def accuracy_tables(setting: Setting, notes: Notes, of_items: frozenset[str]) ->
     """Paired differences, per-task scores and distances; empty ones are left out."""
     found = []
     if setting.accuracy and not setting.random_weights:
-        linked = any(items_name(pair) in of_items for pair in setting.accuracy)
         groups: Groups = defaultdict(list)
         for pair in setting.accuracy:
-            last = (_link(pair, of_items),) if linked else ()
-            groups[_title(pair)].append((*_pair_cells(setting, pair, notes), *last))
-        found.append(grouped((*FULL, "question by question") if linked else FULL, groups, 2))
+            groups[_title(pair)].append(_pair_cells(setting, pair, notes, of_items))
+        found.append(grouped(FULL, groups, 2))
     scores = [t for t in setting.report.tasks if (t.run, t.device, t.runtime) == _key(setting)]
     if scores and not setting.random_weights:
         found.append(_scores(setting, scores))
@@ -64,6 +62,12 @@ def pairs_table(pairs: Sequence[PairedItems], notes: Notes, named: Callable[[str
     return grouped(SHORT, groups, 2)
 
 
+def linked_sentence(setting: Setting, of_items: frozenset[str]) -> Iterator[str]:
+    """Where single questions can be seen, if anywhere."""
+    if any(items_name(pair) in of_items for pair in setting.accuracy):
+        yield "The number of questions leads to the questions themselves, with what both answered."
+
+
 def near_chance_sentences(setting: Setting) -> Iterator[str]:
     """A warning for each task whose baseline cannot be told from guessing."""
     if setting.random_weights:
@@ -87,17 +91,15 @@ def recovery(pair: PairedItems) -> str:
     return f"{number(100 * pair.recovery, place)} % ({span(low, high, place)}){warning}"
 
 
-def _pair_cells(setting: Setting, pair: PairedItems, notes: Notes) -> tuple[Cell, ...]:
-    clustered = NOTHING
-    if pair.clustered:
-        clustered = f"{points(pair.diff, *bounds(pair.clustered))}, {pair.clusters} groups"
+def _pair_cells(setting: Setting, pair: PairedItems, notes: Notes, of_items: frozenset[str]) -> tuple[Cell, ...]:
+    page = items_name(pair)
     return (
         Cell(setting.named(pair.variant), _refs(pair, notes)),
+        Cell(pair.baseline),
+        Cell(f"{pair.items:,}", href=page if page in of_items else None),
         *cells(
-            pair.baseline,
-            f"{pair.items:,}",
             points(pair.diff, *bounds(pair.interval)),
-            clustered,
+            _clustered(pair),
             _count(pair.right_to_wrong),
             _count(pair.wrong_to_right),
             _count(pair.answers_changed),
@@ -109,12 +111,19 @@ def _pair_cells(setting: Setting, pair: PairedItems, notes: Notes) -> tuple[Cell
 
 
 def _scores(setting: Setting, scores: Sequence[TaskScore]) -> Table:
-    groups: Groups = defaultdict(list)
+    """A line a task, a column a variant."""
+    variants = tuple(dict.fromkeys(score.variant for score in scores))
+    lines: dict[str, dict[str, dict[str | None, TaskScore]]] = defaultdict(lambda: defaultdict(dict))
     for score in scores:
-        groups[f"{score.task}, {metric_title(score.metric, None)}"].append(
-            cells(setting.named(score.variant), quantity(score.metric, score.value), f"{score.items:,}")
-        )
-    return grouped(("variant", "score", "questions"), groups, 1)
+        lines[f"{metric_title(score.metric, None)} on {score.workload}"][score.task][score.variant] = score
+    groups: Groups = {}
+    for title, by_task in lines.items():
+        groups[title] = []
+        for task, known in by_task.items():
+            counts = dict.fromkeys(f"{score.items:,}" for score in known.values())
+            values = [quantity(known[v].metric, known[v].value) if v in known else NOTHING for v in variants]
+            groups[title].append(cells(task, " / ".join(counts), *values))
+    return grouped(("task", "questions", *map(setting.named, variants)), groups, 1)
 
 
 def _distances(setting: Setting) -> Table:
@@ -131,11 +140,6 @@ def _distances(setting: Setting) -> Table:
     return grouped(("variant", "from", "value (95 % interval)", "positions"), groups, 2)
 
 
-def _link(pair: PairedItems, of_items: frozenset[str]) -> Cell:
-    name = items_name(pair)
-    return Cell("all questions", href=name) if name in of_items else Cell(NOTHING)
-
-
 def _title(pair: PairedItems) -> str:
     return f"{metric_title(pair.metric, None)} on {pair.workload}"
 
@@ -148,6 +152,13 @@ def _widest(pair: PairedItems) -> str:
     """The difference with the wider of its intervals."""
     known = [i for i in (pair.interval, pair.clustered) if i is not None]
     return points(pair.diff, *bounds(max(known, key=lambda i: i.high - i.low, default=None)))
+
+
+def _clustered(pair: PairedItems) -> str:
+    if pair.clustered is None:
+        return NOTHING
+    low, high = 100 * pair.clustered.low, 100 * pair.clustered.high
+    return f"{span(low, high, last_place(100 * pair.diff, low, high, null=0.0))}, {pair.clusters} groups"
 
 
 def _flips(pair: PairedItems) -> str:

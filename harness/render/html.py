@@ -42,6 +42,7 @@ def together(text: str) -> Markup:
     """Escaped text whose short brackets, and whose numbers and units, are not torn apart at a line's end."""
     safe = str(escape(clean(text)))
     safe = re.sub(r"(?<=[\d×]) (?=(?:%|[GMk]i?B|tok/s|GB/s|ms|s|nats|points?|×)(?![A-Za-z]))", "\u00a0", safe)
+    safe = re.sub(r"\bp (=|&lt;) (?=\d)", "p\u00a0\\1\u00a0", safe)
     return Markup(re.sub(r"\([^()]{1,24}\)", r'<span class="together">\g<0></span>', safe))  # noqa: S704 - escaped
 
 

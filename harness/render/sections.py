@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from harness.analyse.findings import Report
-from harness.render.accuracy import accuracy_tables, near_chance_sentences
+from harness.render.accuracy import accuracy_tables, linked_sentence, near_chance_sentences
 from harness.render.details import (
     artifacts_table,
     conditions_table,
@@ -146,7 +146,7 @@ def _sections(
         section(
             "accuracy",
             "Accuracy and distance to the reference",
-            (PAIRED, *near_chance_sentences(setting)),
+            (PAIRED, *linked_sentence(setting, of_items), *near_chance_sentences(setting)),
             accuracy_tables(setting, notes, of_items),
         ),
         section("conditions", "Conditions", tables=(conditions_table(setting), artifacts_table(setting))),
