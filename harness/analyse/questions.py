@@ -4,8 +4,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
+import msgspec
+
+from harness.errors import StoreError
 from harness.store import read_lines
+from harness.values import Count
+
+Read = TypeVar("Read", bound=msgspec.Struct)
 
 Question = tuple[str, int | str]
 """(task, document): what an item's `task` and `id` are."""
@@ -28,6 +35,22 @@ class Asked:
     """Number of its first request, under which a text that was written stands among the answers."""
 
 
+class _Line(msgspec.Struct, frozen=True):
+    """What of a request is read; token ids and all else are passed over."""
+
+    id: Count
+    task: str
+    doc: int | str
+    index: Count
+    prompt: str
+    target: str | None = None
+
+
+class _Written(msgspec.Struct, frozen=True):
+    id: Count
+    text: str
+
+
 @dataclass(frozen=True)
 class _Part:
     """One request of a question."""
@@ -47,12 +70,10 @@ def asked_of(path: Path) -> dict[Question, Asked]:
     """
     parts: dict[Question, list[_Part]] = defaultdict(list)
     heads: dict[str, str] = {}
-    for line in read_lines(path):
-        if "prompt" not in line:
-            continue
-        head, own = _split(line["prompt"])
-        part = _Part(line["index"], line["id"], heads.setdefault(head, head), own, line.get("target"))
-        parts[line["task"], line["doc"]].append(part)
+    for line in _converted(path, "prompt", _Line):
+        head, own = _split(line.prompt)
+        part = _Part(line.index, line.id, heads.setdefault(head, head), own, line.target)
+        parts[line.task, line.doc].append(part)
     found = {question: _asked(sorted(of, key=lambda part: part.index)) for question, of in parts.items()}
     return dict(_shared_heads(found))
 
@@ -63,7 +84,17 @@ def texts_of(path: Path) -> dict[int, str]:
     Raises:
         StoreError: the file is damaged.
     """
-    return {line["id"]: line["text"] for line in read_lines(path) if "text" in line}
+    return {line.id: line.text for line in _converted(path, "text", _Written)}
+
+
+def _converted(path: Path, key: str, kind: type[Read]) -> Iterator[Read]:
+    """The lines that have the key."""
+    try:
+        for line in read_lines(path):
+            if key in line:
+                yield msgspec.convert(line, kind)
+    except (msgspec.ValidationError, OSError) as error:
+        raise StoreError(f"{path}: damaged: {error}") from error
 
 
 def _split(prompt: str) -> tuple[str, str]:

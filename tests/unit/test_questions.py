@@ -77,6 +77,12 @@ def test_a_damaged_file_is_one_error(tmp_path: Path) -> None:
     (tmp_path / "r.jsonl.gz").write_bytes(b"no gzip")
     with pytest.raises(StoreError, match="damaged"):
         asked_of(tmp_path / "r.jsonl.gz")
+    for wrong in ({"id": 1, "prompt": "p"}, {**request(1, 1, "p"), "prompt": 5}, {**request(1, 1, "p"), "id": -1}):
+        with pytest.raises(StoreError, match="damaged"):
+            read(tmp_path, [wrong])
+    write_lines(tmp_path / "a.jsonl.gz", [{"id": 1, "text": 5}])
+    with pytest.raises(StoreError, match="damaged"):
+        texts_of(tmp_path / "a.jsonl.gz")
 
 
 prompts = st.text(st.sampled_from("ab \n"), max_size=40)
