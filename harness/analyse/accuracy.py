@@ -51,7 +51,7 @@ def pair_items(run: str, variant: MeasuredCell, baseline: MeasuredCell) -> list[
     for name in variant.metrics:
         pairs = item_pairs(variant.graded.items, baseline.graded.items, name)
         if pairs.pairs:
-            found.append(_paired(run, variant, str(baseline.seen.cell.variant), name, pairs))
+            found.append(paired(run, variant, baseline, name, pairs))
     return found
 
 
@@ -92,7 +92,8 @@ def distances(run: str, measured: MeasuredCell) -> list[Distance]:
     ]
 
 
-def _paired(run: str, variant: MeasuredCell, baseline: str, name: str, found: ItemPairs) -> PairedItems:
+def paired(run: str, variant: MeasuredCell, baseline: MeasuredCell, name: str, found: ItemPairs) -> PairedItems:
+    """One metric of two cells by the items that they have in common, of which there must be some."""
     differences = found.differences
     interval = difference_interval(differences, effective=found.effective)
     groups = _clusters(found)
@@ -104,7 +105,7 @@ def _paired(run: str, variant: MeasuredCell, baseline: str, name: str, found: It
     return PairedItems(
         **_place(run, variant),
         **_answers(found, clusters),
-        baseline=baseline,
+        baseline=str(baseline.seen.cell.variant),
         metric=name,
         items=len(differences),
         value=fmean(found.values),

@@ -1,10 +1,11 @@
 """Every question of a paired comparison, with what both sides answered."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from harness.analyse.accuracy import pair_items
+import msgspec
+
+from harness.analyse.accuracy import paired
 from harness.analyse.cells import read_cells
 from harness.analyse.findings import PairedItems
 from harness.analyse.items import Item
@@ -18,8 +19,7 @@ from harness.store import Run, inside
 from harness.values import Answers
 
 
-@dataclass(frozen=True)
-class Given:
+class Given(msgspec.Struct, frozen=True):
     """What one side answered to one question."""
 
     right: bool
@@ -29,8 +29,7 @@ class Given:
     """The whole text, where one was written."""
 
 
-@dataclass(frozen=True)
-class Drilled:
+class Drilled(msgspec.Struct, frozen=True):
     """One question and both answers."""
 
     task: str
@@ -41,8 +40,7 @@ class Drilled:
     baseline: Given
 
 
-@dataclass(frozen=True)
-class DrillDown:
+class DrillDown(msgspec.Struct, frozen=True):
     """A paired comparison by its single questions."""
 
     pair: PairedItems
@@ -82,7 +80,7 @@ def drill_downs(run: Run) -> Iterator[DrillDown]:
                 path = inside(run.path, observed(cell.seen.counted, Answers)[-1].requests)
                 if path.is_file():
                     questions = asked.of(path)
-                    pair = next(p for p in pair_items(run.id, cell, other) if p.metric == name)
+                    pair = paired(run.id, cell, other, name, pairs)
                     yield DrillDown(pair, tuple(_drilled(run, cell, other, pairs, questions)))
 
 

@@ -2,7 +2,6 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,8 +20,7 @@ LONGEST_OWN = 2_000
 """Characters of a prompt that is not split although no other begins like it."""
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """One question; its whole prompt is `head` + `prompt`."""
 
     head: str
@@ -51,8 +49,7 @@ class _Written(msgspec.Struct, frozen=True):
     text: str
 
 
-@dataclass(frozen=True)
-class _Part:
+class _Part(msgspec.Struct, frozen=True):
     """One request of a question."""
 
     index: int
@@ -137,5 +134,5 @@ def _shared_heads(asked: dict[Question, Asked]) -> Iterator[tuple[Question, Aske
             whole = one.head + one.prompt
             head = next((h for h in shared[task] if h and whole.startswith(h)), "")
             if head or len(whole) <= LONGEST_OWN:
-                one = replace(one, head=head, prompt=whole[len(head) :])
+                one = msgspec.structs.replace(one, head=head, prompt=whole[len(head) :])
         yield (task, doc), one

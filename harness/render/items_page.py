@@ -57,11 +57,11 @@ def items_data(found: DrillDown) -> dict[str, Any]:
     tasks, heads, choices = _Table[str](), _Table[str](), _Table[tuple[str, ...]]()
     items = [
         [
-            tasks(readable(one.task)),
+            tasks(one.task),
             _known(one.id),
-            heads(readable(one.asked.head)) if one.asked.head else -1,
+            heads(one.asked.head) if one.asked.head else -1,
             readable(one.asked.prompt),
-            choices(tuple(map(readable, one.asked.choices))) if one.asked.choices else -1,
+            choices(one.asked.choices) if one.asked.choices else -1,
             _target(one),
             *_side(one.baseline),
             *_side(one.variant),
@@ -69,7 +69,8 @@ def items_data(found: DrillDown) -> dict[str, Any]:
         for one in found.items
     ]
     about = {"baseline": readable(found.pair.baseline), "variant": readable(str(found.pair.variant))}
-    return {**about, "tasks": tasks.values, "heads": heads.values, "choices": choices.values, "items": items}
+    shared = {"tasks": list(map(readable, tasks.values)), "heads": list(map(readable, heads.values))}
+    return {**about, **shared, "choices": [list(map(readable, one)) for one in choices.values], "items": items}
 
 
 def readable(text: str) -> str:
