@@ -27,6 +27,7 @@ from harness.values import (
 Kind = Literal["exact", "memory", "speed", "energy", "accuracy", "distance", "device"]
 BY_ROUND: frozenset[Kind] = frozenset({"memory", "speed", "energy"})
 """Kinds with one value a process, compared round by round."""
+MACRO = "_macro"
 BURST_NS = 10_000_000_000
 LAST_PART = 1 / 3
 SHORTEST_REST_NS = 10_000_000_000
@@ -240,6 +241,14 @@ METRICS: dict[str, Metric] = _table(
         definition="Share of items whose correct choice has the highest log-likelihood (lm-eval's acc).",
     ),
     Metric(
+        name="acc_macro",
+        title="Accuracy, macro",
+        unit="fraction",
+        better="higher",
+        kind="accuracy",
+        definition="Mean over the tasks of a group of each task's acc: every task weighs the same.",
+    ),
+    Metric(
         name="acc_norm",
         title="Accuracy, length-normalised",
         unit="fraction",
@@ -313,7 +322,11 @@ def metric(name: str) -> Metric:
 
     Accuracy metrics of lm-eval tasks may have any name.
     """
-    return METRICS.get(name) or Metric(
+    if name in METRICS:
+        return METRICS[name]
+    if (micro := micro_name(name)) is not None:
+        return _macro_metric(name, metric(micro))
+    return Metric(
         name=name,
         title=name,
         unit="fraction",
@@ -321,6 +334,30 @@ def metric(name: str) -> Metric:
         kind="accuracy",
         definition="lm-eval's metric of that name, mean over items.",
     )
+
+
+def _macro_metric(name: str, micro: Metric) -> Metric:
+    definition = f"Mean over the tasks of a group of each task's {micro.name}: every task weighs the same."
+    return Metric(
+        name=name,
+        title=f"{micro.title}, macro",
+        unit=micro.unit,
+        better=micro.better,
+        kind=micro.kind,
+        definition=definition,
+    )
+
+
+def macro_name(name: str) -> str:
+    """The mean over tasks of a metric over items; a filter's name stays last."""
+    base, comma, rule = name.partition(",")
+    return f"{base}{MACRO}{comma}{rule}"
+
+
+def micro_name(name: str) -> str | None:
+    """The metric over items that this is the mean over tasks of; None for any other metric."""
+    base, comma, rule = name.partition(",")
+    return f"{base.removesuffix(MACRO)}{comma}{rule}" if base.endswith(MACRO) else None
 
 
 def ratio_of_sums(name: str, numerator: float, denominator: float) -> float:

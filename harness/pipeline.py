@@ -191,13 +191,17 @@ def side_by_side(
     asked = Asked(variants=variants, devices=devices, different_artifacts=different_artifacts)
     found = side_by_side(run, other, asked)
     check_names(metrics, {row.metric for row in found.rows})
-    kept = tuple(row for row in found.rows if not metrics or row.metric in metrics)
-    return msgspec.structs.replace(found, rows=kept)
+    if not metrics:
+        return found
+    rows = tuple(row for row in found.rows if row.metric in metrics)
+    pairs = tuple(pair for pair in found.accuracy if pair.metric in metrics)
+    return msgspec.structs.replace(found, rows=rows, accuracy=pairs)
 
 
 def report(names: Sequence[str], results: Path, out: Path) -> list[Path]:
-    """Any runs → report.md, index.html, report.json, plots; with the claims that their suites name."""
+    """Any runs → report.md, index.html, report.json, plots and items; with the claims that their suites name."""
     from harness.analyse.compare import analyse as analyse_runs
+    from harness.analyse.drill import drill_downs
     from harness.analyse.verdicts.check import check
     from harness.analyse.verdicts.values import Check
     from harness.render.report import write_report
@@ -218,7 +222,8 @@ def report(names: Sequence[str], results: Path, out: Path) -> list[Path]:
                 continue
             if group in together:
                 break
-    return write_report(msgspec.structs.replace(analysed, claims=tuple(checks)), out)
+    drills = (one for run in runs for one in drill_downs(run))
+    return write_report(msgspec.structs.replace(analysed, claims=tuple(checks)), out, drills)
 
 
 def check_claims(file: str, names: Sequence[str], results: Path) -> "Check":

@@ -401,10 +401,14 @@ class _Maker:
         else:
             lines = list(text_lines(truth, self.seed, self.noise))
             reference, versions = getattr(workload, "reference", None), {}
-        items = f"items/{cell.key}.jsonl.gz"
+        items, requests = f"items/{cell.key}.jsonl.gz", "requests/r.jsonl.gz"
         write_lines(self.folder / items, list(lines))
+        if isinstance(workload, Task):
+            requests = f"requests/{workload.task}.jsonl.gz"
+            asked = request_lines(workload.task, self.items, self.seed)
+            write_lines(self.folder / requests, [{"head": versions}, *asked])
         return Answers(
-            requests="requests/r.jsonl.gz",
+            requests=requests,
             answers=f"answers/{cell.key}.jsonl.gz",
             items=items,
             count=len(lines),
@@ -429,7 +433,32 @@ def task_lines(task: str, truth: Truth, count: int, seed: int) -> Iterator[dict[
             right = own.random() < truth.accuracy - 0.1
         metrics = {"acc": float(right), "acc_norm": float(right if shared.random() < 0.9 else not right)}
         group = GROUPS[index % len(GROUPS)]
-        yield {"kind": "item", "task": task, "id": index, "group": group, "metrics": metrics, "chance": 0.25}
+        about = {"kind": "item", "task": task, "id": index, "group": group, "metrics": metrics, "chance": 0.25}
+        yield {**about, **_chosen(truth, right, f"{seed} choices {index}")}
+
+
+def _chosen(truth: Truth, right: bool, seed: str) -> dict[str, Any]:
+    """Four choices that are about as likely for every variant; the answer is the likeliest."""
+    shared, own = random.Random(seed), random.Random(f"{seed} {truth.scheme}")
+    target = shared.randrange(4)
+    wrong = own if own.random() < truth.flips else shared
+    answer = target if right else (target + 1 + wrong.randrange(3)) % 4
+    logprobs = [shared.gauss(-3, 0.4) + truth.kl * own.gauss(0, 1) for _ in range(4)]
+    best = logprobs.index(max(logprobs))
+    logprobs[answer], logprobs[best] = logprobs[best], logprobs[answer]
+    return {"answer": answer, "target": target, "logprobs": logprobs}
+
+
+def request_lines(task: str, count: int, seed: int) -> Iterator[dict[str, Any]]:
+    """What the items of `task_lines` were asked: examples that all share, a question of its own, four choices."""
+    examples = "".join(f"Question: Which number follows {n}?\nAnswer: {n + 1}\n\n" for n in range(3))
+    for index in range(count):
+        subject = GROUPS[index % len(GROUPS)]
+        prompt = f"{examples}Question {index}: what is said of {subject}?\nAnswer:"
+        for choice in range(4):
+            about = {"id": 4 * index + choice, "kind": "loglikelihood", "task": task, "doc": index, "index": choice}
+            target = f" {subject} {(seed + 3 * index + choice) % 11}"
+            yield {**about, "prompt": prompt, "context": [1, 2], "continuation": [3], "target": target}
 
 
 def text_lines(truth: Truth, seed: int, noise: float) -> Iterator[dict[str, Any]]:

@@ -1,25 +1,38 @@
 """What compression cost in accuracy: paired differences, flips, and distances to the reference."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from statistics import fmean
 from typing import Literal, TypedDict
 
+from harness.analyse.answers import answers_changed, choice_divergences
 from harness.analyse.findings import Distance, PairedItems, TaskScore
 from harness.analyse.items import Item
 from harness.analyse.levels import MeasuredCell
-from harness.analyse.pairs import paired_items
+from harness.analyse.pairs import near_chance
+from harness.analyse.weights import ItemPairs, item_pairs
 from harness.stats import (
     FEWEST_CLUSTERS,
     Interval,
+    bounds,
     clustered_interval,
     difference_interval,
     mcnemar_exact_p,
-    share_interval,
+    quotient_interval,
+    t_interval,
 )
 
 ONE_POINT = 0.01
 OnePoint = Literal["excluded", "not excluded", "certain", "unknown"]
+
+
+class _Answers(TypedDict):
+    right_to_wrong: int | None
+    wrong_to_right: int | None
+    mcnemar_p: float | None
+    answers_changed: int | None
+    choice_kl: float | None
+    choice_kl_interval: Interval | None
 
 
 class _Place(TypedDict):
@@ -36,9 +49,9 @@ def pair_items(run: str, variant: MeasuredCell, baseline: MeasuredCell) -> list[
         return []
     found = []
     for name in variant.metrics:
-        pairs = paired_items(variant.graded.items, baseline.graded.items, name)
-        if pairs:
-            found.append(_paired(run, variant, str(baseline.seen.cell.variant), name, pairs))
+        pairs = item_pairs(variant.graded.items, baseline.graded.items, name)
+        if pairs.pairs:
+            found.append(paired(run, variant, baseline, name, pairs))
     return found
 
 
@@ -79,37 +92,60 @@ def distances(run: str, measured: MeasuredCell) -> list[Distance]:
     ]
 
 
-def _paired(
-    run: str, variant: MeasuredCell, baseline: str, name: str, pairs: Sequence[tuple[Item, Item]]
-) -> PairedItems:
-    values = [v.metrics[name] for v, _ in pairs]
-    baselines = [b.metrics[name] for _, b in pairs]
-    differences = [v - b for v, b in zip(values, baselines, strict=True)]
-    interval = difference_interval(differences)
-    groups = [(v.task, v.group) for v, _ in pairs if v.group is not None]
-    clusters = len(set(groups)) if len(groups) == len(pairs) else 0
-    clustered = clustered_interval(differences, groups) if clusters >= FEWEST_CLUSTERS else None
-    binary = {*values, *baselines} <= {0.0, 1.0}
-    lost = sum(d < 0 for d in differences)
-    won = sum(d > 0 for d in differences)
+def paired(run: str, variant: MeasuredCell, baseline: MeasuredCell, name: str, found: ItemPairs) -> PairedItems:
+    """One metric of two cells by the items that they have in common, of which there must be some."""
+    differences = found.differences
+    interval = difference_interval(differences, effective=found.effective)
+    groups = _clusters(found)
+    clusters = None if groups is None or len(set(groups)) < FEWEST_CLUSTERS else groups
+    clustered = None if clusters is None else clustered_interval(differences, clusters)
+    quotient = quotient_interval(found.values, found.baselines, clusters, effective=found.effective)
+    low, high = bounds(quotient)
+    base = fmean(found.baselines)
     return PairedItems(
         **_place(run, variant),
-        baseline=baseline,
+        **_answers(found, clusters),
+        baseline=str(baseline.seen.cell.variant),
         metric=name,
-        items=len(pairs),
-        value=fmean(values),
-        baseline_value=fmean(baselines),
+        items=len(differences),
+        value=fmean(found.values),
+        baseline_value=base,
         diff=fmean(differences),
         interval=interval,
         clustered=clustered,
-        clusters=clusters,
-        right_to_wrong=lost if binary else None,
-        wrong_to_right=won if binary else None,
-        mcnemar_p=mcnemar_exact_p(lost, won) if binary else None,
-        recovery=fmean(values) / fmean(baselines) if any(baselines) else None,
+        clusters=len(set(groups or ())),
+        recovery=fmean(found.values) / base if base > 0 else None,
+        recovery_low=low,
+        recovery_high=high,
         one_point=_one_point(interval, clustered),
-        near_chance=_near_chance([b for _, b in pairs], baselines),
+        near_chance=near_chance(found),
     )
+
+
+def _answers(found: ItemPairs, clusters: Sequence[Hashable] | None) -> _Answers:
+    """What became of single answers; nothing where items are weighed, and no flips of what is not right or wrong."""
+    divergences = None if found.macro else choice_divergences(found.pairs)
+    interval = None
+    if divergences is not None:
+        interval = clustered_interval(divergences, clusters) if clusters else t_interval(divergences)
+    flips = found.binary and not found.macro
+    lost, won = (sum(d == sign for d in found.differences) for sign in (-1, 1))
+    return _Answers(
+        right_to_wrong=lost if flips else None,
+        wrong_to_right=won if flips else None,
+        mcnemar_p=mcnemar_exact_p(lost, won) if flips else None,
+        answers_changed=answers_changed(found) if flips else None,
+        choice_kl=None if divergences is None else fmean(divergences),
+        choice_kl_interval=interval and Interval(low=max(0.0, interval.low), high=interval.high),
+    )
+
+
+def _clusters(found: ItemPairs) -> list[Hashable] | None:
+    """What items are alike within: their group, or else their task; None where there is only one of all."""
+    groups: list[Hashable] = [(v.task, v.group) for v, _ in found.pairs]
+    if len({v.task for v, _ in found.pairs}) < 2 and any(v.group is None for v, _ in found.pairs):
+        return None
+    return groups
 
 
 def _one_point(interval: Interval | None, clustered: Interval | None) -> OnePoint:
@@ -120,14 +156,6 @@ def _one_point(interval: Interval | None, clustered: Interval | None) -> OnePoin
     if min(i.low for i in known) > -ONE_POINT:
         return "excluded"
     return "certain" if max(i.high for i in known) < -ONE_POINT else "not excluded"
-
-
-def _near_chance(items: Sequence[Item], values: Sequence[float]) -> bool | None:
-    chances = [item.chance for item in items if item.chance is not None]
-    interval = share_interval(sum(values), len(values))
-    if len(chances) < len(items) or interval is None:
-        return None
-    return interval.low <= fmean(chances)
 
 
 def _place(run: str, measured: MeasuredCell) -> _Place:

@@ -89,8 +89,19 @@ class PairedItems(InCell, frozen=True):
     """None for a metric that is not simply right or wrong."""
     wrong_to_right: int | None
     mcnemar_p: float | None
+    answers_changed: int | None
+    """Items whose answer differs, right or wrong; None where answers were not kept, or another rule chose this
+    metric's. Of those that could change, 1 − answers_changed / items is the agreement of the most likely choice."""
+    choice_kl: float | None
+    """Mean over items of KL(baseline ‖ variant) in nats between the softmaxes of their choices' log-likelihoods;
+    None where those were not kept, and for means over tasks."""
+    choice_kl_interval: Interval | None
+    """Clustered where `clustered` is there."""
     recovery: float | None
-    """value / baseline_value; None for a baseline at 0."""
+    """value / baseline_value; None for a baseline that is not above 0."""
+    recovery_low: float | None
+    recovery_high: float | None
+    """Paired by item, clustered where `clustered` is there; None where the baseline is not known well enough."""
     one_point: Literal["excluded", "not excluded", "certain", "unknown"]
     """Whether a loss of one point (0.01) or more is excluded by the wider interval, or certain."""
     near_chance: bool | None

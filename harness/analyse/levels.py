@@ -9,7 +9,8 @@ from harness.analyse.cells import SeenCell, expected_metrics
 from harness.analyse.findings import INTERVAL_NOTE, NO_BASELINE_VALUE
 from harness.analyse.items import Graded, Item, read_graded
 from harness.analyse.trials import has_random_weights, observed
-from harness.metrics import METRICS, metric, ratio_of_sums, why_no_energy, why_not_sustained
+from harness.analyse.weights import item_values, metric_of_items, task_sizes
+from harness.metrics import METRICS, macro_name, metric, ratio_of_sums, why_no_energy, why_not_sustained
 from harness.stats import (
     FEWEST_ROUNDS,
     Interval,
@@ -19,6 +20,7 @@ from harness.stats import (
     log_interval,
     ratio_of_sums_interval,
     share_interval,
+    t_interval,
 )
 from harness.store import Run
 from harness.values import Answers, EnergySeen, Stretch, Task, Text
@@ -62,11 +64,20 @@ def measure_cells(run: Run, cells: Sequence[SeenCell]) -> list[MeasuredCell]:
     of_workload: dict[str, tuple[str, ...]] = {}
     for seen in cells:
         if isinstance(seen.cell.workload, Task) and (found := graded[seen.cell.key][0]):
-            names = (*of_workload.get(seen.workload, ()), *(n for i in found.items for n in (*i.metrics, *i.sums)))
+            names = (*of_workload.get(seen.workload, ()), *_names(found.items))
             of_workload[seen.workload] = tuple(dict.fromkeys(names))
     measured = [_measured(seen, *graded[seen.cell.key], of_workload) for seen in cells]
     random = {v.name for v in run.plan.suite.variants if has_random_weights(v)}
     return [_without_scores(cell) if cell.seen.cell.variant in random else cell for cell in measured]
+
+
+def _names(items: Sequence[Item]) -> list[str]:
+    """Each metric of the items; in a group of tasks its mean over tasks follows it."""
+    plain = dict.fromkeys(name for item in items for name in item.metrics)
+    sums = dict.fromkeys(name for item in items for name in item.sums)
+    if len({item.task for item in items}) < 2:
+        return [*plain, *sums]
+    return [*dict.fromkeys(n for name in plain for n in (name, macro_name(name))), *sums]
 
 
 def _measured(
@@ -155,13 +166,29 @@ def _of_items(name: str, items: Sequence[Item], notes: tuple[str, ...]) -> Measu
         return Measured(
             name, value, n=len(sums), notes=(*notes, "a ratio of sums over all items: no interval of its own")
         )
-    values = [item.metrics[name] for item in items if name in item.metrics]
+    values = item_values(items, name)
     if not values:
         return Measured(name, None, "no item has this metric", notes=notes)
-    interval = share_interval(sum(values), len(values)) if set(values) <= {0.0, 1.0} else None
+    of_item, macro = metric_of_items(items, name)
+    binary = {item.metrics[of_item] for item in items if of_item in item.metrics} <= {0.0, 1.0}
+    interval = share_interval(sum(values), len(values)) if binary else None
+    if macro:
+        interval = _within(t_interval(values), 1.0) if binary else t_interval(values)
+        notes = (*notes, *_macro_notes(items, of_item))
     if len(values) < len(items):
         notes = (*notes, f"{len(values)} of {len(items)} items have this metric")
     return Measured(name, fmean(values), interval=interval, n=len(values), notes=notes)
+
+
+def _macro_notes(items: Sequence[Item], of_item: str) -> list[str]:
+    sizes = sorted(task_sizes(items, of_item).values())
+    if sizes[0] == sizes[-1]:
+        return []
+    said = (
+        f"mean over {len(sizes)} tasks of {sizes[0]:,} to {sizes[-1]:,} questions, each task alike: "
+        f"a question of the smallest weighs {sizes[-1] / sizes[0]:.0f} times as much as one of the largest"
+    )
+    return [said]
 
 
 def _of_text(graded: Graded, reference: str | None, seen: SeenCell) -> dict[str, Measured]:

@@ -1,15 +1,17 @@
 """One metric of a variant against a baseline's: ratio and difference with their intervals, paired."""
 
 from collections.abc import Sequence
+from statistics import fmean
 
 import msgspec
 
 from harness.analyse.canaries import uneven
 from harness.analyse.cells import SeenCell
 from harness.analyse.findings import ONE_ROUND
-from harness.analyse.items import Item, Window
+from harness.analyse.items import Window
 from harness.analyse.levels import Measured, MeasuredCell
 from harness.analyse.trials import conditions_of
+from harness.analyse.weights import ItemPairs, chance_of, item_pairs
 from harness.metrics import BY_ROUND, metric
 from harness.stats import (
     FEWEST_ROUNDS,
@@ -18,10 +20,16 @@ from harness.stats import (
     exp,
     ratio_interval,
     ratio_of_sums_interval,
+    share_interval,
+    t_interval,
 )
 from harness.values import Value
 
 FEW_FLIPS = 10
+NEAR_CHANCE = (
+    "NEAR CHANCE: the score it is compared with cannot be told from guessing, so neither the difference nor the "
+    "recovery says what compression did; look at the KL divergence and at another task"
+)
 ROUNDING = 1e-9
 PERPLEXITIES = {"word_perplexity", "byte_perplexity"}
 """Exponentials of a ratio of sums."""
@@ -72,14 +80,6 @@ def compare_metric(variant: MeasuredCell, baseline: MeasuredCell | None, name: s
         n=found.n,
         notes=(*found.notes, *differ),
     )
-
-
-def paired_items(variant: Sequence[Item], baseline: Sequence[Item], name: str) -> list[tuple[Item, Item]]:
-    """The items that both have with this metric, in the variant's order."""
-    known = {(item.task, item.id): item for item in baseline if name in item.metrics}
-    return [
-        (item, known[item.task, item.id]) for item in variant if name in item.metrics and (item.task, item.id) in known
-    ]
 
 
 def _ratio(value: float, baseline: float) -> tuple[float | None, tuple[str, ...]]:
@@ -157,25 +157,36 @@ def _by_sums(variant: MeasuredCell, baseline: MeasuredCell, own: Measured, other
 def _by_item(variant: MeasuredCell, baseline: MeasuredCell, own: Measured, other: Measured) -> Compared:
     assert own.value is not None and other.value is not None
     assert variant.graded is not None and baseline.graded is not None
-    pairs = paired_items(variant.graded.items, baseline.graded.items, own.metric)
+    found = item_pairs(variant.graded.items, baseline.graded.items, own.metric)
     ratio, notes = _ratio(own.value, other.value)
     if ratio is not None:
         notes = (*notes, ONE_ROUND)
-    if len(pairs) < max(own.n, other.n):
-        notes = (*notes, f"{len(pairs)} items are the same for both, of {max(own.n, other.n)}")
-    differences = [v.metrics[own.metric] - b.metrics[own.metric] for v, b in pairs]
+    if len(found.pairs) < max(own.n, other.n):
+        notes = (*notes, f"{len(found.pairs)} items are the same for both, of {max(own.n, other.n)}")
+    differences = found.differences
     if not differences:
         return Compared(ratio=ratio, n=0, notes=(*notes, "no difference: no item is the same for both"))
-    interval = difference_interval(differences)
-    changed = sum(d != 0 for d in differences)
+    interval = difference_interval(differences, effective=found.effective)
+    changed = found.changed()
+    if near_chance(found):
+        notes = (*notes, NEAR_CHANCE)
     if interval is None:
         notes = (*notes, "no interval of the difference: fewer than two items")
     elif changed == 0:
         notes = (*notes, "no item differs: the interval is the exact bound on how many could")
     elif changed < FEW_FLIPS:
         notes = (*notes, f"only {changed} items differ: the interval is rough, the exact p holds")
-    diff = sum(differences) / len(differences)
-    return Compared(ratio=ratio, diff=diff, diff_interval=interval, n=len(pairs), notes=notes)
+    diff = fmean(differences)
+    return Compared(ratio=ratio, diff=diff, diff_interval=interval, n=len(differences), notes=notes)
+
+
+def near_chance(pairs: ItemPairs) -> bool | None:
+    """Whether the baseline cannot be told from guessing; None where the chance level is not known."""
+    chance = chance_of(pairs)
+    if chance is None:
+        return None
+    interval = t_interval(pairs.baselines) if pairs.macro else share_interval(sum(pairs.baselines), len(pairs.pairs))
+    return None if interval is None else interval.low <= chance
 
 
 def _conditions_differ(variant: SeenCell, baseline: SeenCell) -> tuple[str, ...]:

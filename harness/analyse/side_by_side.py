@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from harness.analyse.accuracy import pair_items
 from harness.analyse.cells import SeenCell, read_cells
 from harness.analyse.conditions import MEASURED, artifacts, conditions
 from harness.analyse.levels import MeasuredCell, measure_cells
@@ -61,6 +62,7 @@ def side_by_side(run: Run, against: Run, asked: Asked) -> SideBySide:
         warnings=tuple(warnings if paired else (*warnings, UNPAIRED)),
         differing=tuple(_differing(run, against, side, pairs)),
         rows=tuple(_rows(pairs, paired=paired)),
+        accuracy=tuple(p for cell, o in pairs for p in pair_items(run.id, cell, o)) if paired else (),
         alone=tuple(map(_cell_words, alone)),
         other_alone=tuple(map(_cell_words, other_alone)),
     )

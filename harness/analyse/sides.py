@@ -1,5 +1,6 @@
 """The values of a comparison of any two sides: variants of a run, runs, or devices."""
 
+from harness.analyse.findings import PairedItems
 from harness.values import Value
 
 
@@ -60,6 +61,8 @@ class SideBySide(Value, frozen=True, kw_only=True):
     """What must be said before any number."""
     differing: tuple[Differs, ...]
     rows: tuple[SideRow, ...]
+    accuracy: tuple[PairedItems, ...] = ()
+    """Tasks on the same items, the second side in the place of the baseline; empty where nothing is paired."""
     alone: tuple[str, ...]
     """Cells that only the first side has, in words."""
     other_alone: tuple[str, ...]

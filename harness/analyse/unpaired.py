@@ -5,6 +5,7 @@ import msgspec
 from harness.analyse.findings import NO_BASELINE_VALUE
 from harness.analyse.levels import Measured, MeasuredCell
 from harness.analyse.pairs import PERPLEXITIES, Compared, compare_metric
+from harness.analyse.weights import item_values
 from harness.metrics import metric
 from harness.stats import FEWEST_ROUNDS, Interval, unpaired_ratio_interval, welch_interval
 
@@ -87,8 +88,7 @@ def _by_items(cell: MeasuredCell, other: MeasuredCell, own: Measured, theirs: Me
     notes = (*notes, "no interval of the ratio: nothing is paired")
     if own.metric == "perplexity" or own.metric in PERPLEXITIES or cell.graded is None or other.graded is None:
         return Compared(ratio=ratio, n=own.n, notes=notes)
-    ours = [i.metrics[own.metric] for i in cell.graded.items if own.metric in i.metrics]
-    others = [i.metrics[own.metric] for i in other.graded.items if own.metric in i.metrics]
+    ours, others = item_values(cell.graded.items, own.metric), item_values(other.graded.items, own.metric)
     interval = welch_interval(ours, others)
     if interval is None:
         return Compared(ratio=ratio, n=own.n, notes=(*notes, "no difference: no items, or a single one"))

@@ -1,15 +1,13 @@
-"""What stands below the first screen: accuracy, memory, conditions, troubles, definitions."""
+"""What stands below the first screen: memory, conditions, troubles, definitions."""
 
 from collections import defaultdict
 from collections.abc import Iterator
 
-from harness.analyse.findings import PairedItems, Report, Waterfall
+from harness.analyse.findings import Report, Waterfall
 from harness.metrics import metric
-from harness.render.page import Cell, Group, Section, Table, Term, cells, table
+from harness.render.page import Cell, Section, Table, Term, cells, grouped, table
 from harness.render.settings import Setting
-from harness.render.tables import NOTHING
-from harness.render.words import listed, metric_title, number, p_value, points, quantity, status_words
-from harness.stats import bounds
+from harness.render.words import listed, metric_title, number, status_words
 
 EXPLAINED = 0.95
 PART_TITLES = {
@@ -20,39 +18,6 @@ PART_TITLES = {
     "compute": "compute buffers",
     "output": "output buffer",
 }
-
-
-def accuracy_tables(setting: Setting) -> list[Table]:
-    """Paired differences, per-task scores and distances; empty ones are left out."""
-    found = []
-    if setting.accuracy and not setting.random_weights:
-        header = ("variant", "against", "questions", "difference", "clustered by group", "right → wrong",
-                  "wrong → right", "McNemar", "recovery")  # fmt: skip
-        groups: dict[str, list[tuple[Cell, ...]]] = defaultdict(list)
-        for pair in setting.accuracy:
-            groups[f"{metric_title(pair.metric, None)} on {pair.workload}"].append(_pair_cells(setting, pair))
-        found.append(_grouped(header, groups, 2))
-    scores = [t for t in setting.report.tasks if (t.run, t.device, t.runtime) == _key(setting)]
-    if scores and not setting.random_weights:
-        groups = defaultdict(list)
-        for score in scores:
-            groups[f"{score.task}, {metric_title(score.metric, None)}"].append(
-                cells(setting.named(score.variant), quantity(score.metric, score.value), f"{score.items:,}")
-            )
-        found.append(_grouped(("variant", "score", "questions"), groups, 1))
-    if setting.distances:
-        groups = defaultdict(list)
-        for one in setting.distances:
-            groups[f"{metric_title(one.metric, None)} on {one.workload}"].append(
-                cells(
-                    setting.named(one.variant),
-                    "itself" if one.is_reference else one.reference,
-                    quantity(one.metric, one.value, *bounds(one.interval), interval=True),
-                    f"{one.positions:,} in {one.windows} windows",
-                )
-            )
-        found.append(_grouped(("variant", "from", "value (95 % interval)", "positions"), groups, 2))
-    return found
 
 
 def memory_table(setting: Setting) -> tuple[list[str], Table]:
@@ -66,7 +31,7 @@ def memory_table(setting: Setting) -> tuple[list[str], Table]:
         title = metric_title("peak_rss_bytes", setting.run.workloads.get(fall.workload))
         groups[title].append(cells(setting.named(fall.variant), *map(_mib, sizes), explained))
     header = ("variant", *(PART_TITLES[k] for k in kinds), "unexplained", "peak", "explained")
-    return list(_unexplained(setting)), _grouped(header, groups, 1)
+    return list(_unexplained(setting)), grouped(header, groups, 1)
 
 
 def conditions_table(setting: Setting) -> Table:
@@ -150,23 +115,6 @@ def weak_sentences(setting: Setting) -> list[str]:
     ]
 
 
-def _pair_cells(setting: Setting, pair: PairedItems) -> tuple[Cell, ...]:
-    clustered = NOTHING
-    if pair.clustered:
-        clustered = f"{points(pair.diff, *bounds(pair.clustered))}, {pair.clusters} groups"
-    return cells(
-        setting.named(pair.variant),
-        pair.baseline,
-        f"{pair.items:,}",
-        points(pair.diff, *bounds(pair.interval)),
-        clustered,
-        NOTHING if pair.right_to_wrong is None else str(pair.right_to_wrong),
-        NOTHING if pair.wrong_to_right is None else str(pair.wrong_to_right),
-        NOTHING if pair.mcnemar_p is None else p_value(pair.mcnemar_p),
-        NOTHING if pair.recovery is None else f"{number(100 * pair.recovery, -1)} %",
-    )
-
-
 def _unexplained(setting: Setting) -> Iterator[str]:
     """A sentence for each workload whose peaks are not understood well enough."""
     by_workload: dict[str, list[Waterfall]] = defaultdict(list)
@@ -192,11 +140,3 @@ def _unexplained(setting: Setting) -> Iterator[str]:
 
 def _mib(count: int) -> str:
     return f"{number(count / 2**20, -1)} MiB"
-
-
-def _grouped(header: tuple[str, ...], groups: dict[str, list[tuple[Cell, ...]]], numeric: int) -> Table:
-    return Table(header, tuple(Group(title, tuple(rows)) for title, rows in groups.items()), numeric)
-
-
-def _key(setting: Setting) -> tuple[str, str, str | None]:
-    return setting.run.id, setting.device.name, setting.runtime

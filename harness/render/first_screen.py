@@ -210,7 +210,8 @@ def _pair_lines(pair: PairedItems) -> tuple[str, ...]:
     if pair.right_to_wrong is not None and pair.mcnemar_p is not None:
         answers = "answer" if pair.right_to_wrong == 1 else "answers"
         flips = f"{pair.right_to_wrong} {answers} turned wrong, {pair.wrong_to_right} turned right"
-        lines.append(f"{flips} (McNemar {p_value(pair.mcnemar_p)})")
+        changed = "" if pair.answers_changed is None else f"; {pair.answers_changed} answers changed in all"
+        lines.append(f"{flips} (McNemar {p_value(pair.mcnemar_p)}){changed}")
     lines.append(
         {
             "excluded": "a loss of one point or more is excluded",

@@ -117,6 +117,8 @@ def _table(table: Table) -> Iterator[str]:
 def _cell(cell: Cell) -> str:
     """A table's row ends at every bar, even inside of a code span."""
     text = code(cell.text).replace("|", "\\|") if cell.code else escape(cell.full or cell.text)
+    if cell.href:
+        text = f"[{text}]({cell.href})"
     return text + _refs(cell.refs)
 
 

@@ -3,7 +3,7 @@
 Strings are plain text and may hold anything that a suite or a record holds: whoever renders escapes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.analyse.findings import BY_DEFINITION, INTERVAL_NOTE
@@ -40,6 +40,8 @@ class Cell:
     """The whole of what `text` shortens."""
     code: bool = False
     """To be copied as it is."""
+    href: str | None = None
+    """A file beside the page that tells more."""
 
 
 @dataclass(frozen=True)
@@ -146,3 +148,8 @@ def cells(*texts: str) -> tuple[Cell, ...]:
 def table(header: tuple[str, ...], rows: Sequence[tuple[Cell, ...]], numeric: int = 99) -> Table:
     """A table without groups."""
     return Table(header=header, groups=(Group("", tuple(rows)),), numeric=numeric)
+
+
+def grouped(header: tuple[str, ...], groups: Mapping[str, Sequence[tuple[Cell, ...]]], numeric: int) -> Table:
+    """A table with rows by the titles of their groups."""
+    return Table(header, tuple(Group(title, tuple(rows)) for title, rows in groups.items()), numeric)

@@ -1,25 +1,32 @@
-"""Report → files: report.md, index.html, report.json and plots."""
+"""Report → files: report.md, index.html, report.json, plots, and a page of questions a paired comparison."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
+from harness.analyse.drill import DrillDown
 from harness.analyse.findings import Report
 from harness.render.files import write_files
 from harness.render.html import html
+from harness.render.items_page import items_name, items_page
 from harness.render.markdown import markdown
 from harness.render.palette import plots, png
 from harness.render.sections import compose
 from harness.store import encode
 
 
-def write_report(report: Report, folder: Path) -> list[Path]:
+def write_report(report: Report, folder: Path, drills: Iterable[DrillDown] = ()) -> list[Path]:
     """Write all files into `folder`, replacing those of the same name; returns their paths.
+
+    Args:
+        drills: comparisons that get a page of their own; each is written before the next is asked for.
 
     Raises:
         StoreError: the folder cannot be written.
     """
-    page, drawings = compose(report)
+    of_items = [path for one in drills for path in _write_items(one, folder)]
+    page, drawings = compose(report, frozenset(path.name for path in of_items))
     drawn = {d.picture.name: plots(d.draw, d.picture.name, d.picture.title) for d in drawings}
     inline = {name: element for name, (element, _) in drawn.items()}
     bodies = {
@@ -30,7 +37,11 @@ def write_report(report: Report, folder: Path) -> list[Path]:
     bodies |= {f"plots/{name}.svg": file.encode() for name, (_, file) in drawn.items()}
     for one in (d for d in drawings if d.chart):  # for places that show no SVG
         bodies[f"plots/{one.picture.name}.png"] = png(one.draw, one.picture.name, one.picture.title)
-    return write_files(bodies, folder, "the report")
+    return [*write_files(bodies, folder, "the report"), *of_items]
+
+
+def _write_items(found: DrillDown, folder: Path) -> list[Path]:
+    return write_files({items_name(found.pair): items_page(found).encode()}, folder, "the report")
 
 
 def report_json(report: Report) -> bytes:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from harness.analyse.findings import Report
+from harness.render.accuracy import accuracy_tables, linked_sentence, near_chance_sentences
 from harness.render.details import (
-    accuracy_tables,
     artifacts_table,
     conditions_table,
     differing_section,
@@ -26,8 +26,12 @@ from harness.render.verdicts import claims_section
 from harness.render.words import listed
 
 
-def compose(report: Report) -> tuple[Page, list[Drawing]]:
-    """All that the pages say, and all that has to be drawn for them."""
+def compose(report: Report, of_items: frozenset[str] = frozenset()) -> tuple[Page, list[Drawing]]:
+    """All that the pages say, and all that has to be drawn for them.
+
+    Args:
+        of_items: names of the pages of single questions, which are linked.
+    """
     notes = Notes()
     every = list(settings(report))
     drawings: list[Drawing] = []
@@ -45,7 +49,7 @@ def compose(report: Report) -> tuple[Page, list[Drawing]]:
     sections += [claims_section(one) for one in report.claims]
     for index, setting in enumerate(every):
         suffix = f"-{index + 1}" if len(every) > 1 else ""
-        made, drawn = _sections(setting, notes, suffix)
+        made, drawn = _sections(setting, notes, suffix, of_items)
         sections += made
         drawings += drawn
     sections.append(Section("glossary", "Definitions", (HOW_TO_READ,), terms=glossary(report), link="Definitions"))
@@ -76,8 +80,9 @@ HOW_TO_READ = (
 )
 PAIRED = (
     "Every variant answers the same questions, so that a difference is judged question by question. "
-    "Recovery, the quotient of two scores, hides flips that cancel out: read it last. A distance compares "
-    "the next-token distributions at the same positions of a text."
+    "Recovery, the quotient of two scores, hides flips that cancel out: read it last. The KL divergence of choices "
+    "compares how the likelihood is shared out among the choices of a question; a distance compares "
+    "the next-token distributions at the same positions of a text. A macro mean weighs every task alike."
 )
 PEAKS = (
     "Each bar adds up what the runtime says it allocated and what the process held before it loaded the "
@@ -119,7 +124,9 @@ class _Maker:
         )
 
 
-def _sections(setting: Setting, notes: Notes, suffix: str) -> tuple[list[Section], list[Drawing]]:
+def _sections(
+    setting: Setting, notes: Notes, suffix: str, of_items: frozenset[str]
+) -> tuple[list[Section], list[Drawing]]:
     section = _Maker(setting, suffix)
     peaks = []
     for workload in dict.fromkeys(w.workload for w in setting.waterfalls):
@@ -136,7 +143,12 @@ def _sections(setting: Setting, notes: Notes, suffix: str) -> tuple[list[Section
         section("depths", "Speed by depth", (DEPTHS,), depth_tables(setting, notes)),
         section("memory", "What the peak of memory is made of", (PEAKS, *warnings), (parts,), peaks),
         *_memory_sections(section, setting, notes),
-        section("accuracy", "Accuracy and distance to the reference", (PAIRED,), accuracy_tables(setting)),
+        section(
+            "accuracy",
+            "Accuracy and distance to the reference",
+            (PAIRED, *linked_sentence(setting, of_items), *near_chance_sentences(setting)),
+            accuracy_tables(setting, notes, of_items),
+        ),
         section("conditions", "Conditions", tables=(conditions_table(setting), artifacts_table(setting))),
         section("troubles", "Noise and failures", (QUIET,) if quiet else (), (troubles,)),
         *_folded(section, setting, notes),

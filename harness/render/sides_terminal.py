@@ -9,8 +9,9 @@ from rich.text import Text
 
 from harness.analyse.sides import Side, SideBySide, SideRow
 from harness.metrics import metric
+from harness.render.accuracy import pairs_table
 from harness.render.page import Cell, Group, Notes, Table, cells
-from harness.render.terminal import SHOWN, Aligned
+from harness.render.terminal import ANSWERS, SHOWN, Aligned
 from harness.render.words import clean, points, quantity, times
 
 NOTHING = "–"
@@ -36,6 +37,9 @@ def _parts(found: SideBySide, metrics: tuple[str, ...]) -> Iterator[RenderableTy
     yield Text("")
     notes = Notes()
     yield Aligned(_numbers(found, metrics, notes, how))
+    if found.accuracy:
+        table = Aligned(pairs_table(found.accuracy, notes, str))
+        yield Padding(Lines(Text(ANSWERS, style="bold"), table), (1, 0, 0, 0))
     said = [*_alone(found), *(f"[{number}] {note}" for number, note in enumerate(notes.all, 1))]
     if said:
         yield Padding(Lines(*(Text(clean(line), style="dim") for line in said)), (1, 0, 0, 0))

@@ -13,6 +13,7 @@ from rich.text import Text
 from harness.analyse.findings import Report
 from harness.analyse.verdicts.values import Check
 from harness.metrics import check_names
+from harness.render.accuracy import answers_table
 from harness.render.details import differing_section, weak_sentences
 from harness.render.page import Cell, Notes, Table
 from harness.render.sections import banners
@@ -33,6 +34,7 @@ SHOWN = (
 """What is shown when nothing is asked for, beside all metrics of tasks."""
 
 
+ANSWERS = "Answers, question by question (95 % interval: the wider of plain and clustered)"
 GAP = 2
 NARROWEST = 9
 
@@ -65,6 +67,11 @@ def _parts(report: Report, metrics: Sequence[str], notes: Notes) -> Iterator[Ren
             yield Text(clean(setting.name), style="bold")
             yield from (Text(clean(sentence)) for sentence in weak_sentences(setting))
             yield Aligned(comparison_table(setting, notes, metrics))
+    for setting in settings(report):
+        answers = answers_table(setting, notes, metrics)
+        if answers is not None:
+            heading = f"{ANSWERS}, {setting.name}" if len(report.runs) > 1 else ANSWERS
+            yield Padding(Group(Text(clean(heading), style="bold"), Aligned(answers)), (1, 0, 0, 0))
     lines = [Text(f"[{number}] {clean(note)}", style="dim") for number, note in enumerate(notes.all, 1)]
     if lines:
         yield Padding(Group(*lines), (1, 0, 0, 0))

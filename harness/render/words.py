@@ -1,6 +1,7 @@
 """Numbers as people read them: with units, and with no more digits than their interval supports."""
 
 import math
+import re
 import unicodedata
 from dataclasses import dataclass
 
@@ -31,6 +32,8 @@ STATUS_WORDS = {
 }
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+HARMFUL = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff{''.join(sorted(_BIDI))}]")
+"""Characters that `clean` replaces, but for line breaks and tabs."""
 
 
 def clean(text: str) -> str:

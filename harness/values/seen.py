@@ -273,7 +273,7 @@ class CrossChecked(Value, frozen=True, tag_field="event", tag="cross_checked"):
     mean_nats: Annotated[float, Meta(ge=0)]
     tolerance_nats: Annotated[float, Meta(ge=0)]
     itself_nats: Annotated[float, Meta(ge=0)] | None
-    """Largest difference of the reference's own scores between two batch sizes, where it computes in less than float32."""
+    """Largest difference of the reference's own scores between two batch sizes; None: all computed in float32."""
     rule: str
     """Where the tolerance comes from, in words."""
     reference: str
