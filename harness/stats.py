@@ -14,6 +14,8 @@ from harness.values import Value
 CONFIDENCE = 0.95
 FEWEST_ROUNDS = 3
 FEWEST_CLUSTERS = 10
+FEWEST_IN_SEQUENCE = 100
+"""Values before an interval that may be looked at again and again is asked: it is one of large samples."""
 LARGEST_POWER = 700.0
 LARGEST_DENOMINATOR_ERROR = 0.3
 """Beyond it a quotient of means is too lopsided for a linear interval; ten right answers are about as few."""
@@ -169,14 +171,14 @@ def ratio_of_sums_interval(
 def always_valid_interval(
     values: Sequence[float],
     clusters: Sequence[Hashable],
-    tuned_for: int,
+    of: int,
     confidence: float = CONFIDENCE,
 ) -> Interval | None:
     """Of the mean of values between −1 and 1 that come one by one: holds however often it is looked at.
 
     The asymptotic confidence sequence of Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas (arXiv 2103.06476), with
-    its free parameter chosen so that it is narrowest near `tuned_for` values; that number must not follow from the
-    values. Two guards: one more squared deviation of 1 is counted, so that values that happen not to vary promise
+    its free parameter chosen so that it is narrowest at half of all the `of` values that there could be, a number
+    known before the first one. Two guards: one more squared deviation of 1 is counted, so that values that happen not to vary promise
     nothing, and from 10 clusters on the wider of the plain and the clustered standard error is taken.
     None for fewer than two values.
     """
@@ -188,7 +190,7 @@ def always_valid_interval(
     if (of_clusters := _clustered_variance(values, clusters, mean)) is not None:
         variance = max(variance, of_clusters)
     alpha = 1 - confidence
-    rho2 = (-2 * math.log(alpha) + math.log(1 - 2 * math.log(alpha)) + 1) / tuned_for
+    rho2 = (-2 * math.log(alpha) + math.log(1 - 2 * math.log(alpha)) + 1) / max(FEWEST_IN_SEQUENCE, of / 2)
     grown = count * rho2 + 1
     half = math.sqrt(variance * 2 * grown / (count * count * rho2) * math.log(math.sqrt(grown) / alpha))
     return Interval(low=mean - half, high=mean + half)

@@ -9,7 +9,7 @@ from harness.analyse.answers import answers_changed, choice_divergences
 from harness.analyse.findings import Distance, PairedItems, TaskScore
 from harness.analyse.items import Item
 from harness.analyse.levels import MeasuredCell
-from harness.analyse.pairs import near_chance
+from harness.analyse.pairs import near_chance, questions_in_all, sequence_interval
 from harness.analyse.weights import ItemPairs, item_pairs
 from harness.stats import (
     FEWEST_CLUSTERS,
@@ -95,19 +95,25 @@ def distances(run: str, measured: MeasuredCell) -> list[Distance]:
 def paired(run: str, variant: MeasuredCell, baseline: MeasuredCell, name: str, found: ItemPairs) -> PairedItems:
     """One metric of two cells by the items that they have in common, of which there must be some."""
     differences = found.differences
-    interval = difference_interval(differences, effective=found.effective)
     groups = _clusters(found)
     clusters = None if groups is None or len(set(groups)) < FEWEST_CLUSTERS else groups
-    clustered = None if clusters is None else clustered_interval(differences, clusters)
-    quotient = quotient_interval(found.values, found.baselines, clusters, effective=found.effective)
+    of = questions_in_all(variant.seen)
+    clustered = quotient = None
+    if of is None:
+        interval = difference_interval(differences, effective=found.effective)
+        clustered = None if clusters is None else clustered_interval(differences, clusters)
+        quotient = quotient_interval(found.values, found.baselines, clusters, effective=found.effective)
+    else:
+        interval = sequence_interval(found, of)
     low, high = bounds(quotient)
     base = fmean(found.baselines)
     return PairedItems(
         **_place(run, variant),
-        **_answers(found, clusters),
+        **_answers(found, clusters, in_sequence=of is not None),
         baseline=str(baseline.seen.cell.variant),
         metric=name,
         items=len(differences),
+        of=of,
         value=fmean(found.values),
         baseline_value=base,
         diff=fmean(differences),
@@ -122,18 +128,21 @@ def paired(run: str, variant: MeasuredCell, baseline: MeasuredCell, name: str, f
     )
 
 
-def _answers(found: ItemPairs, clusters: Sequence[Hashable] | None) -> _Answers:
-    """What became of single answers; nothing where items are weighed, and no flips of what is not right or wrong."""
+def _answers(found: ItemPairs, clusters: Sequence[Hashable] | None, *, in_sequence: bool) -> _Answers:
+    """What became of single answers; nothing where items are weighed, and no flips of what is not right or wrong.
+
+    In a sequence that ended when enough was known, a p and an interval for a fixed number of items mean nothing.
+    """
     divergences = None if found.macro else choice_divergences(found.pairs)
     interval = None
-    if divergences is not None:
+    if divergences is not None and not in_sequence:
         interval = clustered_interval(divergences, clusters) if clusters else t_interval(divergences)
     flips = found.binary and not found.macro
     lost, won = (sum(d == sign for d in found.differences) for sign in (-1, 1))
     return _Answers(
         right_to_wrong=lost if flips else None,
         wrong_to_right=won if flips else None,
-        mcnemar_p=mcnemar_exact_p(lost, won) if flips else None,
+        mcnemar_p=mcnemar_exact_p(lost, won) if flips and not in_sequence else None,
         answers_changed=answers_changed(found) if flips else None,
         choice_kl=None if divergences is None else fmean(divergences),
         choice_kl_interval=interval and Interval(low=max(0.0, interval.low), high=interval.high),

@@ -54,6 +54,11 @@ class SeenCell:
         return self.cell.runtime.name if self.cell.runtime else None
 
     @property
+    def until(self) -> float | None:
+        """Half width at which its questions ended; None: all were asked, or it asks none."""
+        return self.cell.workload.until if isinstance(self.cell.workload, Task) else None
+
+    @property
     def artifact_sha256(self) -> str | None:
         return next((r.artifact_sha256 for r in self.counted if r.artifact_sha256), None)
 

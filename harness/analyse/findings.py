@@ -77,6 +77,10 @@ class PairedItems(InCell, frozen=True):
     baseline: str
     metric: str
     items: int
+    of: int | None
+    """So many questions there were; None: all were asked. Otherwise they came in random order and ended when enough
+    was known: `interval` then holds however often it was looked at, and what holds for a fixed number of items only
+    (`clustered`, `mcnemar_p`, the intervals of `choice_kl` and `recovery`) is None."""
     value: float
     baseline_value: float
     diff: float

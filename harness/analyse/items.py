@@ -1,6 +1,7 @@
 """The graded items of an accuracy cell, read from the run folder."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -74,6 +75,13 @@ def read_graded(run: Path, answers: Answers) -> Graded | None:
     except (msgspec.MsgspecError, OSError) as error:
         raise StoreError(f"{path}: damaged: {error}") from error
     return _sorted_out(lines)
+
+
+def joined(rounds: Sequence[Graded]) -> Graded:
+    """The items of several rounds, each of which asked questions of its own."""
+    return Graded(
+        *(tuple(chain.from_iterable(getattr(one, name) for one in rounds)) for name in Graded.__struct_fields__)
+    )
 
 
 def _sorted_out(lines: Iterable[Item | Window | Position]) -> Graded:

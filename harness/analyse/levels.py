@@ -116,11 +116,11 @@ def _graded(run: Run, seen: SeenCell) -> tuple[Graded | None, str | None]:
     answers = observed(seen.counted, Answers)
     if not answers:
         return None, None
-    found = read_graded(run.path, answers[-1])
-    return (
-        found,
-        None if found else "the answers are not graded yet (their items are missing): `bench regrade`",
-    )
+    rounds = [read_graded(run.path, one) for one in answers] if seen.until else [read_graded(run.path, answers[-1])]
+    graded = [one for one in rounds if one is not None]
+    if len(graded) < len(rounds):
+        return None, "the answers are not graded yet (their items are missing): `bench regrade`"
+    return joined(graded), None
 
 
 def _of_rounds(seen: SeenCell, name: str) -> Measured:

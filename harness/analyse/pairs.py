@@ -10,12 +10,14 @@ from harness.analyse.cells import SeenCell
 from harness.analyse.findings import ONE_ROUND
 from harness.analyse.items import Window
 from harness.analyse.levels import Measured, MeasuredCell
-from harness.analyse.trials import conditions_of
+from harness.analyse.trials import conditions_of, observed
 from harness.analyse.weights import ItemPairs, chance_of, item_pairs
 from harness.metrics import BY_ROUND, metric
 from harness.stats import (
+    FEWEST_IN_SEQUENCE,
     FEWEST_ROUNDS,
     Interval,
+    always_valid_interval,
     difference_interval,
     exp,
     ratio_interval,
@@ -23,7 +25,7 @@ from harness.stats import (
     share_interval,
     t_interval,
 )
-from harness.values import Value
+from harness.values import Answers, Value
 
 FEW_FLIPS = 10
 NEAR_CHANCE = (
@@ -166,6 +168,8 @@ def _by_item(variant: MeasuredCell, baseline: MeasuredCell, own: Measured, other
     differences = found.differences
     if not differences:
         return Compared(ratio=ratio, n=0, notes=(*notes, "no difference: no item is the same for both"))
+    if (of := questions_in_all(variant.seen)) is not None:
+        return _in_sequence(found, ratio, of, notes)
     interval = difference_interval(differences, effective=found.effective)
     changed = found.changed()
     if near_chance(found):
@@ -178,6 +182,30 @@ def _by_item(variant: MeasuredCell, baseline: MeasuredCell, own: Measured, other
         notes = (*notes, f"only {changed} items differ: the interval is rough, the exact p holds")
     diff = fmean(differences)
     return Compared(ratio=ratio, diff=diff, diff_interval=interval, n=len(differences), notes=notes)
+
+
+def questions_in_all(seen: SeenCell) -> int | None:
+    """Of a cell whose questions end early; None where all are asked."""
+    return max((answers.of for answers in observed(seen.counted, Answers)), default=0) if seen.until else None
+
+
+def sequence_interval(found: ItemPairs, of: int) -> Interval | None:
+    """Of a difference that was looked at after each round; None for too few items and for means over tasks."""
+    if found.macro or len(found.pairs) < FEWEST_IN_SEQUENCE:
+        return None
+    return always_valid_interval(found.differences, [(v.task, v.group) for v, _ in found.pairs], of)
+
+
+def _in_sequence(found: ItemPairs, ratio: float | None, of: int, notes: tuple[str, ...]) -> Compared:
+    differences, interval = found.differences, sequence_interval(found, of)
+    notes = (*notes, NEAR_CHANCE) if near_chance(found) else notes
+    asked = f"{len(differences):,} of {of:,} questions asked, in random order"
+    if interval is None:
+        why = "for means over tasks" if found.macro else f"below {FEWEST_IN_SEQUENCE} questions"
+        notes = (*notes, f"{asked}; no interval {why} that holds however often it is looked at")
+    else:
+        notes = (*notes, f"{asked}; the interval holds however often it was looked at")
+    return Compared(ratio=ratio, diff=fmean(differences), diff_interval=interval, n=len(differences), notes=notes)
 
 
 def near_chance(pairs: ItemPairs) -> bool | None:

@@ -8,6 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from harness.errors import StoreError
+from harness.request_lines import whole_requests
 from harness.store import read_lines
 from harness.values import Count
 
@@ -87,7 +88,7 @@ def texts_of(path: Path) -> dict[int, str]:
 def _converted(path: Path, key: str, kind: type[Read]) -> Iterator[Read]:
     """The lines that have the key."""
     try:
-        for line in read_lines(path):
+        for line in whole_requests(read_lines(path)):
             if key in line:
                 yield msgspec.convert(line, kind)
     except (msgspec.ValidationError, OSError) as error:

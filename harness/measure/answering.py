@@ -8,7 +8,7 @@ from harness.errors import BuildError, InputError
 from harness.measure.cross_check import cross_checked
 from harness.measure.floor import Floor, answers_name
 from harness.measure.grade import check_answers
-from harness.measure.parts import part_of
+from harness.measure.parts import part_of, units_of
 from harness.measure.requests import token_differences
 from harness.measure.tasks import TaskFile, resolve_task
 from harness.progress import Progress
@@ -34,7 +34,8 @@ def with_answers(floor: Floor, trial: Trial, cell: Cell, record: TrialRecord, pr
     """The record with where its answers lie, if there is exactly one a request."""
     requests, reference = floor.requests[cell.key], floor.references.get(cell.key)
     part, path = part_of(floor.plan, trial, cell), floor.answers(trial, cell)
-    chosen = part.chosen(requests.path) if part else None
+    units = units_of(requests.path)
+    chosen = set(part.of(units)) if part else None
     wrong = check_answers(requests.path, path, chosen)
     if wrong is not None:
         return msgspec.structs.replace(record, status="failed", reason=wrong)
@@ -45,6 +46,8 @@ def with_answers(floor: Floor, trial: Trial, cell: Cell, record: TrialRecord, pr
         items=f"items/{answers_name(trial, cell)}.jsonl.gz",
         count=len(given),
         tokens=sum(map(_token_count, given)),
+        questions=len(units if chosen is None else chosen),
+        of=len(units),
         task_versions=requests.versions,
         label=floor.labels.get(cell.key, ""),
         reference=reference.variant if reference else None,

@@ -8,12 +8,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from harness.measure.parts import ROUNDS
-from harness.stats import Interval, always_valid_interval
+from harness.stats import FEWEST_IN_SEQUENCE, Interval, always_valid_interval
 from harness.values import Cell, Plan, Task, Trial
 
-FEWEST = 100
-"""Questions before the interval is asked: it is one of large samples."""
 Items = dict[tuple[str, int], dict[str, Any]]
 """(task, document) → the graded item."""
 
@@ -25,10 +22,13 @@ class EnoughQuestions:
         self.plan = plan
         self.cells = {cell.key: cell for cell in plan.cells if _until(cell) is not None and cell.unsupported is None}
         self.items: dict[str, list[tuple[int, Items]]] = defaultdict(list)
+        self.of: dict[str, int] = {}
+        """Cell → how many questions there are in all."""
 
-    def add(self, cell: str, round_number: int, lines: Iterable[dict[str, Any]]) -> None:
+    def add(self, cell: str, round_number: int, of: int, lines: Iterable[dict[str, Any]]) -> None:
         """The graded items of one round."""
         if cell in self.cells:
+            self.of[cell] = of
             items = {(line["task"], line["id"]): line for line in lines if line.get("kind") == "item"}
             self.items[cell].append((round_number, items))
 
@@ -41,9 +41,8 @@ class EnoughQuestions:
         asked = len(self._before(cell.key, trial.round))
         until = _until(cell)
         assert until is not None
-        total = self._total(cell.key)
         return (
-            f"stopped after {asked:,} of about {total:,} questions: the difference is known within "
+            f"stopped after {asked:,} of {self.of[cell.key]:,} questions: the difference is known within "
             f"± {100 * until:g} points, by an interval that holds however often it is looked at"
         )
 
@@ -65,26 +64,21 @@ class EnoughQuestions:
         until = _until(cell)
         assert until is not None
         names = {name for item in own.values() for name in item["metrics"]}
-        tuned_for = max(FEWEST, self._total(cell.key) // 2)
-        intervals = [_interval(own, theirs if baseline else None, name, tuned_for) for name in sorted(names)]
+        of = self.of.get(cell.key, 0)
+        intervals = [_interval(own, theirs if baseline else None, name, of) for name in sorted(names)]
         return bool(intervals) and all(i is not None and (i.high - i.low) / 2 <= until for i in intervals)
 
     def _before(self, key: str, before: int) -> Items:
         return {place: item for number, items in self.items[key] if number < before for place, item in items.items()}
 
-    def _total(self, key: str) -> int:
-        """About how many questions all rounds have: rounds are cut as evenly as can be."""
-        rounds = self.items[key]
-        return round(sum(len(items) for _, items in rounds) / len(rounds) * ROUNDS) if rounds else 0
 
-
-def _interval(own: Items, theirs: Items | None, name: str, tuned_for: int) -> Interval | None:
+def _interval(own: Items, theirs: Items | None, name: str, of: int) -> Interval | None:
     """Of the paired difference, or of the value alone without a baseline; None where too few questions were asked."""
     places = [p for p, item in own.items() if name in item["metrics"] and (theirs is None or p in theirs)]
-    if len(places) < FEWEST:
+    if len(places) < FEWEST_IN_SEQUENCE:
         return None
     values = [_difference(own[p], theirs[p] if theirs is not None else None, name) for p in places]
-    return always_valid_interval(values, clusters_of([own[p] for p in places]), tuned_for)
+    return always_valid_interval(values, clusters_of([own[p] for p in places]), of)
 
 
 def clusters_of(items: Sequence[dict[str, Any]]) -> list[tuple[str, str | None]]:

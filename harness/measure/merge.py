@@ -82,7 +82,10 @@ def _written(folder: Path, runs: Sequence[Run], cell: Cell, records: Sequence[Tr
     _check_alike(runs, cell, records)
     answers = [_answers(record) for record in records]
     joined = msgspec.structs.replace(
-        answers[0], count=sum(a.count for a in answers), tokens=sum(a.tokens for a in answers)
+        answers[0],
+        count=sum(a.count for a in answers),
+        tokens=sum(a.tokens for a in answers),
+        questions=sum(a.questions for a in answers),
     )
     requests = inside(folder, joined.requests)
     if not requests.exists():

@@ -30,8 +30,7 @@ class Part(Value, frozen=True):
 
     def chosen(self, requests: Path) -> set[Unit]:
         """The questions of this part, from the file of all requests."""
-        units = list(dict.fromkeys(map(unit_of, (line for line in read_lines(requests) if "id" in line))))
-        return set(self.of(units))
+        return set(self.of(units_of(requests)))
 
     def of(self, units: list[Unit]) -> list[Unit]:
         """The units of this part. Rounds are drawn at random by the seed, shards are ranges."""
@@ -51,6 +50,11 @@ def part_of(plan: Plan, trial: Trial, cell: Cell) -> Part | None:
     if plan.shard is None and not in_rounds:
         return None
     return Part(shard=plan.shard, round=trial.round if in_rounds else None, seed=plan.suite.seed)
+
+
+def units_of(requests: Path) -> list[Unit]:
+    """All questions of a requests file, in its order."""
+    return list(dict.fromkeys(unit_of(line) for line in read_lines(requests) if "id" in line))
 
 
 def unit_of(request: dict[str, Any]) -> Unit:

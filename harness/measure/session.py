@@ -69,7 +69,7 @@ def _grade_round(folder: Path, record: TrialRecord, cell: Cell, questions: Enoug
         if not inside(folder, answers.items).exists():
             _compress(folder, answers)
             grade_record(folder, record, answers, cell, questions.plan, data)
-        questions.add(cell.key, record.round, read_lines(inside(folder, answers.items)))
+        questions.add(cell.key, record.round, answers.of, read_lines(inside(folder, answers.items)))
 
 
 def forget_items(folder: Path) -> None:

@@ -255,7 +255,12 @@ class Answers(Value, frozen=True, tag_field="event", tag="answers"):
     answers: RunFile
     items: RunFile
     count: Count
+    """Requests."""
     tokens: Count
+    questions: Count = 0
+    """Documents or windows that these requests ask; 0 in runs of old."""
+    of: Count = 0
+    """So many there are in all; more than `questions` for a shard and for a round."""
     task_versions: dict[str, str] = {}
     label: str = ""
     """What must be said beside the scores, such as that the data is a local variant."""
