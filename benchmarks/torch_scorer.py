@@ -1,7 +1,7 @@
 """The torch scorer against lm-eval's `hf` model: `BENCH_DATA=FOLDER python benchmarks/torch_scorer.py CHECKPOINT`.
 
 The same questions in one run, in float32 on a CPU, each side in a process of its own: whole MMLU subjects (5-shot)
-and the first HellaSwag questions. Ours runs before and after lm-eval's turns, so that a machine that changes its speed
+and HellaSwag questions, drawn by a fixed seed. Ours runs before and after lm-eval's turns, so that a machine that changes its speed
 shows. CPU seconds are printed beside wall time, since they say more on a machine that others use too. A GGUF file in
 place of the checkpoint is converted first.
 """
@@ -35,27 +35,26 @@ SUBJECTS = (
 )
 CONTEXT, NO_PREFIX_TOKEN = 2048, 0
 PEAK = """
-import json, resource
+import json
 peak = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) * 1024
-used = resource.getrusage(resource.RUSAGE_SELF)
 """
 OURS = (
     """
 import sys, time
-begun = opened = time.monotonic()
+begun, opened, cpu = time.monotonic(), 0.0, 0.0
 from harness.measure.workers.hf import __main__, network
 def note(self, events, old=network.Network.opened):
-    global opened
+    global opened, cpu
     old(self, events)
-    opened = time.monotonic()
+    opened, cpu = time.monotonic(), time.process_time()
 network.Network.opened = note
 assert __main__.main(sys.argv[1:3]) == 0
 done = time.monotonic()
 """
     + PEAK
     + """
-print(json.dumps({"whole_s": done - begun, "scoring_s": done - opened,
-                  "cpu_s": used.ru_utime + used.ru_stime, "peak": peak}))
+print(json.dumps({"whole_s": done - begun, "scoring_s": done - opened, "cpu_s": time.process_time() - cpu,
+                  "peak": peak}))
 """
 )
 THEIRS = (
@@ -72,16 +71,17 @@ lines = [json.loads(line) for line in open(job.requests)]
 encoding = time.monotonic()
 pairs = [((one["prompt"], one["target"]), *model._encode_pair(one["prompt"], one["target"])) for one in lines]
 assert all(p[1] + p[2] == one["context"] + one["continuation"] for p, one in zip(pairs, lines)), "other tokens"
-scoring = time.monotonic()
+scoring, cpu = time.monotonic(), time.process_time()
 found = model._loglikelihood_tokens(pairs, disable_tqdm=True)
-done = time.monotonic()
+done, cpu = time.monotonic(), time.process_time() - cpu
 with open(job.answers, "w") as file:
-    file.writelines(json.dumps({"id": x["id"], "logprob": a, "greedy": bool(g)}) + "\\n" for x, (a, g) in zip(lines, found))
+    for line, (logprob, greedy) in zip(lines, found):
+        print(json.dumps({"id": line["id"], "logprob": logprob, "greedy": bool(greedy)}), file=file)
 """
     + PEAK
     + """
 print(json.dumps({"whole_s": done - begun, "encoding_s": scoring - encoding, "scoring_s": done - scoring,
-                  "cpu_s": used.ru_utime + used.ru_stime, "peak": peak}))
+                  "cpu_s": cpu, "peak": peak}))
 """
 )
 
@@ -141,15 +141,13 @@ class Bench:
 
 
 def questions(bench: Bench, task: str, names: Sequence[str], limit: int | None) -> list[dict[str, Any]]:
-    """Requests with their prompts: all questions of these tasks, or the first `limit` of each."""
+    """Requests with their prompts: all questions of these tasks, or `limit` of them, drawn by a fixed seed."""
     files = [f for f in resolve_task(task, Path(os.environ["BENCH_DATA"])) if f.name in names]
     if len(files) != len(names):
         raise SystemExit(f"unknown in {task}: {set(names) - {f.name for f in files}}")
-    asked = task_requests(
-        Task(task=task, context=CONTEXT), files, bench.tokenize, bench.engine["model"], 0, NO_PREFIX_TOKEN
-    )
-    lines = [line for line in read_lines(asked.path) if "id" in line]
-    return [line for line in lines if limit is None or line["doc"] < limit]
+    wish = Task(task=task, limit=limit, context=CONTEXT)
+    asked = task_requests(wish, files, bench.tokenize, bench.engine["model"], 0, NO_PREFIX_TOKEN)
+    return [line for line in read_lines(asked.path) if "id" in line]
 
 
 def chosen(lines: list[dict[str, Any]], found: dict[int, Any]) -> dict[tuple[str, int], int]:
@@ -163,7 +161,8 @@ def chosen(lines: list[dict[str, Any]], found: dict[int, Any]) -> dict[tuple[str
 def told(name: str, seen: dict[str, Any], count: int) -> None:
     print(
         f"  {name:22} scoring {seen['scoring_s']:7.1f} s = {count / seen['scoring_s']:6.2f} questions/s, "
-        f"whole {seen['whole_s']:7.1f} s = {count / seen['whole_s']:6.2f} questions/s, CPU {seen['cpu_s']:7.1f} s, "
+        f"whole {seen['whole_s']:7.1f} s = {count / seen['whole_s']:6.2f} questions/s, "
+        f"CPU time of scoring {seen['cpu_s']:7.1f} s, "
         f"peak {seen['peak'] / 1e6:6.0f} MB",
         flush=True,
     )
@@ -190,7 +189,7 @@ def compare(bench: Bench, title: str, lines: list[dict[str, Any]], batch_sizes: 
     last, again = bench.ours(lines)
     told("bench-hf, after", last, count)
     assert again == found, "bit for bit"
-    for key, name in (("scoring_s", "scoring"), ("whole_s", "whole job"), ("cpu_s", "CPU time")):
+    for key, name in (("scoring_s", "scoring"), ("whole_s", "whole job"), ("cpu_s", "CPU time of scoring")):
         best, ours_s = min(seen[key] for seen in plain), (first[key] + last[key]) / 2
         print(f"  ratio by {name}: {best / ours_s:.2f} ({best:.1f} s / {ours_s:.1f} s)")
 
@@ -214,7 +213,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--subjects", nargs="*", default=list(SUBJECTS))
-    parser.add_argument("--limit", type=int, help="questions of each subject (default: all)")
+    parser.add_argument("--limit", type=int, help="questions of all subjects together (default: all)")
     parser.add_argument("--hellaswag", type=int, default=200, help="questions of HellaSwag")
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1])
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))

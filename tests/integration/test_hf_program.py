@@ -13,6 +13,8 @@ import pytest
 
 from harness.config import PROJECT
 from harness.store import read_lines
+from harness.values import Artifact
+from tests.integration.conftest import Ask
 
 pytestmark = pytest.mark.torch
 
@@ -323,6 +325,37 @@ def test_wrong_input_ends_with_one_clear_line(llama: str, tmp_path: Path) -> Non
     for (code, events), message, expected in zip(runs, messages, codes, strict=True):
         assert (code, events[-1]["event"]) == (expected, "error")
         assert message in events[-1]["message"]
+
+
+@pytest.mark.runner
+def test_a_gguf_file_becomes_a_checkpoint_with_the_same_scores(
+    artifacts: dict[str, Artifact], ask: Ask, tmp_path: Path
+) -> None:
+    output = tmp_path / "checkpoint"
+    source = artifacts["f16"].path
+    job = {"kind": "checkpoint", "model": source, "output": str(output), "dtype": "float16", "program_sha256": "abc"}
+    lines = [{"id": n, "context": [100, 2000, 300 + n], "shared": 0, "continuation": [7, 77]} for n in range(3)]
+    score = job_of("score", str(output), lines, tmp_path)
+    texts = [{"id": 0, "text": "a<|im_end|>", "add_special": False, "parse_special": False}]
+    tokenize = job_of("tokenize", str(output), texts, tmp_path)
+    runs = run_program(job, score, job, tokenize, folder=tmp_path)
+    assert [code for code, _ in runs] == [0, 0, 1, 0]
+    assert "is there already" in runs[2][1][-1]["message"]
+    assert "quantization_config" not in json.loads((output / "config.json").read_text())
+    assert not output.with_name("checkpoint.partial").exists()
+
+    engine = {"threads": 1, "threads_batch": 1, "context": 256, "batch": 64, "ubatch": 32, "kv_type": "f32"}
+    more = {"load_mode": "none", "repack": False, "flash_attn": "off", "reference": None}
+    theirs = {**engine, **more, "kind": "score", "model": source, "answers": str(tmp_path / "theirs.jsonl")}
+    code, _, errors = ask({**theirs, "requests": score["requests"]})
+    assert code == 0, errors
+    for answer in read_lines(tmp_path / "theirs.jsonl"):
+        assert answers(score)[answer["id"]]["logprob"] == pytest.approx(answer["logprob"], abs=2e-2)
+    code, _, errors = ask(
+        {"kind": "tokenize", "model": source, "requests": tokenize["requests"], "answers": str(tmp_path / "t.jsonl")}
+    )
+    assert code == 0, errors
+    assert [answers(tokenize)[0]] == list(read_lines(tmp_path / "t.jsonl"))
 
 
 def test_it_dies_with_its_parent(llama: str, tmp_path: Path) -> None:
