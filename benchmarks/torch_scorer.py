@@ -1,9 +1,9 @@
 """The torch scorer against lm-eval's `hf` model: `BENCH_DATA=FOLDER python benchmarks/torch_scorer.py CHECKPOINT`.
 
 The same questions in one run, in float32 on a CPU, each side in a process of its own: whole MMLU subjects (5-shot)
-and HellaSwag questions, drawn by a fixed seed. Ours runs before and after lm-eval's turns, so that a machine that changes its speed
-shows. CPU seconds are printed beside wall time, since they say more on a machine that others use too. A GGUF file in
-place of the checkpoint is converted first.
+and HellaSwag questions, drawn by a fixed seed. Ours runs before and after lm-eval's turns, so that a machine that
+changes its speed shows. CPU time is printed beside wall time, since it says more on a machine that others use too. A
+GGUF file in place of the checkpoint is converted first.
 """
 
 import argparse
