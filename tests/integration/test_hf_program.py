@@ -13,6 +13,8 @@ import pytest
 
 from harness.config import PROJECT
 from harness.store import read_lines
+from harness.values import Artifact
+from tests.integration.conftest import Ask
 
 pytestmark = pytest.mark.torch
 
@@ -165,15 +167,20 @@ def test_scores_are_those_of_lm_eval_whatever_the_order(
     shuffled = random.Random(1).sample(encoded, len(encoded))
     one, other = (job_of("score", llama, lines, tmp_path) for lines in (encoded, shuffled))
     resumed = job_of("score", llama, shuffled, tmp_path)
-    short = job_of("score", llama, [encoded[0], {**encoded[1], "continuation": [5]}], tmp_path)
+    rough = [job_of("score", llama, encoded[:40], tmp_path, dtype=dtype) for dtype in ("bfloat16", "float16")]
     plain = job_of("cross_check", llama, pairs(), tmp_path, batch_sizes=[1, 4])
-    (code, events), *rest = run_program(one, other, plain, short, folder=tmp_path)
-    assert [code, *(c for c, _ in rest)] == [0, 0, 0, 0]
+    (code, events), *rest = run_program(one, other, plain, *rough, folder=tmp_path)
+    assert [code, *(c for c, _ in rest)] == [0] * 5
     found = answers(one)
     assert sorted(found) == sorted(line["id"] for line in encoded)
     assert found == answers(other), "bit for bit"
     check_scores(found, answers(plain), 1)
     check_scores(found, answers(plain), 4)
+
+    for (_, seen), job, dtype in zip(rest[2:], rough, ("bfloat16", "float16"), strict=True):
+        assert (seen[1]["dtype"], seen[1]["prefix_sharing"]) == (dtype, True)
+        for key, answer in answers(job).items():
+            assert answer["logprob"] == pytest.approx(found[key]["logprob"], rel=0.05, abs=0.5)
 
     hello, opened, scored, done = events
     assert (hello["program"], hello["kind"], hello["runner_sha256"]) == ("bench-hf", "score", "abc")
@@ -194,6 +201,39 @@ def test_scores_are_those_of_lm_eval_whatever_the_order(
     assert answers(resumed) == found, "bit for bit"
     assert answers(plain) == before
     assert events[-2]["skipped"] == 30 and events[-2]["answered"] == len(encoded) - 30
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_token_attends_to_its_ancestors_alone_by_parts_and_by_a_dense_mask(seed: int) -> None:
+    import numpy as np
+    import torch
+    from torch.nn.functional import scaled_dot_product_attention
+
+    from harness.measure.workers.hf.attention import TreeAttention
+    from harness.measure.workers.hf.packing import Limits, plan
+
+    draw = random.Random(seed)
+    heads = [[1] * 12, [1] * 12 + [2] * 5, [3]]
+    rows = sorted({tuple(draw.choice(heads) + [draw.randrange(4) for _ in range(6)]) for _ in range(12)})
+    passes = plan([np.array(row, np.int32) for row in rows], Limits(pass_tokens=30, shortest_stem=3))
+    assert any(not group.chain for one in passes for group in one.groups) and any(one.prefix for one in passes)
+    torch.manual_seed(seed)
+    for one in passes:
+        query = torch.randn(1, 6, one.size, 16)
+        key, value = torch.randn(2, 1, 2, one.prefix + one.size, 16)
+        found = []
+        for by_parts in (True, False):
+            attention = TreeAttention("cpu", by_parts=by_parts)
+            attention.see(one, torch.float32, 3)
+            found.append(attention(torch.nn.Identity(), query, key, value, None, scaling=0.3)[0][0])
+        assert torch.allclose(*found, atol=1e-5)
+        for part in one.parts:
+            path = [node for start, stop in part.ranges for node in range(start, stop)]
+            for at, node in enumerate(path):
+                seen = [*range(one.prefix), *(one.prefix + n for n in path[: at + 1])]
+                keys, values = (x[:, :, seen].repeat_interleave(3, 1) for x in (key, value))
+                alone = scaled_dot_product_attention(query[:, :, [node]], keys, values, scale=0.3)
+                assert torch.allclose(found[0][node], alone[0, :, 0], atol=1e-5)
 
 
 def test_killed_while_scoring_it_goes_on_with_the_same_answers(llama: str, tmp_path: Path) -> None:
@@ -323,6 +363,37 @@ def test_wrong_input_ends_with_one_clear_line(llama: str, tmp_path: Path) -> Non
     for (code, events), message, expected in zip(runs, messages, codes, strict=True):
         assert (code, events[-1]["event"]) == (expected, "error")
         assert message in events[-1]["message"]
+
+
+@pytest.mark.runner
+def test_a_gguf_file_becomes_a_checkpoint_with_the_same_scores(
+    artifacts: dict[str, Artifact], ask: Ask, tmp_path: Path
+) -> None:
+    output = tmp_path / "checkpoint"
+    source = artifacts["f16"].path
+    job = {"kind": "checkpoint", "model": source, "output": str(output), "dtype": "float16", "program_sha256": "abc"}
+    lines = [{"id": n, "context": [100, 2000, 300 + n], "shared": 0, "continuation": [7, 77]} for n in range(3)]
+    score = job_of("score", str(output), lines, tmp_path)
+    texts = [{"id": 0, "text": "a<|im_end|>", "add_special": False, "parse_special": False}]
+    tokenize = job_of("tokenize", str(output), texts, tmp_path)
+    runs = run_program(job, score, job, tokenize, folder=tmp_path)
+    assert [code for code, _ in runs] == [0, 0, 1, 0]
+    assert "is there already" in runs[2][1][-1]["message"]
+    assert "quantization_config" not in json.loads((output / "config.json").read_text())
+    assert not output.with_name("checkpoint.partial").exists()
+
+    engine = {"threads": 1, "threads_batch": 1, "context": 256, "batch": 64, "ubatch": 32, "kv_type": "f32"}
+    more = {"load_mode": "none", "repack": False, "flash_attn": "off", "reference": None}
+    theirs = {**engine, **more, "kind": "score", "model": source, "answers": str(tmp_path / "theirs.jsonl")}
+    code, _, errors = ask({**theirs, "requests": score["requests"]})
+    assert code == 0, errors
+    for answer in read_lines(tmp_path / "theirs.jsonl"):
+        assert answers(score)[answer["id"]]["logprob"] == pytest.approx(answer["logprob"], abs=2e-2)
+    code, _, errors = ask(
+        {"kind": "tokenize", "model": source, "requests": tokenize["requests"], "answers": str(tmp_path / "t.jsonl")}
+    )
+    assert code == 0, errors
+    assert [answers(tokenize)[0]] == list(read_lines(tmp_path / "t.jsonl"))
 
 
 def test_it_dies_with_its_parent(llama: str, tmp_path: Path) -> None:

@@ -36,13 +36,13 @@ class View(msgspec.Struct, frozen=True):
 class TreeAttention:
     """transformers calls it for each layer; `see` says for which pass."""
 
-    def __init__(self, device: str) -> None:
-        self.device = device
+    def __init__(self, device: str, *, by_parts: bool) -> None:
+        self.device, self.by_parts = device, by_parts
         self._views: tuple[View, ...] = ()
         self._dense: torch.Tensor | None = None
 
     def see(self, one: Pass, dtype: torch.dtype, queries_per_key: int) -> None:
-        if self.device == "cpu":
+        if self.by_parts:
             self._views = tuple(
                 View(g.start, g.stop, group_mask(g).to(dtype).repeat(queries_per_key, 1)) for g in one.groups
             )
@@ -65,7 +65,7 @@ class TreeAttention:
         asked = [name for name in NOT_SUPPORTED if others.get(name) is not None]
         if asked or attention_mask is not None or not getattr(module, "is_causal", True):
             raise AttentionError(", ".join(asked) or "a mask of its own")
-        if self.device == "cpu":
+        if self.by_parts:
             return self._by_parts(query, key, value, scaling), None
         times = query.shape[1] // key.shape[1]
         out = scaled_dot_product_attention(

@@ -126,13 +126,15 @@ def read_lines(path: Path, kind: type[Any]) -> Iterator[tuple[str, Any]]:
         raise BadInputError(f"cannot read {path}: {error.strerror}") from error
 
 
-def read_requests(path: Path, kind: type[R]) -> list[R]:
+def each_request(path: Path, kind: type[R]) -> Iterator[R]:
     """Raises BadInputError: a line is no request, or an id stands twice."""
-    requests: list[R] = []
     seen: set[int] = set()
     for where, request in read_lines(path, kind):
         if request.id in seen:
             raise BadInputError(f'{where}: "id" {request.id} stands twice in the file')
         seen.add(request.id)
-        requests.append(request)
-    return requests
+        yield request
+
+
+def read_requests(path: Path, kind: type[R]) -> list[R]:
+    return list(each_request(path, kind))

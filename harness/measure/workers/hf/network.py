@@ -13,7 +13,7 @@ from transformers import AttentionInterface, AutoModelForCausalLM, Cache
 
 from harness.measure.workers.hf.attention import NAME, AttentionError, TreeAttention
 from harness.measure.workers.hf.cache import PrefixCache
-from harness.measure.workers.hf.errors import BadInputError, ModelError
+from harness.measure.workers.hf.errors import BadInputError, JobFailedError, ModelError
 from harness.measure.workers.hf.files import Events
 from harness.measure.workers.hf.jobs import Engine
 from harness.measure.workers.hf.packing import Limits, Pass, Row, plan
@@ -38,7 +38,7 @@ class Network:
         self.config = self.model.config.get_text_config()
         self.vocabulary = int(self.model.get_input_embeddings().num_embeddings)
         self.dtype: torch.dtype = self.model.dtype
-        self._tree = TreeAttention(engine.device)
+        self._tree = TreeAttention(engine.device, by_parts=engine.device == "cpu")
         AttentionInterface.register(NAME, self._tree)
         self.why_not = self._why_no_tree()
         self.model.set_attn_implementation(PLAIN if self.why_not else NAME)
@@ -100,13 +100,16 @@ class Network:
         place = self.model.device
         if "position_ids" in more:
             more["position_ids"] = torch.from_numpy(more["position_ids"])[None].to(place)
-        with torch.inference_mode():
-            out = self.model(
-                input_ids=torch.from_numpy(tokens.astype(np.int64))[None].to(place),
-                logits_to_keep=torch.tensor(wanted, device=place),
-                **more,
-            )
-            return out.logits[0].float()
+        try:
+            with torch.inference_mode():
+                out = self.model(
+                    input_ids=torch.from_numpy(tokens.astype(np.int64))[None].to(place),
+                    logits_to_keep=torch.tensor(wanted, device=place),
+                    **more,
+                )
+                return out.logits[0].float()
+        except torch.OutOfMemoryError as error:
+            raise JobFailedError(f"out of memory on the device: {error}") from error
 
     def _why_no_tree(self) -> str | None:
         """Why tokens of different rows cannot go through this model together; None where they can."""
@@ -163,6 +166,8 @@ def load(engine: Engine) -> Any:
     folder = Path(engine.model)
     if not (folder / "config.json").is_file():
         raise ModelError(f"cannot open {folder}: no config.json")
+    if engine.device == "cuda" and not torch.cuda.is_available():
+        raise JobFailedError("no CUDA device is seen, or torch is built without CUDA; known devices: cpu")
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(
             folder,

@@ -1,28 +1,38 @@
 """Log-likelihoods: each distinct beginning goes through the network once; see packing.py."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 
 from harness.measure.workers.hf.errors import BadInputError, ModelError
-from harness.measure.workers.hf.files import Answers, Events, Tally, read_requests
+from harness.measure.workers.hf.files import Answers, Events, Tally, each_request
 from harness.measure.workers.hf.jobs import ScoreJob, ScoreRequest
 from harness.measure.workers.hf.network import Network
 from harness.measure.workers.hf.packing import Limits, Part, Pass, Row, needed, plan, singly
 
-LIMITS = {"cpu": Limits(pass_tokens=512, shortest_stem=16), "cuda": Limits(pass_tokens=4096, shortest_stem=16)}
+BIG_ENDIAN = np.dtype(">i4")
+"""Bytes of rows sort as their tokens do."""
+LIMITS = {"cpu": Limits(pass_tokens=512, shortest_stem=8), "cuda": Limits(pass_tokens=4096, shortest_stem=8)}
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What a request reads of its row."""
+
+    id: int
+    first: int
+    """Position whose logits predict the continuation's first token."""
+    continuation: tuple[int, ...]
 
 
 class Sum:
     """What is known of one request while its passes run."""
 
-    def __init__(self, request: ScoreRequest) -> None:
-        self.request = request
-        self.first = len(request.context) - 1
-        """Position whose logits predict the continuation's first token."""
+    def __init__(self, wanted: Wanted) -> None:
+        self.wanted = wanted
         self.logprob, self.greedy, self.read = 0.0, True, 0
 
     def add(self, logprobs: Sequence[float], greedy: Sequence[bool]) -> None:
@@ -30,44 +40,53 @@ class Sum:
         self.greedy = self.greedy and all(greedy)
         self.read += len(logprobs)
         if not math.isfinite(self.logprob):
-            raise ModelError(f"request {self.request.id}: the model's logits are not numbers")
+            raise ModelError(f"request {self.wanted.id}: the model's logits are not numbers")
 
     @property
     def complete(self) -> bool:
-        return self.read == len(self.request.continuation)
+        return self.read == len(self.wanted.continuation)
 
     def targets(self, prefix: int, end: int) -> tuple[range, list[int]]:
         """Positions of prefix … end − 1 that are read, and the token that each must predict."""
-        tail = self.request.continuation
-        places = range(max(prefix, self.first), min(end, self.first + len(tail)))
-        return places, [tail[place - self.first] for place in places]
+        first, tail = self.wanted.first, self.wanted.continuation
+        places = range(max(prefix, first), min(end, first + len(tail)))
+        return places, [tail[place - first] for place in places]
 
 
-class Asked:
-    """The distinct rows of all requests, in order, and which requests read each."""
+class Asked(msgspec.Struct, frozen=True):
+    """The distinct rows of all requests, in order, and who reads each; no prompt is kept twice."""
 
-    def __init__(self, requests: Sequence[ScoreRequest]) -> None:
-        readers: dict[tuple[int, ...], list[ScoreRequest]] = {}
-        for request in requests:
-            readers.setdefault((*request.context, *request.continuation[:-1]), []).append(request)
-        ordered = sorted(readers)
-        self.rows: list[Row] = [np.array(row, np.int32) for row in ordered]
-        self.readers = [sorted(readers[row], key=lambda r: r.id) for row in ordered]
+    rows: list[Row]
+    readers: list[list[Wanted]]
+    requests: int
+    tokens: int
+    """Of all requests, contexts and continuations."""
+    largest: int
+    """Largest token, and the request that it stands in."""
+    largest_in: int
 
 
-def run(job: ScoreJob, events: Events) -> None:
-    requests = read_requests(Path(job.requests), ScoreRequest)
+def ask(requests: Iterable[ScoreRequest], context: int) -> Asked:
+    """Raises BadInputError: a request does not fit the job."""
+    readers: dict[bytes, list[Wanted]] = {}
+    count = tokens = 0
+    largest = (-1, 0)
     for request in requests:
-        check(request, job.context)
-    with Answers(Path(job.answers)) as answers:
-        network = Network(job)
-        for request in requests:
-            network.check_tokens([*request.context, *request.continuation], f"request {request.id}")
-        network.opened(events)
-        tally = Tally(len(requests), sum(1 for r in requests if r.id in answers.earlier))
-        passes, tokens = _score(network, Asked(requests), answers, tally)
-    whole = sum(len(r.context) + len(r.continuation) for r in requests)
-    tally.write(events, run_tokens=tokens, request_tokens=whole, passes=passes)
+        check(request, context)
+        whole = np.array([*request.context, *request.continuation], BIG_ENDIAN)
+        wanted = Wanted(request.id, len(request.context) - 1, tuple(request.continuation))
+        readers.setdefault(whole[:-1].tobytes(), []).append(wanted)
+        largest = max(largest, (int(whole.max()), request.id))
+        count, tokens = count + 1, tokens + len(whole)
+    ordered = sorted(readers)
+    return Asked(
+        rows=[np.frombuffer(row, BIG_ENDIAN).astype(np.int32) for row in ordered],
+        readers=[sorted(readers[row], key=lambda wanted: wanted.id) for row in ordered],
+        requests=count,
+        tokens=tokens,
+        largest=largest[0],
+        largest_in=largest[1],
+    )
 
 
 def check(request: ScoreRequest, context: int) -> None:
@@ -81,9 +100,21 @@ def check(request: ScoreRequest, context: int) -> None:
         raise BadInputError(f"{name}: context and continuation have {size} tokens, the job's context only {context}")
 
 
+def run(job: ScoreJob, events: Events) -> None:
+    asked = ask(each_request(Path(job.requests), ScoreRequest), job.context)
+    with Answers(Path(job.answers)) as answers:
+        network = Network(job)
+        network.check_tokens([asked.largest], f"request {asked.largest_in}")
+        network.opened(events)
+        known = sum(1 for readers in asked.readers for wanted in readers if wanted.id in answers.earlier)
+        tally = Tally(asked.requests, known)
+        passes, tokens = _score(network, asked, answers, tally)
+    tally.write(events, run_tokens=tokens, request_tokens=asked.tokens, passes=passes)
+
+
 def _score(network: Network, asked: Asked, answers: Answers, tally: Tally) -> tuple[int, int]:
     """Runs what the missing answers need; the passes follow from all requests, answered or not."""
-    sums = [[Sum(r) for r in readers if r.id not in answers.earlier] for readers in asked.readers]
+    sums = [[Sum(w) for w in readers if w.id not in answers.earlier] for readers in asked.readers]
     passes = plan(asked.rows, LIMITS[network.engine.device]) if network.shares else singly(asked.rows)
     cache = network.cache(max((one.prefix + one.size for one in passes), default=1))
     count = tokens = 0
@@ -132,13 +163,6 @@ def _add(reads: list[tuple[Sum, list[int], list[int]]], nodes: list[int], logits
 
 
 def _answer(total: Sum, answers: Answers, tally: Tally) -> None:
-    request = total.request
-    answers.append(
-        {
-            "id": request.id,
-            "logprob": total.logprob,
-            "greedy": total.greedy,
-            "tokens": len(request.continuation),
-        }
-    )
-    tally.answer(len(request.continuation))
+    size = len(total.wanted.continuation)
+    answers.append({"id": total.wanted.id, "logprob": total.logprob, "greedy": total.greedy, "tokens": size})
+    tally.answer(size)
