@@ -29,8 +29,10 @@ def wrong_task(name: str) -> str | None:
     names = lm_eval_names()
     if name in names:
         return None
-    near = difflib.get_close_matches(name, [*TASKS, *names], n=3)
-    hint = f" — did you mean {' or '.join(repr(one) for one in dict.fromkeys(near))}?" if near else ""
+    near = [*difflib.get_close_matches(name, TASKS, n=1), *difflib.get_close_matches(name, names, n=2)]
+    first, *others = [*dict.fromkeys(near), None]
+    hint = f" — did you mean {first!r}?" if first else ""
+    hint += "".join(f" {other!r}?" for other in others if other)
     return f"unknown task {name!r}{hint} (known: {', '.join(sorted(TASKS))}, every name of lm-eval, task files)"
 
 
