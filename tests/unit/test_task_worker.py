@@ -30,6 +30,7 @@ import lm_eval
 from lm_eval.api.model import LM
 from lm_eval.evaluator import evaluate
 from lm_eval.tasks import TaskManager
+from lm_eval.tasks._yaml_loader import load_yaml
 
 job = json.loads(Path(sys.argv[1]).read_text())
 folder = Path(sys.argv[2])
@@ -37,13 +38,15 @@ for file in job["tasks"]:
     config = {"include": str(Path(lm_eval.__file__).parent / "tasks" / file["definition"]), "task": file["name"],
               "tag": None, "dataset_path": "json", "dataset_name": None,
               "dataset_kwargs": {"data_files": file["data_files"]}, **file["overrides"]}
-    for split in ("training_split", "validation_split"):
-        if split not in config and split.split("_")[0] not in ("training",):
-            continue
+    known = load_yaml(config["include"], resolve_func=False)
+    for split in ("training_split", "validation_split", "test_split"):
+        if known.get(split) is not None and known[split] not in file["data_files"]:
+            config[split] = None
     (folder / f"{file['name']}.yaml").write_text(json.dumps(config))
 asked = []
 
 class Recorder(LM):
+    tokenizer_name = "none"
     def note(self, requests, dummy):
         asked.extend([r.task_name, r.doc_id, r.idx, list(r.args)] for r in requests)
         return [dummy] * len(requests)

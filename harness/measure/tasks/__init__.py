@@ -75,7 +75,7 @@ class NoTaskError(UnknownNameError):
 def _task_file(name: str, spec: TaskSpec, part: str, data: Path | None, fewshot: int | None) -> TaskFile:
     wanted = spec.files | (spec.shots if fewshot else {})
     files = {
-        split: str(_found(path.replace("{part}", part), data, name)) for split, path in wanted.items()
+        split: str(found(path.replace("{part}", part), data, name)) for split, path in wanted.items()
     }
     return TaskFile(
         name=name,
@@ -87,11 +87,3 @@ def _task_file(name: str, spec: TaskSpec, part: str, data: Path | None, fewshot:
         nltk_data=nltk_folder(data, name) if "nltk" in spec.needs else "",
     )
 
-
-def _found(path: str, data: Path | None, task: str) -> Path:
-    """The file as the table names it, or the same uncompressed."""
-    if data is not None and path.endswith(".gz") and not (data / path).exists():
-        plain = data / path.removesuffix(".gz")
-        if plain.is_file():
-            return plain
-    return found(path, data, task)
