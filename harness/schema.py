@@ -39,7 +39,6 @@ def _suite(known: Known) -> Schema:
     suite["runtimes"]["propertyNames"] = {"enum": list(known.runtimes)}
     suite["runtimes"]["additionalProperties"] = {"anyOf": [{"$ref": "#/$defs/RuntimeFile"}, {"type": "null"}]}
     parts["VariantFile"]["properties"]["recipe"] = {"enum": list(known.recipes)}
-    parts["Task"]["properties"]["task"]["examples"] = list(known.tasks)
     parts["Text"]["properties"]["text"] = {"enum": list(known.texts)}
     parts["FullSuite"] = parts.pop("SuiteFile")
     for name, part in _partial(parts, "FullSuite").items():

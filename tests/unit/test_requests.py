@@ -1,27 +1,34 @@
 """lm-eval's requests as token ids, by lm-eval's own rules; texts as windows and positions."""
 
+import re
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import InputError
+from harness.errors import InputError, StoreError
 from harness.measure.grade import check_answers
-from harness.measure.requests import assemble, head_tokens, plain_requests, window_lines
+from harness.measure.pieces import encode_all
+from harness.measure.requests import Tokenizer, assemble, head_tokens, plain_requests, window_lines
+from harness.request_lines import Heads, read_requests, whole_requests
 from harness.store import read_lines, write_lines
 
 
-def by_character(texts: object) -> list[list[int]]:
-    return [[ord(c) for c in text] for text in texts]  # type: ignore[attr-defined]
+def by_character(texts: Sequence[str], add_special: bool, parse_special: bool) -> list[list[int]]:
+    return [[ord(c) for c in text] for text in texts]
 
 
 def ask(kind: str, *args: object, doc: int = 0) -> dict[str, object]:
-    return {"kind": kind, "task": "t", "doc": doc, "index": 0, "args": list(args), "hash": "h"}
+    return {"kind": kind, "task": "t", "doc": doc, "index": 0, "args": list(args), "doc_hash": "h"}
 
 
-def lines_of(*asked: dict[str, object], context: int = 100, prefix: int = 1) -> list[dict[str, object]]:
-    return list(assemble(list(asked), by_character, context, prefix))  # type: ignore[arg-type]
+def lines_of(*asked: dict[str, object], context: int = 100, prefix: int = 1) -> list[dict[str, Any]]:
+    tokenizer = Tokenizer(encode=by_character, identity="characters", prefix_token=prefix)
+    return list(whole_requests(assemble(asked, tokenizer, context)))
 
 
 def test_a_pair_splits_where_the_context_ends() -> None:
@@ -52,15 +59,15 @@ def test_a_continuation_without_tokens_is_refused() -> None:
 @given(st.text(alphabet="abc", min_size=1, max_size=60), st.integers(min_value=3, max_value=20))
 def test_rolling_windows_score_every_token_once_and_fit(text: str, context: int) -> None:
     lines = lines_of(ask("loglikelihood_rolling", text), context=context)
-    scored = [token for line in lines for token in line["continuation"]]  # type: ignore[attr-defined]
+    scored = [token for line in lines for token in line["continuation"]]
     assert scored == [ord(c) for c in text]
     for line in lines:
-        assert line["context"] and len(line["context"]) + len(line["continuation"]) <= context  # type: ignore[arg-type]
+        assert line["context"] and len(line["context"]) + len(line["continuation"]) <= context
 
 
 def test_generation_leaves_room_for_its_answer() -> None:
     (line,) = lines_of(ask("generate_until", "a" * 50, {"until": ["\n", ""], "max_gen_toks": 10}), context=40)
-    assert len(line["tokens"]) == 30 and line["max_tokens"] == 10 and line["stop"] == ["\n"]  # type: ignore[arg-type]
+    assert len(line["tokens"]) == 30 and line["max_tokens"] == 10 and line["stop"] == ["\n"]
     with pytest.raises(InputError, match="only greedy"):
         lines_of(ask("generate_until", "a", {"until": [], "do_sample": True}))
 
@@ -92,13 +99,13 @@ def test_a_prompt_without_a_long_whole_head_shares_nothing(prompt: str, context:
 
 def test_the_last_token_of_a_prompt_is_never_shared() -> None:
     (line,) = lines_of(ask("loglikelihood", SHOTS.rstrip("\n") + "\n\n", " yes"), context=300)
-    assert line["shared"] < len(line["context"])  # type: ignore[arg-type, operator]
+    assert line["shared"] < len(line["context"])
 
 
 def test_ids_are_numbered_and_equal_contexts_stand_side_by_side() -> None:
     lines = lines_of(*(ask("loglikelihood", f"q{d}", f" {c}", doc=d) for d in range(3) for c in "xyz"))
     assert [line["id"] for line in lines] == list(range(9))
-    contexts = [tuple(line["context"]) for line in lines]  # type: ignore[arg-type]
+    contexts = [tuple(line["context"]) for line in lines]
     assert contexts == sorted(contexts, key=contexts.index)
 
 
@@ -145,3 +152,84 @@ def test_exactly_one_answer_a_request(tmp_path: Path, answers: list[int], said: 
     write_lines(folder / "a.jsonl", [{"id": i} for i in answers])
     found = check_answers(folder / "r.jsonl.gz", folder / "a.jsonl")
     assert (found is None) if said is None else (found is not None and said in found)
+
+
+def test_heads_are_written_once_and_read_whole(tmp_path: Path) -> None:
+    asked = [
+        ask("loglikelihood", f"{SHOTS}Q: {d}", f" {c}", doc=d) for d in range(3) for c in "xyz"
+    ] + [ask("generate_until", f"{SHOTS}Q: go", {"until": ["x"], "max_gen_toks": 5}, doc=9)]
+    tokenizer = Tokenizer(encode=by_character, identity="characters", prefix_token=1)
+    lines = list(assemble(asked, tokenizer, 300))
+    assert [line["text"] for line in lines if "part" in line] == [SHOTS]
+    assert sum(1 for line in lines if line.get("same")) == 6
+    write_lines(tmp_path / "r.jsonl.gz", [{"head": {}}, *lines])
+    whole = list(read_requests(tmp_path / "r.jsonl.gz"))
+    assert [line["prompt"] for line in whole] == [str(one["args"][0]) for one in asked]  # type: ignore[index]
+    assert all("".join(map(chr, line.get("context") or line["tokens"])) == line["prompt"] for line in whole)
+    assert {line["shared"] for line in whole} == {len(SHOTS)}
+
+
+def test_a_request_without_its_part_is_damage() -> None:
+    lines = [{"id": 0, "prompt": {"part": 3, "text": "Q"}}]
+    with pytest.raises(StoreError, match="request 0 begins with a part that is not there"):
+        list(whole_requests(lines))
+
+
+@given(st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=8), min_size=1, max_size=12), st.integers(0, 8))
+def test_lines_and_requests_are_two_forms_of_one_thing(contexts: list[list[int]], split: int) -> None:
+    heads, lines, wanted = Heads(), [], []
+    for number, context in enumerate(contexts):
+        request = {"id": number, "prompt": "ab" * 4, "context": context, "shared": 0, "continuation": [number]}
+        wanted.append(request)
+        lines += list(heads.lines(request, "ab" * 4 if split else "", [0, 1, 2][:split]))
+    assert list(whole_requests(lines)) == wanted
+
+
+WORD = re.compile(r" ?[A-Za-z0-9]+| ?[^A-Za-z0-9\s]+\n*|\s+(?!\S)|\s+")
+
+
+def by_word(texts: Sequence[str], special: bool) -> list[list[int]]:
+    """A pattern as byte-level BPE tokenizers have: punctuation takes line breaks along, blanks look ahead."""
+    begin = [0] if special else []
+    return [begin + [zlib.crc32(word.encode()) for word in WORD.findall(text)] for text in texts]
+
+
+def with_marked_start(texts: Sequence[str], special: bool) -> list[list[int]]:
+    """As SentencePiece: the start of a text is seen in its first token."""
+    return [[zlib.crc32(b"_" + word.encode()) for word in f"_{text}".split(" ")] for text in texts]
+
+
+@pytest.mark.parametrize("encode", [by_word, with_marked_start])
+@given(texts=st.lists(st.text(alphabet="a1 .\n", max_size=40), max_size=8), special=st.booleans())
+def test_pieces_give_the_tokens_of_the_whole(encode: Any, texts: list[str], special: bool) -> None:
+    encoded = encode_all(texts, encode, special)
+    assert [encoded[text] for text in texts] == encode(texts, special)
+
+
+def test_each_distinct_piece_is_encoded_once() -> None:
+    seen: list[str] = []
+
+    def counted(texts: Sequence[str], special: bool) -> list[list[int]]:
+        seen.extend(texts)
+        return by_word(texts, special)
+
+    texts = [f"first line\nsecond line\nquestion {n}\nAnswer: A" for n in range(500)]
+    encoded = encode_all(texts, counted, special=False)
+    assert encoded[texts[7]] == by_word([texts[7]], False)[0]
+    whole = [text for text in seen if text in texts]
+    assert len(whole) < 50 and len(seen) - len(whole) == len(set(seen) - set(whole)) == 503
+
+
+def test_a_chat_prompt_brings_its_special_tokens_itself() -> None:
+    asked: list[tuple[bool, bool]] = []
+
+    def encode(texts: Sequence[str], add_special: bool, parse_special: bool) -> list[list[int]]:
+        asked.append((add_special, parse_special))
+        return by_character(texts, add_special, parse_special)
+
+    tokenizer = Tokenizer(encode=encode, identity="characters", prefix_token=1)
+    list(assemble([ask("loglikelihood", "<s>a\nb", " c")], tokenizer, 100, chat=True))
+    assert set(asked) == {(False, True)}
+    asked.clear()
+    list(assemble([ask("loglikelihood", "a\nb", " c")], tokenizer, 100))
+    assert set(asked) == {(True, False), (False, False)}

@@ -97,7 +97,7 @@ WRONG = {
     "wrong choice": "extends: quick\nname: s\ntitle: t\nruntimes: {llama.cpp: {kv_type: f8}}\n",
     "unknown recipe": "extends: quick\nname: s\ntitle: t\nvariants: {int8: {recipe: ptqq}}\n",
     "unknown runtime": "extends: quick\nname: s\ntitle: t\nruntimes: {llama: {}}\n",
-    "unknown task": "extends: quick\nname: s\ntitle: t\nmeasures: [{kind: task, task: mmul}]\n",
+    "impossible task": "extends: quick\nname: s\ntitle: t\nmeasures: [{kind: task, task: 'm:%'}]\n",
     "no models": "name: s\ntitle: t\nvariants: {}\nbaselines: []\nruntimes: {}\nmeasures: []\n",
     "too small": "extends: quick\nname: s\ntitle: t\nmeasures: [{kind: bandwidth, rounds: 0}]\n",
 }

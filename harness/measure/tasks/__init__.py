@@ -29,8 +29,10 @@ def wrong_task(name: str) -> str | None:
     names = lm_eval_names()
     if name in names:
         return None
-    near = difflib.get_close_matches(name, [*TASKS, *names], n=3)
-    hint = f" — did you mean {' or '.join(repr(one) for one in dict.fromkeys(near))}?" if near else ""
+    near = [*difflib.get_close_matches(name, TASKS, n=1), *difflib.get_close_matches(name, names, n=2)]
+    first, *others = [*dict.fromkeys(near), None]
+    hint = f" — did you mean {first!r}?" if first else ""
+    hint += "".join(f" {other!r}?" for other in others if other)
     return f"unknown task {name!r}{hint} (known: {', '.join(sorted(TASKS))}, every name of lm-eval, task files)"
 
 
@@ -72,7 +74,9 @@ class NoTaskError(UnknownNameError):
 
 def _task_file(name: str, spec: TaskSpec, part: str, data: Path | None, fewshot: int | None) -> TaskFile:
     wanted = spec.files | (spec.shots if fewshot else {})
-    files = {split: str(_found(path.replace("{part}", part), data, name)) for split, path in wanted.items()}
+    files = {
+        split: str(found(path.replace("{part}", part), data, name)) for split, path in wanted.items()
+    }
     return TaskFile(
         name=name,
         definition=spec.definition.replace("{part}", part),
@@ -83,11 +87,3 @@ def _task_file(name: str, spec: TaskSpec, part: str, data: Path | None, fewshot:
         nltk_data=nltk_folder(data, name) if "nltk" in spec.needs else "",
     )
 
-
-def _found(path: str, data: Path | None, task: str) -> Path:
-    """The file as the table names it, or the same uncompressed."""
-    if data is not None and path.endswith(".gz") and not (data / path).exists():
-        plain = data / path.removesuffix(".gz")
-        if plain.is_file():
-            return plain
-    return found(path, data, task)

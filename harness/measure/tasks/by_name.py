@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from harness.errors import InputError
 from harness.measure.tasks.definitions import Definition, definition_of, read_definition
 from harness.measure.tasks.names import lm_eval_names, tasks_folder
-from harness.measure.tasks.places import ENDINGS, check_hub, split_file
+from harness.measure.tasks.places import ENDINGS, check_hub, known_file, split_file
 from harness.measure.tasks.table import DATASETS, TaskFile
 
 LOADERS = ("json", "csv", "parquet", "text", "arrow")
@@ -105,9 +105,9 @@ def _files(definition: Definition, path: Path, data: Path | None, fewshot: int) 
     found: dict[str, Path] = {}
     for split in definition.splits:
         own = split_file(data / definition.name, split) if data else None
-        other = data / known[split] if data and split in known else None
-        if own or (other and other.is_file()):
-            found[split] = own or other or Path()
+        other = known_file(data, known[split]) if data and split in known else None
+        if (file := own or other) is not None:
+            found[split] = file
     needed = [definition.asked, *([definition.shots] if definition.shots and fewshot else [])]
     lacking = [split for split in needed if split not in found]
     if not lacking:

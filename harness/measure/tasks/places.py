@@ -28,10 +28,15 @@ def found(path: str, data: Path | None, task: str) -> Path:
         raise InputError(
             f"task {task!r} needs the file {path} in the folder that BENCH_DATA (or --data) names; it is not set"
         )
-    place = data / path
-    if not place.exists():
-        raise InputError(f"task {task!r} needs {place}, which does not exist")
+    if (place := known_file(data, path)) is None:
+        raise InputError(f"task {task!r} needs {data / path}, which does not exist")
     return place
+
+
+def known_file(data: Path, path: str) -> Path | None:
+    """A file or folder as the table names it, or the file uncompressed."""
+    places = (data / path, data / path.removesuffix(".gz"))
+    return next((place for place in places if place.exists()), None)
 
 
 def split_file(folder: Path, split: str) -> Path | None:

@@ -2,7 +2,6 @@
 
 import functools
 import json
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from jinja2 import TemplateError
 from lm_eval import utils
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks._yaml_loader import load_yaml
+from pyarrow import ArrowInvalid, ArrowTypeError
 
 from harness.measure.workers.data_files import DataError, read_rows
 
@@ -116,12 +116,11 @@ def read_split(path: Path) -> Dataset:
             raise DataError(f"{path} holds no documents")
         return split
     rows = read_rows(path)
-    # pyarrow takes the columns of the first row for those of all.
-    return Dataset.from_list([dict.fromkeys(columns_of(rows)) | row for row in rows])
-
-
-def columns_of(rows: Sequence[dict[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(column for row in rows for column in row))
+    columns = dict.fromkeys(column for row in rows for column in row)
+    try:
+        return Dataset.from_dict({column: [row.get(column) for row in rows] for column in columns})
+    except (ArrowInvalid, ArrowTypeError, OverflowError) as error:  # such as text here and a number there
+        raise DataError(f"{path}: its documents are not of one form: {error}") from error
 
 
 def shortened(doc: Any) -> str:

@@ -1,0 +1,310 @@
+"""Requests and grades of a real lm-eval in a process of its own, on a handful of documents."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import BuildError, InputError
+from harness.measure.grade import grade_task
+from harness.measure.requests import CHAT_DATE, Tokenizer, ask_worker, task_requests, worker_job
+from harness.measure.tasks import TaskFile, resolve_task
+from harness.store import read_lines, write_lines
+from harness.request_lines import read_requests
+from harness.values import Answers, Task
+from tests.tasks_data import problem, put, question, small_data
+
+TEMPLATE = (
+    "{{ bos_token }}{{ date_string }}|{{ strftime_now('%d %b %Y') }}\n{% for m in messages %}\n"
+    "<{{ m.role }}>{{ m.content }}</>\n{% endfor %}\n{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+CHAT = {"template": TEMPLATE, "bos": "<s>", "eos": "</s>", "date": CHAT_DATE}
+
+UNPATCHED = r"""
+import json, sys
+from pathlib import Path
+import lm_eval
+from lm_eval.api.model import LM
+from lm_eval.evaluator import evaluate
+from lm_eval.tasks import TaskManager
+from lm_eval.tasks._yaml_loader import load_yaml
+
+job = json.loads(Path(sys.argv[1]).read_text())
+folder = Path(sys.argv[2])
+for file in job["tasks"]:
+    config = {"include": str(Path(lm_eval.__file__).parent / "tasks" / file["definition"]), "task": file["name"],
+              "tag": None, "dataset_path": "json", "dataset_name": None,
+              "dataset_kwargs": {"data_files": file["data_files"]}, **file["overrides"]}
+    known = load_yaml(config["include"], resolve_func=False)
+    for split in ("training_split", "validation_split", "test_split"):
+        if known.get(split) is not None and known[split] not in file["data_files"]:
+            config[split] = None
+    (folder / f"{file['name']}.yaml").write_text(json.dumps(config))
+asked = []
+
+class Recorder(LM):
+    tokenizer_name = "none"
+    def note(self, requests, dummy):
+        asked.extend([r.task_name, r.doc_id, r.idx, list(r.args)] for r in requests)
+        return [dummy] * len(requests)
+    def loglikelihood(self, requests):
+        return self.note(requests, (0.0, False))
+    def loglikelihood_rolling(self, requests):
+        return self.note(requests, -1.0)
+    def generate_until(self, requests):
+        return self.note(requests, "")
+    def apply_chat_template(self, messages, add_generation_prompt=True):
+        turns = "".join(f"<{m['role']}>{m['content']}</>\n" for m in messages)
+        text = f"<s>26 Jul 2024|26 Jul 2024\n{turns}"
+        if add_generation_prompt:
+            return text + "<assistant>"
+        last = messages[-1]["content"].strip()
+        return text[: text.rindex(last) + len(last)]
+
+tasks = TaskManager(include_defaults=False, include_path=str(folder)).load([f["name"] for f in job["tasks"]])["tasks"]
+for task in tasks.values():
+    task.set_fewshot_seed(seed=1234)
+    if task.get_config("num_fewshot") is None:
+        task.set_config(key="num_fewshot", value=0)
+chat = job["chat"] is not None
+evaluate(lm=Recorder(), task_dict={"tasks": tasks}, bootstrap_iters=0,
+         apply_chat_template=chat, fewshot_as_multiturn=chat)
+Path(sys.argv[3]).write_text(json.dumps(asked))
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+
+
+def by_character(texts: Any, add_special: bool, parse_special: bool) -> list[list[int]]:
+    return [[ord(c) for c in text] for text in texts]
+
+
+PLAIN = Tokenizer(encode=by_character, identity="characters", prefix_token=1)
+CHATTING = Tokenizer(encode=by_character, identity="characters", prefix_token=1, chat_template=TEMPLATE, bos="<s>")
+
+
+def asked_of(task: Task, files: list[TaskFile], chat: dict[str, str] | None = None) -> list[dict[str, Any]]:
+    return ask_worker({"kind": "requests", "chat": chat, **worker_job(task, files, 1)})[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "chat"),
+    [
+        ("mmlu", None),
+        ("gsm8k", None),
+        ("gsm8k_cot", None),
+        ("winogrande", None),
+        ("wikitext", None),
+        ("mmlu_llama", CHAT),
+        ("gsm8k_llama", CHAT),
+        ("arc_challenge_llama", CHAT),
+        ("mmlu", CHAT),
+    ],
+)
+def test_every_request_is_the_one_of_an_unpatched_lm_eval(
+    data: Path, tmp_path: Path, name: str, chat: dict[str, str] | None
+) -> None:
+    job = {"kind": "requests", "chat": chat, **worker_job(Task(task=name), resolve_task(name, data), 1)}
+    lines = ask_worker(job)[1]
+    ours = [
+        [line["task"], line["doc"], answer["index"], [line["prompt"], *answer["args"]]]
+        for line in lines
+        for answer in line["answers"]
+    ]
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    (tmp_path / "definitions").mkdir()
+    words = [str(tmp_path / "job.json"), str(tmp_path / "definitions"), str(tmp_path / "asked.json")]
+    done = subprocess.run([sys.executable, "-c", UNPATCHED, *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    theirs = json.loads((tmp_path / "asked.json").read_text())
+    assert ours and ours == theirs
+
+
+def test_a_limit_draws_documents_and_names_them_by_their_place(data: Path) -> None:
+    lines = asked_of(Task(task="mmlu", limit=3), resolve_task("mmlu", data))
+    assert len(lines) == 3
+    for line in lines:
+        first = 0 if line["task"] == "mmlu_anatomy" else 50
+        assert f"What is {first + line['doc']}?" in line["prompt"]
+
+
+def answered(requests: Path, run: Path, reply: Any) -> Answers:
+    """A run folder's part that grading reads."""
+    lines = list(read_requests(requests))
+    write_lines(run / "requests.jsonl.gz", list(read_lines(requests)))
+    write_lines(run / "answers.jsonl.gz", [{"id": line["id"], **reply(line)} for line in lines])
+    places = {"requests": "requests.jsonl.gz", "answers": "answers.jsonl.gz", "items": "items.jsonl.gz"}
+    return Answers(**places, count=len(lines), tokens=0, task_versions={})
+
+
+def graded(name: str, data: Path, run: Path, reply: Any, tokenizer: Tokenizer = PLAIN) -> list[dict[str, Any]]:
+    task, files = Task(task=name), resolve_task(name, data)
+    requests = task_requests(task, files, tokenizer, 1)
+    grade_task(run, answered(requests.path, run, reply), task, files, 1)
+    return list(read_lines(run / "items.jsonl.gz"))
+
+
+def test_an_item_says_what_was_chosen_and_what_is_right(data: Path, tmp_path: Path) -> None:
+    def prefers_b(line: dict[str, Any]) -> dict[str, Any]:
+        return {"logprob": -0.25 if line["index"] == 1 else -2.0, "greedy": False}
+
+    items = graded("mmlu", data, tmp_path, prefers_b)
+    assert [item["task"] for item in items] == ["mmlu_anatomy"] * 4 + ["mmlu_virology"] * 4
+    assert {item["group"] for item in items} == {"anatomy"}
+    assert all(item["metrics"] == {"acc": 1.0} for item in items)
+    assert {(item["answer"], item["target"], *item["logprobs"]) for item in items} == {(1, 1, -2, -0.25, -2, -2)}
+
+
+def test_choices_that_stand_in_the_prompt_are_graded(data: Path, tmp_path: Path) -> None:
+    items = graded("winogrande", data, tmp_path, lambda line: {"logprob": -1.0 - line["index"], "greedy": False})
+    assert [(item["answer"], item["target"], item["metrics"]["acc"]) for item in items] == [(0, 1, 0.0), (0, 0, 1.0)]
+
+
+def test_generated_answers_are_kept_beside_the_right_ones(data: Path, tmp_path: Path) -> None:
+    items = graded("mmlu_llama", data, tmp_path, lambda line: {"text": " B"}, CHATTING)
+    assert {(item["answer"], item["target"]) for item in items} == {("B", "B.")}
+    assert {item["metrics"]["exact_match,strict_match"] for item in items} == {1.0}
+
+
+def test_rolling_answers_are_summed(data: Path, tmp_path: Path) -> None:
+    (item,) = graded("wikitext", data, tmp_path, lambda line: {"logprob": -3.0, "greedy": False})
+    assert item["sums"]["word_perplexity"][0] == -3.0 and item.get("answer") is None
+
+
+def test_rouge_is_the_mean_overlap_of_words(data: Path, tmp_path: Path) -> None:
+    first, second = graded("tldr9", data, tmp_path, lambda line: {"text": "the shop was shut"})
+    assert (first["metrics"]["rougeL"], second["metrics"]["rougeL"]) == (1.0, 0.0)
+    assert first["answer"] == first["target"] == "the shop was shut"
+    (item,) = graded("open_rewrite", data, tmp_path, lambda line: {"text": "give me that now please"})
+    assert item["metrics"]["rougeL"] == pytest.approx(2 * (3 / 4) * (3 / 5) / (3 / 4 + 3 / 5))
+
+
+def test_data_that_changed_meanwhile_is_not_graded(data: Path, tmp_path: Path) -> None:
+    task, files = Task(task="gsm8k_cot"), resolve_task("gsm8k_cot", data)
+    requests = task_requests(task, files, PLAIN, 1)
+    answers = answered(requests.path, tmp_path, lambda line: {"text": "The answer is 3."})
+    put(tmp_path, "gsm8k/test.jsonl.gz", [problem(n) for n in range(7, 11)])
+    with pytest.raises(BuildError, match="document 0 is not the one that was asked"):
+        grade_task(tmp_path, answers, task, resolve_task("gsm8k_cot", tmp_path), 1)
+
+
+def test_a_run_of_old_is_graded_by_the_texts_of_its_requests(data: Path, tmp_path: Path) -> None:
+    import hashlib
+
+    files = resolve_task("mmlu", data)
+    lines = asked_of(Task(task="mmlu"), files)
+    replies = []
+    for line in lines:
+        for answer in line["answers"]:
+            arguments = json.dumps([line["prompt"], *answer["args"]], sort_keys=True)
+            told = hashlib.sha256(arguments.encode()).hexdigest()[:32]
+            replies.append({"kind": line["kind"], "hash": told, "answer": [-float(answer["index"]), False]})
+    write_lines(tmp_path / "replies.jsonl", replies)
+    job = {"kind": "grade", "answers": str(tmp_path / "replies.jsonl"), **worker_job(Task(task="mmlu"), files, 1)}
+    items = ask_worker(job)[1]
+    assert len(items) == 8 and {item["answer"] for item in items} == {0}
+
+
+def test_a_chat_prompt_has_its_date_pinned_and_says_by_which_template(data: Path) -> None:
+    requests = task_requests(Task(task="gsm8k_llama"), resolve_task("gsm8k_llama", data), CHATTING, 1)
+    (told,) = [value for key, value in requests.versions.items() if key == "chat template"]
+    assert told.endswith("date 26 Jul 2024")
+    line = next(read_requests(requests.path))
+    assert line["prompt"].startswith("<s>26 Jul 2024|26 Jul 2024\n<user>") and line["prompt"].endswith("<assistant>")
+    assert line["prompt"].count("<user>") == 9 and line["max_tokens"] == 1024
+    plain = task_requests(
+        Task(task="gsm8k_llama", chat=False), resolve_task("gsm8k_llama", data), CHATTING, 1
+    )
+    assert plain.hash != requests.hash and "<user>" not in next(read_requests(plain.path))["prompt"]
+
+
+def test_a_model_without_a_template_cannot_chat(data: Path) -> None:
+    with pytest.raises(InputError, match="needs|template"):
+        task_requests(Task(task="mmlu_llama"), resolve_task("mmlu_llama", data), PLAIN, 1)
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("{{ messages[0", "chat template cannot be read"),
+        ("{{ raise_exception('no such thing') }}", "no such thing"),
+        ("{{ ''.__class__.__mro__ }}", "refuses the prompt"),
+        ("nothing of it", "does not show the begun answer"),
+    ],
+)
+def test_a_bad_template_is_said(data: Path, template: str, said: str) -> None:
+    with pytest.raises(BuildError, match=said):
+        asked_of(Task(task="mmlu_llama"), resolve_task("mmlu_llama", data), {**CHAT, "template": template})
+
+
+def test_a_template_without_system_role_gets_the_rest(data: Path) -> None:
+    refuses = (
+        "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+        "{% for m in messages %}{% generation %}<{{ m.role }}>{% endgeneration %}{{ m.content }}{% endfor %}"
+    )
+    line = asked_of(Task(task="mmlu"), resolve_task("mmlu", data), {**CHAT, "template": refuses})[0]
+    assert line["prompt"].startswith("<user>")
+
+
+GOOD = json.dumps(question(1)).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "holds no documents"),
+        (b"\n\n", "holds no documents"),
+        (GOOD + b"\n{broken\n", "anatomy.jsonl:2 is no JSON"),
+        (GOOD + b"\n" + GOOD[:40] + b"\xff" + GOOD[40:] + b"\n", "anatomy.jsonl:2 is not UTF-8 text: byte 41"),
+        (b"[1, 2]\n", "anatomy.jsonl:1 is no JSON object"),
+        (GOOD + b"\n" + json.dumps(question(2, 4)).encode(), "right answer 4 is none of its 4 choices"),
+        (GOOD + b"\n" + json.dumps(question(2, -1)).encode(), "right answer -1 is none of its 4 choices"),
+        (json.dumps(question(2, 7)).encode(), "does not hold this task's questions"),
+        (json.dumps(question(2, "first")).encode(), "right answer 'first' is none of its 4 choices"),
+        (GOOD + b"\n" + json.dumps(question(2, None)).encode(), "right answer None is none"),
+        (GOOD + b"\n" + json.dumps(question(2, "two")).encode(), "not of one form"),
+        (b'{"q": 1}\n', "does not hold this task's questions"),
+    ],
+)
+def test_bad_data_is_said_with_its_place(tmp_path: Path, body: bytes, said: str) -> None:
+    put(tmp_path, "mmlu/dev/anatomy.jsonl.gz", [question(n) for n in range(5)])
+    path = tmp_path / "mmlu/test/anatomy.jsonl"
+    path.parent.mkdir()
+    path.write_bytes(body)
+    files = resolve_task("mmlu_anatomy", tmp_path)
+    with pytest.raises(BuildError, match="lm-eval failed on mmlu_anatomy") as caught:
+        asked_of(Task(task="mmlu_anatomy"), files)
+    assert said in str(caught.value)
+
+
+def test_a_choice_without_text_is_refused(tmp_path: Path) -> None:
+    arc = {"question": "Which?", "choices": {"text": ["a", "", "c"], "label": ["A", "B", "C"]}, "answerKey": "C"}
+    fine = {**arc, "choices": {"text": ["a", "b", "c"], "label": ["A", "B", "C"]}}
+    put(tmp_path, "arc_easy/test.jsonl.gz", [fine, arc])
+    with pytest.raises(BuildError, match="a choice without text"):
+        asked_of(Task(task="arc_easy"), resolve_task("arc_easy", tmp_path))
+
+
+def test_a_cut_data_file_is_said(tmp_path: Path) -> None:
+    put(tmp_path, "arc_easy/test.jsonl.gz", [question(n) for n in range(99)])
+    path = tmp_path / "arc_easy/test.jsonl.gz"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(BuildError, match=r"test.jsonl.gz cannot be read"):
+        asked_of(Task(task="arc_easy"), resolve_task("arc_easy", tmp_path))
+
+
+def test_a_long_prompt_is_cut_from_the_left_and_counted(data: Path) -> None:
+    requests = task_requests(Task(task="mmlu", context=100), resolve_task("mmlu", data), PLAIN, 1)
+    assert requests.truncated == requests.count == 32
+    assert all(len(line["context"]) + len(line["continuation"]) == 100 for line in read_requests(requests.path))

@@ -1,0 +1,137 @@
+"""Which tasks there are, and where a plan finds their data; nothing of lm-eval is imported."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import InputError, UnknownNameError
+from harness.measure.tasks import NOT_OFFERED, TASKS, resolve_task, wrong_task
+from harness.measure.tasks.names import lm_eval_names, look_through, tasks_folder
+from harness.measure.tasks.places import SENTENCES
+from tests.tasks_data import problem, put, small_data
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No hub, and nothing kept of it."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path_factory.mktemp("hub")))
+    monkeypatch.delenv("NLTK_DATA", raising=False)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_data(tmp_path_factory.mktemp("data"))
+
+
+def test_names_of_lm_eval_are_found_without_its_index() -> None:
+    names = lm_eval_names()
+    assert {"mmlu", "mmlu_anatomy", "lambada_openai", "gsm8k_cot_zeroshot", "ifeval"} <= set(names)
+    assert names["arc_easy"].file == "arc/arc_easy.yaml"
+    assert {"arc_easy", "arc_challenge"} <= set(names["ai2_arc"].members) and not names["ai2_arc"].file
+
+
+def test_every_definition_of_the_table_is_there() -> None:
+    for name, spec in TASKS.items():
+        assert (tasks_folder() / spec.definition.replace("{part}", "anatomy")).is_file(), name
+
+
+def test_tags_come_from_the_file_or_what_it_includes(tmp_path: Path) -> None:
+    (tmp_path / "_base").write_text("tag:\n  - family  # all of them\ntest_split: test\n")
+    (tmp_path / "a.yaml").write_text('"include": _base\n"task": "one"\n')
+    (tmp_path / "b.yaml").write_text("include: _base\ntask: two\ntag: [own, 'other']\n")
+    (tmp_path / "c.yaml").write_text("group: all\ntask:\n  - one\n  - two\n")
+    (tmp_path / "d.yaml").write_text("task: one\n")
+    found = look_through(tmp_path)
+    assert {name: entry.file for name, entry in found.items() if entry.file} == {
+        "one": "a.yaml",
+        "two": "b.yaml",
+        "all": "c.yaml",
+    }
+    assert {name: entry.members for name, entry in found.items() if entry.members} == {
+        "family": ("one",),
+        "own": ("two",),
+        "other": ("two",),
+    }
+
+
+def test_an_unknown_name_gets_the_nearest() -> None:
+    assert "did you mean 'hellaswag'?" in (wrong_task("helaswag") or "")
+    assert "'lambada_openai'" in (wrong_task("lambada_openay") or "")
+    with pytest.raises(UnknownNameError, match="unknown task 'mmul'"):
+        resolve_task("mmul", None)
+    assert wrong_task("lambada_openai") is None and wrong_task("mmlu") is None
+
+
+@pytest.mark.parametrize("name", NOT_OFFERED)
+def test_tasks_that_run_what_a_model_wrote_are_refused(name: str) -> None:
+    assert "runs code that a model wrote" in (wrong_task(name) or "")
+
+
+def test_so_are_those_that_only_say_so_in_their_definition(data: Path) -> None:
+    with pytest.raises(InputError, match="'humaneval_plus' is not offered: it runs code"):
+        resolve_task("humaneval_plus", data)
+
+
+def test_files_of_the_table_serve_other_tasks_of_the_same_set(data: Path) -> None:
+    (task,) = resolve_task("gsm8k_cot_zeroshot", data)
+    assert task.data_files["test"] == str(data / "gsm8k/test.jsonl.gz")
+    names = [task.name for task in resolve_task("mmlu_llama", data)]
+    assert names == ["mmlu_llama_anatomy", "mmlu_llama_virology"]
+
+
+def test_a_group_is_all_of_its_tasks(tmp_path: Path) -> None:
+    for name in ("arc_easy", "arc_challenge"):
+        put(tmp_path, f"{name}/test.jsonl", [problem(1)])
+    assert {task.name for task in resolve_task("ai2_arc", tmp_path)} == {"arc_easy", "arc_challenge"}
+
+
+@pytest.mark.parametrize("ending", [".jsonl.gz", ".jsonl", ".json"])
+def test_any_task_finds_its_splits_in_a_folder_of_its_name(tmp_path: Path, ending: str) -> None:
+    put(tmp_path, f"lambada_openai/test{ending}", [{"text": "a b"}])
+    (task,) = resolve_task("lambada_openai", tmp_path)
+    assert task.data_files == {"test": str(tmp_path / f"lambada_openai/test{ending}")}
+
+
+def test_without_data_the_plan_names_the_file_and_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = f"{tmp_path}/lambada_openai/test.jsonl.gz, which does not exist"
+    with pytest.raises(InputError, match=f"{wanted}; the hub was not asked for .*, since HF_HUB_OFFLINE is set"):
+        resolve_task("lambada_openai", tmp_path)
+    kept = tmp_path / "home" / "datasets" / "EleutherAI___lambada_openai"
+    kept.mkdir(parents=True)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    (task,) = resolve_task("lambada_openai", tmp_path)
+    assert task.data_files == {}
+
+
+def test_few_shot_examples_need_their_own_split(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"arc_challenge/train\.jsonl\.gz, which does not exist"):
+        resolve_task("arc_challenge", data, fewshot=5)
+    assert resolve_task("arc_challenge", data)
+    put(tmp_path, "gsm8k/test.jsonl.gz", [problem(1)])
+    with pytest.raises(InputError, match=r"gsm8k/train\.jsonl\.gz"):
+        resolve_task("gsm8k", tmp_path)
+
+
+def test_a_task_file_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("task: mine\ndataset_path: json\ntest_split: test\noutput_type: multiple_choice\n")
+    with pytest.raises(InputError, match="its definition names no data set"):
+        resolve_task(str(path), tmp_path)
+    put(tmp_path, "mine/test.jsonl", [{"q": 1}])
+    (task,) = resolve_task(str(path), tmp_path)
+    assert (task.name, task.definition) == ("mine", str(path))
+    assert "no task file" in (wrong_task(str(tmp_path / "other.yaml")) or "")
+    path.write_text("task: mine\ndataset_path: json\ntest_split: test\ndataset_kwargs: {data_files: {test: t.csv}}\n")
+    with pytest.raises(InputError, match=r"t\.csv, which does not exist"):
+        resolve_task(str(path), tmp_path)
+
+
+def test_ifeval_names_the_folder_it_wants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.prefix", str(tmp_path / "nothing"))
+    monkeypatch.setenv("HOME", str(tmp_path / "nobody"))
+    put(tmp_path, "ifeval/train.jsonl.gz", [{"prompt": "p"}])
+    with pytest.raises(InputError, match=f"{tmp_path}/nltk_data/{SENTENCES}"):
+        resolve_task("ifeval", tmp_path)
+    (tmp_path / "nltk_data" / SENTENCES).mkdir(parents=True)
+    assert resolve_task("ifeval", tmp_path)[0].nltk_data == str(tmp_path / "nltk_data")
