@@ -178,8 +178,10 @@ def always_valid_interval(
 
     The asymptotic confidence sequence of Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas (arXiv 2103.06476), with
     its free parameter chosen so that it is narrowest at half of all the `of` values that there could be, a number
-    known before the first one. Two guards: one more squared deviation of 1 is counted, so that values that happen not to vary promise
-    nothing, and from 10 clusters on the wider of the plain and the clustered standard error is taken.
+    known before the first one. Two guards: one more squared deviation of 1 is counted, so that values that happen
+    not to vary promise nothing, and from 10 clusters on the wider of the plain and the clustered standard error is
+    taken.
+
     None for fewer than two values.
     """
     count = len(values)

@@ -80,7 +80,9 @@ def read_graded(run: Path, answers: Answers) -> Graded | None:
 def joined(rounds: Sequence[Graded]) -> Graded:
     """The items of several rounds, each of which asked questions of its own."""
     return Graded(
-        *(tuple(chain.from_iterable(getattr(one, name) for one in rounds)) for name in Graded.__struct_fields__)
+        items=tuple(chain.from_iterable(one.items for one in rounds)),
+        windows=tuple(chain.from_iterable(one.windows for one in rounds)),
+        positions=tuple(chain.from_iterable(one.positions for one in rounds)),
     )
 
 

@@ -69,6 +69,14 @@ TEXTS = (
         variant=Given(False, "17", (), "There are 17.\n#### 17"),
         baseline=Given(True, "18", (), "There are <i>18</i>.\n#### 18"),
     ),
+    Drilled(
+        task="old",
+        id=0,
+        asked=Asked("", "Which?", (" this one", " that other one"), 8),
+        target=None,
+        variant=Given(True, None, (), None),
+        baseline=Given(False, None, (), None),
+    ),
     Drilled("gsm8k", 1, Asked("", "Another?", (), 1), None, Given(True, None, (), None), Given(True, None, (), None)),
 )
 
@@ -230,6 +238,11 @@ def test_texts_stand_side_by_side_and_are_text(browser: Any, files: dict[str, Pa
     assert "right → wrong: 18 → 17" in page.inner_text("#detail .verdict")
     assert "cannot be told from guessing" in page.inner_text(".banner")
     page.click("#row-1")
+    assert "wrong → right" in page.inner_text("#detail .verdict")
+    assert page.locator("#detail .said").all_inner_texts() == ["this one", "that other one"]
+    assert page.locator("#detail .fill").count() == 0
+    assert "were not kept" in page.inner_text("#detail")
+    page.click("#row-2")
     assert "both right" in page.inner_text("#detail")
     page.close()
 

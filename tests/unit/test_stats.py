@@ -12,13 +12,16 @@ from harness.stats import (
     clustered_interval,
     coefficient_of_variation,
     difference_interval,
+    effective_items,
     log_interval,
     mcnemar_exact_p,
+    quotient_interval,
     ratio_interval,
     ratio_of_sums_interval,
     share_interval,
     t_interval,
     t_quantile,
+    weighed,
 )
 
 positive = st.floats(min_value=1e-6, max_value=1e9)
@@ -184,3 +187,35 @@ def test_variation_is_relative() -> None:
     assert coefficient_of_variation([90, 100, 110]) == pytest.approx(0.1)
     assert coefficient_of_variation([5]) is None
     assert coefficient_of_variation([-1, 1]) is None
+
+
+def test_a_quotients_interval_covers_as_it_says() -> None:
+    draw = random.Random(11)
+    hits = 0
+    for _ in range(500):
+        base = [float(draw.random() < 0.5) for _ in range(300)]
+        ours = [b if draw.random() < 0.8 else float(draw.random() < 0.4) for b in base]
+        interval = quotient_interval(ours, base)
+        assert interval is not None
+        hits += (0.8 * 0.5 + 0.2 * 0.4) / 0.5 in interval
+    assert 0.92 < hits / 500 < 0.98
+
+
+def test_clusters_widen_a_quotient_and_few_right_ones_have_none() -> None:
+    base = [1.0, 1.0, 0.0, 0.0] * 30
+    ours = [1.0, 0.0, 0.0, 0.0] * 15 + [1.0, 1.0, 0.0, 0.0] * 15
+    plain, clustered = quotient_interval(ours, base), quotient_interval(ours, base, [i // 12 for i in range(120)])
+    assert plain is not None and clustered is not None
+    assert clustered.high - clustered.low > 1.5 * (plain.high - plain.low)
+    assert quotient_interval([0.0] * 100, [1.0] * 5 + [0.0] * 95) is None
+    assert quotient_interval([1.0], [1.0]) is None
+
+
+@given(st.lists(st.tuples(st.floats(-10, 10), st.floats(0.01, 10)), min_size=2, max_size=30))
+def test_weighed_values_have_the_weighted_mean(pairs: list[tuple[float, float]]) -> None:
+    values, raw = [v for v, _ in pairs], [w for _, w in pairs]
+    weights = [w / sum(raw) for w in raw]
+    wanted = sum(w * v for v, w in zip(values, weights, strict=True))
+    assert fmean(weighed(values, weights)) == pytest.approx(wanted, abs=1e-9)
+    assert weighed(values, [1 / len(values)] * len(values)) == pytest.approx(values, abs=1e-9)
+    assert 1 - 1e-9 <= effective_items(weights) <= len(weights) + 1e-9

@@ -171,19 +171,23 @@
   }
 
   function choicesOf(one) {
-    const shares = ["baseline", "variant"].map((who) => one[who].logprobs && softmax(one[who].logprobs));
-    const note = one.moved < 0 ? "Log-likelihoods were not kept." : `KL divergence of the choices ${one.moved.toFixed(4)} nats`;
+    const shares = {};
+    for (const who of ["baseline", "variant"]) shares[who] = one[who].logprobs && softmax(one[who].logprobs);
+    const title = one.moved < 0
+      ? "Choices; their log-likelihoods were not kept"
+      : `Choices, with their shares of the likelihood. KL divergence ${one.moved.toFixed(4)} nats`;
     const box = make("div", "choices");
     one.choices.forEach((choice, index) => {
       const node = make("div", index === one.target ? "choice gold" : "choice");
       const said = make("p", "said", inPrompt(one, choice.trim()));
       if (index === one.target) said.append(make("span", "tag", "✓ the right one"));
       const body = make("div");
-      body.append(said, ...["baseline", "variant"].map((who, i) => bar(one[who], who, index, shares[i])));
+      const known = ["baseline", "variant"].filter((who) => shares[who] || one[who].answer !== null);
+      body.append(said, ...known.map((who) => bar(one[who], who, index, shares[who])));
       node.append(make("span", "mark", letter(one, index) === choice.trim() ? "" : letter(one, index)), body);
       box.append(node);
     });
-    return [make("h3", "", `Choices, with their shares of the likelihood. ${note}`), box];
+    return [make("h3", "", title), box];
   }
 
   /** `B. 42` where the choice is a letter of the prompt's own list */
@@ -192,16 +196,21 @@
     return one.prompt.split("\n").find((line) => line.startsWith(`${choice}. `)) ?? choice;
   }
 
+  /** Nothing stands where a share is not known: an empty bar would say 0. */
   function bar(given, who, index, shares) {
     const node = make("div", `bar ${who}${given.answer === index ? " chosen" : ""}`);
-    const track = make("div", "track"), fill = make("div", "fill");
-    const share = shares && shares[index] !== undefined ? shares[index] : null;
-    fill.style.width = `${100 * (share ?? 0)}%`;
+    node.append(make("span", "who", data[who]));
+    const share = shares ? shares[index] : undefined;
+    if (share === undefined) {
+      node.append(make("span", "much", given.answer === index ? "◂ the answer" : ""));
+      return node;
+    }
+    const track = make("div", "track"), fill = make("div", "fill"), much = make("span", "much");
+    fill.style.width = `${100 * share}%`;
     track.append(fill);
-    const much = make("span", "much", share === null ? "" : `${(100 * share).toFixed(1)} % `);
-    if (share !== null) much.append(make("span", "nats", `(${given.logprobs[index].toFixed(2).replace("-", "−")})`));
-    if (given.answer === index) much.append(" ◂");
-    node.append(make("span", "who", data[who]), track, much);
+    const nats = make("span", "nats", `(${given.logprobs[index].toFixed(2).replace("-", "−")})`);
+    much.append(`${(100 * share).toFixed(1)} % `, nats, given.answer === index ? " ◂" : "");
+    node.append(track, much);
     return node;
   }
 
