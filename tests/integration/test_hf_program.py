@@ -214,8 +214,8 @@ def test_a_token_attends_to_its_ancestors_alone_by_parts_and_by_a_dense_mask(see
 
     draw = random.Random(seed)
     heads = [[1] * 12, [1] * 12 + [2] * 5, [3]]
-    rows = sorted({tuple(draw.choice(heads) + [draw.randrange(4) for _ in range(6)]) for _ in range(12)})
-    passes = plan([np.array(row, np.int32) for row in rows], Limits(pass_tokens=30, shortest_stem=3))
+    rows = sorted({tuple(draw.choice(heads) + [draw.randrange(2) for _ in range(6)]) for _ in range(16)})
+    passes = plan([np.array(row, np.int32) for row in rows], Limits(pass_tokens=24, shortest_stem=1))
     assert any(not group.chain for one in passes for group in one.groups) and any(one.prefix for one in passes)
     torch.manual_seed(seed)
     for one in passes:
@@ -239,8 +239,8 @@ def test_a_token_attends_to_its_ancestors_alone_by_parts_and_by_a_dense_mask(see
 def test_killed_while_scoring_it_goes_on_with_the_same_answers(llama: str, tmp_path: Path) -> None:
     draw = random.Random(3)
     lines = [
-        {"id": n, "context": [draw.randrange(1, 320) for _ in range(150)], "shared": 0, "continuation": [n % 320, 7]}
-        for n in range(1500)
+        {"id": n, "context": [draw.randrange(1, 320) for _ in range(120)], "shared": 0, "continuation": [n % 320, 7]}
+        for n in range(700)
     ]
     whole, killed = (job_of("score", llama, lines, tmp_path) for _ in range(2))
     (tmp_path / "job.json").write_text(json.dumps(killed))
