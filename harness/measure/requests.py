@@ -211,9 +211,7 @@ def assemble(
             number += 1
 
 
-def _parts(
-    request: dict[str, Any], encoded: Encoded, context: int, prefix_token: int
-) -> Iterable[dict[str, Any]]:
+def _parts(request: dict[str, Any], encoded: Encoded, context: int, prefix_token: int) -> Iterable[dict[str, Any]]:
     match request["kind"]:
         case "loglikelihood":
             return [_pair(request, encoded, context, prefix_token)]

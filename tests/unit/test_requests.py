@@ -155,9 +155,9 @@ def test_exactly_one_answer_a_request(tmp_path: Path, answers: list[int], said: 
 
 
 def test_heads_are_written_once_and_read_whole(tmp_path: Path) -> None:
-    asked = [
-        ask("loglikelihood", f"{SHOTS}Q: {d}", f" {c}", doc=d) for d in range(3) for c in "xyz"
-    ] + [ask("generate_until", f"{SHOTS}Q: go", {"until": ["x"], "max_gen_toks": 5}, doc=9)]
+    asked = [ask("loglikelihood", f"{SHOTS}Q: {d}", f" {c}", doc=d) for d in range(3) for c in "xyz"] + [
+        ask("generate_until", f"{SHOTS}Q: go", {"until": ["x"], "max_gen_toks": 5}, doc=9)
+    ]
     tokenizer = Tokenizer(encode=by_character, identity="characters", prefix_token=1)
     lines = list(assemble(asked, tokenizer, 300))
     assert [line["text"] for line in lines if "part" in line] == [SHOTS]

@@ -223,9 +223,7 @@ def test_a_chat_prompt_has_its_date_pinned_and_says_by_which_template(data: Path
     line = next(read_requests(requests.path))
     assert line["prompt"].startswith("<s>26 Jul 2024|26 Jul 2024\n<user>") and line["prompt"].endswith("<assistant>")
     assert line["prompt"].count("<user>") == 9 and line["max_tokens"] == 1024
-    plain = task_requests(
-        Task(task="gsm8k_llama", chat=False), resolve_task("gsm8k_llama", data), CHATTING, 1
-    )
+    plain = task_requests(Task(task="gsm8k_llama", chat=False), resolve_task("gsm8k_llama", data), CHATTING, 1)
     assert plain.hash != requests.hash and "<user>" not in next(read_requests(plain.path))["prompt"]
 
 

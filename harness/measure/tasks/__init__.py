@@ -74,9 +74,7 @@ class NoTaskError(UnknownNameError):
 
 def _task_file(name: str, spec: TaskSpec, part: str, data: Path | None, fewshot: int | None) -> TaskFile:
     wanted = spec.files | (spec.shots if fewshot else {})
-    files = {
-        split: str(found(path.replace("{part}", part), data, name)) for split, path in wanted.items()
-    }
+    files = {split: str(found(path.replace("{part}", part), data, name)) for split, path in wanted.items()}
     return TaskFile(
         name=name,
         definition=spec.definition.replace("{part}", part),
@@ -86,4 +84,3 @@ def _task_file(name: str, spec: TaskSpec, part: str, data: Path | None, fewshot:
         chat=spec.chat,
         nltk_data=nltk_folder(data, name) if "nltk" in spec.needs else "",
     )
-

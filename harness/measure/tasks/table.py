@@ -58,12 +58,8 @@ TASKS: dict[str, TaskSpec] = {
     "knowledge_200": TaskSpec(definition=str(HERE / "knowledge_200.yaml"), files={"test": str(OWN_DATA)}),
     "mmlu": TaskSpec(definition="mmlu/default/mmlu_{part}.yaml", files=MMLU, overrides={"num_fewshot": 5}),
     "mmlu_llama": TaskSpec(definition="llama3/instruct/mmlu/mmlu_{part}.yaml", files=MMLU, chat=True),
-    "arc_easy": TaskSpec(
-        definition="arc/arc_easy.yaml", files=ARC_EASY, shots={"train": "arc_easy/train.jsonl.gz"}
-    ),
-    "arc_challenge": TaskSpec(
-        definition="arc/arc_challenge.yaml", files=ARC_CHALLENGE, shots=ARC_CHALLENGE_SHOTS
-    ),
+    "arc_easy": TaskSpec(definition="arc/arc_easy.yaml", files=ARC_EASY, shots={"train": "arc_easy/train.jsonl.gz"}),
+    "arc_challenge": TaskSpec(definition="arc/arc_challenge.yaml", files=ARC_CHALLENGE, shots=ARC_CHALLENGE_SHOTS),
     "arc_challenge_llama": TaskSpec(
         definition="llama3/instruct/arc_challenge/arc_challenge_llama.yaml",
         files=ARC_CHALLENGE,
@@ -87,24 +83,16 @@ TASKS: dict[str, TaskSpec] = {
     "truthfulqa_mc2": TaskSpec(definition="truthfulqa/truthfulqa_mc2.yaml", files=TRUTHFULQA, label=DERIVED),
     "gsm8k": TaskSpec(definition="gsm8k/gsm8k.yaml", files=GSM8K),
     "gsm8k_cot": TaskSpec(definition="gsm8k/gsm8k-cot.yaml", files={"test": GSM8K["test"]}),
-    "gsm8k_cot_llama": TaskSpec(
-        definition="gsm8k/gsm8k-cot-llama.yaml", files={"test": GSM8K["test"]}, chat=True
-    ),
-    "gsm8k_llama": TaskSpec(
-        definition="llama3/instruct/gsm8k/gsm8k.yaml", files={"test": GSM8K["test"]}, chat=True
-    ),
-    "ifeval": TaskSpec(
-        definition="ifeval/ifeval.yaml", files=IFEVAL, needs=("langdetect", "immutabledict", "nltk")
-    ),
+    "gsm8k_cot_llama": TaskSpec(definition="gsm8k/gsm8k-cot-llama.yaml", files={"test": GSM8K["test"]}, chat=True),
+    "gsm8k_llama": TaskSpec(definition="llama3/instruct/gsm8k/gsm8k.yaml", files={"test": GSM8K["test"]}, chat=True),
+    "ifeval": TaskSpec(definition="ifeval/ifeval.yaml", files=IFEVAL, needs=("langdetect", "immutabledict", "nltk")),
     "wikitext": TaskSpec(
         definition="wikitext/wikitext.yaml",
         files={"test": "wikitext2_raw/test_pages.jsonl.gz"},
         label="local variant: blank lines lost",
     ),
     "tldr9": TaskSpec(definition=str(HERE / "tldr9.yaml"), files={"test": "tldr9/test.jsonl.gz"}),
-    "open_rewrite": TaskSpec(
-        definition=str(HERE / "open_rewrite.yaml"), files={"test": "open_rewrite/test.jsonl.gz"}
-    ),
+    "open_rewrite": TaskSpec(definition=str(HERE / "open_rewrite.yaml"), files={"test": "open_rewrite/test.jsonl.gz"}),
 }
 DATASETS: dict[tuple[str, str | None], dict[str, str]] = {
     ("cais/mmlu", "*"): {split: path.replace("{part}", "{subset}") for split, path in MMLU.items()},

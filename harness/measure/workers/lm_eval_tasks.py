@@ -44,9 +44,7 @@ class Replayer(LM):
 
     def __init__(self, answers: list[dict[str, Any]], samples: dict[str, list[int]] | None) -> None:
         super().__init__()
-        self.answers: dict[Asked, dict[str, Any]] = {
-            (a["kind"], a["task"], a["doc"], a["index"]): a for a in answers
-        }
+        self.answers: dict[Asked, dict[str, Any]] = {(a["kind"], a["task"], a["doc"], a["index"]): a for a in answers}
         self.samples = samples
 
     def _answers(self, kind: str, requests: list[Instance]) -> list[Any]:
@@ -105,9 +103,7 @@ def draw_samples(tasks: dict[str, LocalTask], limit: int | None, seed: int) -> d
     return chosen
 
 
-def open_tasks(
-    job: dict[str, Any], kind: type[LocalTask]
-) -> tuple[dict[str, LocalTask], dict[str, list[int]] | None]:
+def open_tasks(job: dict[str, Any], kind: type[LocalTask]) -> tuple[dict[str, LocalTask], dict[str, list[int]] | None]:
     """The job's tasks that have documents to ask, and which these are (None: all)."""
     random.seed(PROCESS_SEEDS[0])
     numpy.random.seed(PROCESS_SEEDS[1])  # noqa: NPY002 - the generator that lm-eval's tasks use
