@@ -316,9 +316,8 @@ def _check_names(document: Document, parts: SuiteFile, known: Known, devices: di
     for index, name in enumerate(parts.devices):
         check("device", name, devices, f"$.devices[{index}]")
     for index, measure in enumerate(parts.measures):
-        if isinstance(measure, Task):
-            if (why := known.wrong_task(measure.task)) is not None:
-                raise document.error(why, f"$.measures[{index}].task")
+        if isinstance(measure, Task) and (why := known.wrong_task(measure.task)) is not None:
+            raise document.error(why, f"$.measures[{index}].task")
         if isinstance(measure, Text):
             check("text", measure.text, known.texts, f"$.measures[{index}].text")
             if measure.reference is not None:

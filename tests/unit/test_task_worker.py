@@ -12,8 +12,8 @@ from harness.errors import BuildError, InputError
 from harness.measure.grade import grade_task
 from harness.measure.requests import CHAT_DATE, Tokenizer, ask_worker, task_requests, worker_job
 from harness.measure.tasks import TaskFile, resolve_task
-from harness.store import read_lines, write_lines
 from harness.request_lines import read_requests
+from harness.store import read_lines, write_lines
 from harness.values import Answers, Task
 from tests.tasks_data import problem, put, question, small_data
 
@@ -223,12 +223,13 @@ def test_a_chat_prompt_has_its_date_pinned_and_says_by_which_template(data: Path
     line = next(read_requests(requests.path))
     assert line["prompt"].startswith("<s>26 Jul 2024|26 Jul 2024\n<user>") and line["prompt"].endswith("<assistant>")
     assert line["prompt"].count("<user>") == 9 and line["max_tokens"] == 1024
+    assert line["shared"] == line["prompt"].rindex("<user>") + len("<user>")
     plain = task_requests(Task(task="gsm8k_llama", chat=False), resolve_task("gsm8k_llama", data), CHATTING, 1)
     assert plain.hash != requests.hash and "<user>" not in next(read_requests(plain.path))["prompt"]
 
 
 def test_a_model_without_a_template_cannot_chat(data: Path) -> None:
-    with pytest.raises(InputError, match="needs|template"):
+    with pytest.raises(InputError, match="the model's file has none"):
         task_requests(Task(task="mmlu_llama"), resolve_task("mmlu_llama", data), PLAIN, 1)
 
 

@@ -106,7 +106,7 @@ def draw_samples(tasks: dict[str, LocalTask], limit: int | None, seed: int) -> d
 def open_tasks(job: dict[str, Any], kind: type[LocalTask]) -> tuple[dict[str, LocalTask], dict[str, list[int]] | None]:
     """The job's tasks that have documents to ask, and which these are (None: all)."""
     random.seed(PROCESS_SEEDS[0])
-    numpy.random.seed(PROCESS_SEEDS[1])  # noqa: NPY002 - the generator that lm-eval's tasks use
+    numpy.random.seed(PROCESS_SEEDS[1])
     tasks = load_tasks(job["tasks"], job["fewshot"], kind)
     for task in tasks.values():
         task.set_fewshot_seed(seed=FEWSHOT_SEED)
@@ -144,6 +144,7 @@ def prompt_lines(task: LocalTask, samples: dict[str, list[int]] | None) -> Itera
                 "doc": doc,
                 "doc_hash": document_hash(request.doc),
                 "prompt": prompt,
+                "head": getattr(prompt, "head", None),
                 "answers": [],
             }
         line["answers"].append({"index": request.idx, "args": rest})
