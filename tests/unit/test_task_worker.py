@@ -217,7 +217,7 @@ def test_a_run_of_old_is_graded_by_the_texts_of_its_requests(data: Path, tmp_pat
 
 
 def test_a_chat_prompt_has_its_date_pinned_and_says_by_which_template(data: Path) -> None:
-    requests = task_requests(Task(task="gsm8k_llama"), resolve_task("gsm8k_llama", data), CHATTING, 1)
+    requests = task_requests(Task(task="gsm8k_llama", context=8192), resolve_task("gsm8k_llama", data), CHATTING, 1)
     (told,) = [value for key, value in requests.versions.items() if key == "chat template"]
     assert told.endswith("date 26 Jul 2024")
     line = next(read_requests(requests.path))
