@@ -26,7 +26,6 @@ MAKE = "bench run --measures size --variants int4-ptq"
 EXTRAS = {
     "torch": "PyTorch as a runtime",
     "phones": "Android phones",
-    "ifeval": "the task `ifeval`",
 }
 NEEDED_DISK = 4 << 30
 """The build of the runner and the artifacts of suite `quick` take about half of it."""

@@ -28,7 +28,7 @@ from harness.values import Task, Text, digest
 
 WORKER = "harness.measure.workers.lm_eval_tasks"
 # Raised when the same wish gives other requests, so that cached ones are not taken for new ones.
-WORKER_REVISION = 4
+WORKER_REVISION = 5
 TEXT_REVISION = 3
 NO_ROW = -1
 """A position that is scored but not compared with the reference."""
@@ -204,7 +204,7 @@ def window_lines(tokens: list[int], window: int, positions: int, seed: int) -> l
 def _flat(asked: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
     """One entry a request, from the worker's one entry a prompt."""
     for line in asked:
-        about = {key: line[key] for key in ("kind", "task", "doc", "doc_hash")}
+        about = {key: line[key] for key in ("kind", "task", "doc", "doc_hash", "head")}
         for answer in line["answers"]:
             yield {**about, "index": answer["index"], "args": [line["prompt"], *answer["args"]]}
 
@@ -228,7 +228,7 @@ def assemble(
     for request_number, request in enumerate(asked):
         prompt = request["args"][0]
         about = {key: request[key] for key in ("kind", "task", "doc", "index", "doc_hash")}
-        head = head_text(prompt) if request["kind"] != "loglikelihood_rolling" else ""
+        head = head_of(request) if request["kind"] != "loglikelihood_rolling" else ""
         for part in _parts(request, encoded, context, tokenizer.prefix_token):
             line = {"id": number, **about, "request": request_number, "prompt": prompt, **part}
             yield from heads.lines(line, head, encoded[head] if head else [])
@@ -339,7 +339,7 @@ def _texts(request: dict[str, Any]) -> Iterable[str]:
     args = request["args"]
     if request["kind"] == "loglikelihood":
         context, continuation = _moved_blanks(args[0], args[1])
-        yield head_text(args[0])
+        yield head_of(request)
         yield context
         yield context + continuation
         if context == "":
@@ -347,14 +347,18 @@ def _texts(request: dict[str, Any]) -> Iterable[str]:
         return
     yield args[0]
     if request["kind"] == "generate_until":
-        yield head_text(args[0])
+        yield head_of(request)
 
 
-def head_text(prompt: str) -> str:
-    """What a prompt may share with its neighbours: all up to its last blank line, such as few-shot examples.
+def head_of(request: dict[str, Any]) -> str:
+    """What a prompt may share with its neighbours, such as few-shot examples: all before the last question of a chat,
+    or all up to the last blank line.
 
     It follows from this prompt alone, so that no score depends on which other questions are asked.
     """
+    prompt: str = request["args"][0]
+    if (length := request.get("head")) is not None:
+        return prompt[:length]
     return prompt[: prompt.rfind("\n\n") + 2] if "\n\n" in prompt else ""
 
 
@@ -384,7 +388,7 @@ def _pair(request: dict[str, Any], encoded: Encoded, limit: int, prefix_token: i
         raise InputError(f"task {request['task']}: an answer of document {request['doc']} has no tokens of its own")
     room = limit - len(tail)
     cut = len(head) > room
-    shared = 0 if cut else _shared(head, encoded[head_text(request["args"][0])])
+    shared = 0 if cut else _shared(head, encoded[head_of(request)])
     line = {
         "context": head[-room:] if cut else head,
         "shared": shared,
@@ -418,7 +422,7 @@ def _generation(request: dict[str, Any], encoded: Encoded, limit: int, prefix_to
     cut = len(tokens) > room
     line = {
         "tokens": tokens[-room:],
-        "shared": 0 if cut else _shared(tokens, encoded[head_text(request["args"][0])]),
+        "shared": 0 if cut else _shared(tokens, encoded[head_of(request)]),
         "max_tokens": longest,
         "stop": [s for s in ([stop] if isinstance(stop, str) else stop) if s],
     }

@@ -217,18 +217,19 @@ def test_a_run_of_old_is_graded_by_the_texts_of_its_requests(data: Path, tmp_pat
 
 
 def test_a_chat_prompt_has_its_date_pinned_and_says_by_which_template(data: Path) -> None:
-    requests = task_requests(Task(task="gsm8k_llama"), resolve_task("gsm8k_llama", data), CHATTING, 1)
+    requests = task_requests(Task(task="gsm8k_llama", context=8192), resolve_task("gsm8k_llama", data), CHATTING, 1)
     (told,) = [value for key, value in requests.versions.items() if key == "chat template"]
     assert told.endswith("date 26 Jul 2024")
     line = next(read_requests(requests.path))
     assert line["prompt"].startswith("<s>26 Jul 2024|26 Jul 2024\n<user>") and line["prompt"].endswith("<assistant>")
     assert line["prompt"].count("<user>") == 9 and line["max_tokens"] == 1024
+    assert line["shared"] == line["prompt"].rindex("<user>") + len("<user>")
     plain = task_requests(Task(task="gsm8k_llama", chat=False), resolve_task("gsm8k_llama", data), CHATTING, 1)
     assert plain.hash != requests.hash and "<user>" not in next(read_requests(plain.path))["prompt"]
 
 
 def test_a_model_without_a_template_cannot_chat(data: Path) -> None:
-    with pytest.raises(InputError, match="needs|template"):
+    with pytest.raises(InputError, match="the model's file has none"):
         task_requests(Task(task="mmlu_llama"), resolve_task("mmlu_llama", data), PLAIN, 1)
 
 

@@ -27,6 +27,12 @@ class Generation(Extension):
         return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
+class Prompt(str):
+    """A rendered prompt, and how many of its characters come before the last question."""
+
+    head: int
+
+
 def chat_template(chat: dict[str, str]) -> Callable[..., str]:
     """What lm-eval calls with messages and `add_generation_prompt`; without it the last message stays open.
 
@@ -44,7 +50,7 @@ def chat_template(chat: dict[str, str]) -> Callable[..., str]:
     except TemplateError as error:
         raise ValueError(f"the model's chat template cannot be read: {error}") from None
 
-    def rendered(messages: Messages, add_generation_prompt: bool) -> str:
+    def rendered(messages: Messages, add_generation_prompt: bool) -> Prompt:
         text = template.render(
             messages=messages,
             tools=None,
@@ -54,9 +60,12 @@ def chat_template(chat: dict[str, str]) -> Callable[..., str]:
             bos_token=chat["bos"],
             eos_token=chat["eos"],
         )
-        return text if add_generation_prompt else _open_ended(text, messages[-1]["content"])
+        prompt = Prompt(text if add_generation_prompt else _open_ended(text, messages[-1]["content"]))
+        question = next(message["content"] for message in reversed(messages) if message["role"] == "user")
+        prompt.head = max(prompt.rfind(question.strip()), 0)
+        return prompt
 
-    def apply(messages: Messages, add_generation_prompt: bool = True, **_: Any) -> str:
+    def apply(messages: Messages, add_generation_prompt: bool = True, **_: Any) -> Prompt:
         try:
             return rendered(messages, add_generation_prompt)
         except TemplateError as error:

@@ -144,6 +144,7 @@ def prompt_lines(task: LocalTask, samples: dict[str, list[int]] | None) -> Itera
                 "doc": doc,
                 "doc_hash": document_hash(request.doc),
                 "prompt": prompt,
+                "head": getattr(prompt, "head", None),
                 "answers": [],
             }
         line["answers"].append({"index": request.idx, "args": rest})

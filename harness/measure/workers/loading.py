@@ -58,7 +58,7 @@ class LocalTask(ConfigurableTask):
 class GradedTask(LocalTask):
     """A task whose answers are known: prompts are not rendered, since metrics do not look at them."""
 
-    def fewshot_context(self, doc: Any, *args: Any, **kwargs: Any) -> str | list[str]:
+    def fewshot_context(self, doc: Any, *_: Any, **__: Any) -> str | list[str]:
         return [""] * len(self.doc_to_choice(doc)) if self.multiple_input else ""
 
 
