@@ -21,8 +21,9 @@ from typing import Any
 
 import msgspec
 
-from harness.measure.requests import task_requests
+from harness.measure.requests import Tokenizer, task_requests
 from harness.measure.tasks import resolve_task
+from harness.request_lines import read_requests
 from harness.store import read_lines, write_lines
 from harness.values import Task
 
@@ -115,11 +116,9 @@ class Bench:
     def answers(self) -> dict[int, Any]:
         return {line["id"]: line for line in read_lines(self.folder / "answers.jsonl")}
 
-    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        asked = self.folder / "texts.jsonl"
-        write_lines(
-            asked, [{"id": i, "text": t, "add_special": True, "parse_special": True} for i, t in enumerate(texts)]
-        )
+    def tokenize(self, texts: Sequence[str], add_special: bool, parse_special: bool) -> list[list[int]]:
+        asked, how = self.folder / "texts.jsonl", {"add_special": add_special, "parse_special": parse_special}
+        write_lines(asked, [{"id": i, "text": t, **how} for i, t in enumerate(texts)])
         job = {"kind": "tokenize", "model": self.engine["model"], "requests": str(asked)}
         self.run(OURS, job)
         found = self.answers()
@@ -133,11 +132,13 @@ class Bench:
         events = {e["event"]: e for e in read_lines(self.folder / "events.jsonl")}
         return {**seen, **events["scored"]}, self.answers()
 
-    def theirs(self, lines: list[dict[str, Any]], batch_size: int) -> tuple[dict[str, Any], dict[int, Any]]:
+    def theirs(
+        self, lines: list[dict[str, Any]], batch_size: int, softmax: str = "float32"
+    ) -> tuple[dict[str, Any], dict[int, Any]]:
         asked = self.folder / "pairs.jsonl"
         write_lines(asked, lines)
         job = {"kind": "cross_check", **self.engine, "requests": str(asked), "batch_sizes": [batch_size]}
-        return self.run(THEIRS, job), self.answers()
+        return self.run(THEIRS, {**job, "softmax_dtype": softmax}), self.answers()
 
 
 def questions(bench: Bench, task: str, names: Sequence[str], limit: int | None) -> list[dict[str, Any]]:
@@ -146,8 +147,8 @@ def questions(bench: Bench, task: str, names: Sequence[str], limit: int | None) 
     if len(files) != len(names):
         raise SystemExit(f"unknown in {task}: {set(names) - {f.name for f in files}}")
     wish = Task(task=task, limit=limit, context=CONTEXT)
-    asked = task_requests(wish, files, bench.tokenize, bench.engine["model"], 0, NO_PREFIX_TOKEN)
-    return [line for line in read_lines(asked.path) if "id" in line]
+    tokenizer = Tokenizer(encode=bench.tokenize, identity=str(bench.engine["model"]), prefix_token=NO_PREFIX_TOKEN)
+    return list(read_requests(task_requests(wish, files, tokenizer, 0).path))
 
 
 def chosen(lines: list[dict[str, Any]], found: dict[int, Any]) -> dict[tuple[str, int], int]:
@@ -168,7 +169,10 @@ def told(name: str, seen: dict[str, Any], count: int) -> None:
     )
 
 
-def compare(bench: Bench, title: str, lines: list[dict[str, Any]], batch_sizes: Sequence[int]) -> None:
+def compare(
+    bench: Bench, title: str, lines: list[dict[str, Any]], batch_sizes: Sequence[int], *, exact: bool = False
+) -> None:
+    """`exact`: once more with lm-eval's softmax in float64, only for how far the log-likelihoods are apart."""
     count = len({(line["task"], line["doc"]) for line in lines})
     print(f"{title}: {count} questions, {len(lines)} requests", flush=True)
     first, found = bench.ours(lines)
@@ -186,6 +190,10 @@ def compare(bench: Bench, title: str, lines: list[dict[str, Any]], batch_sizes: 
         equal = f"answers equal {same} of {count}, greedy equal {greedy} of {len(lines)}"
         print(f"    at most {apart:.1e} nats apart, {equal}")
         plain.append(seen)
+    if exact:
+        _, answers = bench.theirs(lines, 1, "float64")
+        apart = max(abs(found[key]["logprob"] - answers[key]["logprob"]) for key in found)
+        print(f"  lm-eval hf with its softmax in float64: at most {apart:.1e} nats apart")
     last, again = bench.ours(lines)
     told("bench-hf, after", last, count)
     assert again == found, "bit for bit"
@@ -231,7 +239,7 @@ def main() -> None:
             compare(bench, f"MMLU 5-shot, {', '.join(options.subjects)}", lines, options.batch_sizes)
         if options.hellaswag:
             lines = questions(bench, "hellaswag", ["hellaswag"], options.hellaswag)
-            compare(bench, "HellaSwag 0-shot", lines, options.batch_sizes)
+            compare(bench, "HellaSwag 0-shot", lines, options.batch_sizes, exact=True)
 
 
 if __name__ == "__main__":

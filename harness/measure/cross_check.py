@@ -80,7 +80,7 @@ def compared(
         tolerance_nats=tolerance,
         itself_nats=itself,
         rule=rule,
-        reference=f"lm-eval {version('lm-eval')}, model hf, float32, batch size 1",
+        reference=f"lm-eval {version('lm-eval')}, model hf, float32 with its softmax in float64, batch size 1",
     )
 
 

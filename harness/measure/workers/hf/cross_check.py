@@ -43,7 +43,7 @@ def plain_model(job: CrossCheckJob) -> Any:
         backend="causal",
         device=job.device,
         max_length=job.context,
-        softmax_dtype="float32",
+        softmax_dtype=job.softmax_dtype,
     )
 
 
