@@ -6,7 +6,7 @@ endif
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test reports check lint format clean
+.PHONY: run test torch reports check lint format clean
 
 run: $(VENV)/run.stamp
 	@$(BIN)/bench run --suite quick --device local; code=$$?; \
@@ -15,6 +15,8 @@ run: $(VENV)/run.stamp
 
 test: $(VENV)/test.stamp
 	$(BIN)/python -m pytest
+
+torch: $(VENV)/torch.stamp
 
 # The committed pages, from the committed runs and claim files.
 reports: $(VENV)/run.stamp
@@ -47,7 +49,13 @@ $(VENV)/run.stamp: pyproject.toml requirements/run.txt requirements/build.txt | 
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
-$(VENV)/test.stamp: $(VENV)/run.stamp requirements/test.txt
+# The runtime hf. torch first and by itself: a looser range may bring gigabytes of CUDA.
+$(VENV)/torch.stamp: $(VENV)/run.stamp requirements/torch.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements/torch.txt
+	touch $@
+
+$(VENV)/test.stamp: $(VENV)/torch.stamp requirements/test.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/test.txt
 	touch $@
 
