@@ -3,6 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
+from lm_eval.api.metrics import mean, nanmean
+from numpy import bool_, number
+
+from harness.measure.workers.data_files import DataError
 from harness.measure.workers.loading import LocalTask
 
 WEIGHTED = ("word_perplexity", "byte_perplexity", "bits_per_byte")
@@ -26,18 +30,23 @@ def item_lines(samples: dict[str, list[dict[str, Any]]], tasks: dict[str, LocalT
                     "sums": {},
                     **answered(sample, tasks[name]),
                 }
-            add_metrics(items[sample["doc_id"]], sample)
+            add_metrics(items[sample["doc_id"]], sample, tasks[name].aggregation())
+        if not any(item["metrics"] or item["sums"] for item in items.values()):
+            known = ", ".join(tasks[name].aggregation())
+            raise DataError(f"task {name}: none of its metrics ({known}) is one of single questions")
         yield from (items[key] for key in sorted(items))
 
 
-def add_metrics(item: dict[str, Any], sample: dict[str, Any]) -> None:
+def add_metrics(item: dict[str, Any], sample: dict[str, Any], aggregations: dict[str, Any]) -> None:
+    """What can be said of one question; metrics of all questions together, such as F1, are left out."""
     for name in sample["metrics"]:
         plain = sample["filter"] in ("none", None)
         key = name if plain else f"{name},{sample['filter']}"
-        if isinstance(sample[name], list | tuple):
-            item["sums"][key] = sums_of(name, sample[name])
-        else:
-            item["metrics"][key] = float(sample[name])
+        value = sample[name]
+        if name in WEIGHTED or (isinstance(value, list) and all(isinstance(part, bool) for part in value)):
+            item["sums"][key] = sums_of(name, value)
+        elif aggregations.get(name) in (mean, nanmean) and isinstance(value, bool | int | float | bool_ | number):
+            item["metrics"][key] = float(value)
 
 
 def group_of(doc: dict[str, Any]) -> str | None:
@@ -64,6 +73,8 @@ def chosen(sample: dict[str, Any], task: LocalTask) -> dict[str, Any]:
     gold = task.doc_to_text(sample["doc"]) if task.multiple_input else sample["target"]
     if isinstance(gold, list):
         gold = gold[0] if len(gold) == 1 else None
+    if sample.get("acc") not in (0.0, 1.0):
+        gold = None  # a share of the mass on several right choices, as in TruthfulQA's mc2
     if isinstance(gold, str):
         gold = choices.index(gold) if gold in choices else None
     return {"answer": logprobs.index(max(logprobs)), "target": gold, "logprobs": logprobs}
