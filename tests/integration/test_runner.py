@@ -104,10 +104,28 @@ def test_a_shared_beginning_changes_nothing_but_the_work(ask: Ask, model: str, t
     together = scores(ask, model, tmp_path, [*lines[:6], other, *lines[6:]])
     backwards = scores(ask, model, tmp_path, [other, *(line for i in (12, 9, 6, 3, 0) for line in lines[i : i + 3])])
     assert together == backwards
-    assert together == {k: v for line in [*lines, other] for k, v in scores(ask, model, tmp_path, [line]).items()}
+    groups = [*(lines[i : i + 3] for i in range(0, 15, 3)), [other]]
+    assert together == {k: v for group in groups for k, v in scores(ask, model, tmp_path, group).items()}
     whole = scores(ask, model, tmp_path, [{**line, "shared": 0} for line in lines])
     for key, answer in whole.items():
         assert together[key]["logprob"] == pytest.approx(answer["logprob"], abs=1e-4)
+
+
+def test_many_and_long_continuations_of_one_context_agree_with_single_ones(
+    ask: Ask, model: str, tmp_path: Path
+) -> None:
+    """More sequences than one call has, more rows than one call has, and single tokens among them."""
+    lengths = [1, 3, 400, 2, 1, 5, *([4] * 30), 350, 1]
+    lines = [
+        {"id": n, "context": CONTEXT, "shared": 0, "continuation": [(7 * n + i) % 49152 for i in range(length)]}
+        for n, length in enumerate(lengths)
+    ]
+    together = scores(ask, model, tmp_path, lines, context=512)
+    assert [together[n]["tokens"] for n in range(len(lengths))] == lengths
+    for line in (lines[n] for n in (0, 1, 2, 4, 20, 36, 37)):
+        single = scores(ask, model, tmp_path, [line], context=512)[line["id"]]
+        assert together[line["id"]]["logprob"] == pytest.approx(single["logprob"], abs=2e-3)
+        assert together[line["id"]]["greedy"] == single["greedy"]
 
 
 def test_a_shared_beginning_generates_the_same_text(ask: Ask, artifacts: dict[str, Artifact], tmp_path: Path) -> None:

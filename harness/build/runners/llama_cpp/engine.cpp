@@ -137,11 +137,11 @@ void check_tokens(const std::vector<llama_token> & tokens, int32_t vocabulary,
     }
 }
 
-Engine::Engine(const EngineSettings & settings, Rows rows) {
+Engine::Engine(const EngineSettings & settings, Rows rows, uint32_t sequences) {
     const int64_t start = now_ns();
     load(settings);
     rows_limit_ = rows == Rows::one ? kFewRows : affordable_rows(settings);
-    make_context(settings);
+    make_context(settings, sequences);
     attach_threads(settings);
     loaded_ = describe(settings, now_ns() - start);
 }
@@ -162,12 +162,14 @@ size_t Engine::affordable_rows(const EngineSettings & settings) const {
     return std::max<size_t>(1, std::min(rows, size_t(settings.batch)));
 }
 
-void Engine::make_context(const EngineSettings & settings) {
+void Engine::make_context(const EngineSettings & settings, uint32_t sequences) {
     llama_context_params params = llama_context_default_params();
     params.n_ctx = uint32_t(settings.context);
     params.n_batch = uint32_t(settings.batch);
     params.n_ubatch = uint32_t(settings.ubatch);
-    params.n_outputs_max = uint32_t(rows_limit_);
+    params.n_outputs_max = std::max(uint32_t(rows_limit_), sequences);  // llama.cpp wants one a sequence
+    params.n_seq_max = sequences;
+    params.kv_unified = sequences > 1;
     params.n_threads = settings.threads;
     params.n_threads_batch = settings.threads_batch;
     params.flash_attn_type = settings.flash_attn;

@@ -41,12 +41,14 @@ enum class Rows { one, many };
 
 class Engine {
 public:
-    Engine(const EngineSettings & settings, Rows rows);
+    // `sequences`: how many may share the cache.
+    Engine(const EngineSettings & settings, Rows rows, uint32_t sequences = 1);
 
     const llama_vocab * vocab() const { return llama_model_get_vocab(model_.get()); }
     int32_t vocabulary() const { return llama_vocab_n_tokens(vocab()); }
     llama_memory_t memory() const { return llama_get_memory(context_.get()); }
     size_t batch_limit() const { return llama_n_batch(context_.get()); }
+    size_t context_size() const { return llama_n_ctx(context_.get()); }
     size_t rows_limit() const { return rows_limit_; }
 
     // The fields of the loaded event.
@@ -74,7 +76,7 @@ private:
 
     void load(const EngineSettings & settings);
     size_t affordable_rows(const EngineSettings & settings) const;
-    void make_context(const EngineSettings & settings);
+    void make_context(const EngineSettings & settings, uint32_t sequences);
     void attach_threads(const EngineSettings & settings);
     static ThreadPoolPtr make_pool(int32_t threads, bool paused);
     Record describe(const EngineSettings & settings, int64_t load_ns) const;

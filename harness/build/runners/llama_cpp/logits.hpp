@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <stdexcept>
 
 namespace bench {
 
@@ -16,7 +17,12 @@ struct RowSummary {
     llama_token best;
 };
 
-// Throws when the logits are not finite.
+class NotFinite : public std::runtime_error {
+public:
+    NotFinite() : std::runtime_error("the model's logits are not numbers") {}
+};
+
+// Throws NotFinite.
 RowSummary summarize(const float * logits, size_t count);
 
 // KL(reference ‖ model) in nats. The reference's log-probabilities are normalised on the way.
