@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from harness.measure.parts import part_of, unit_of
+from harness.measure.parts import Unit, part_of
 from harness.measure.plan import rounds_of
 from harness.store import PLAN, RECORDS, Run, encode, read_run, write_durably, write_lines
 from harness.values import (
@@ -264,6 +264,7 @@ class _Maker:
         )
         self.cells = {cell.key: cell for cell in plan.cells}
         self.started = 0
+        self.graded: dict[str, tuple[str, list[Unit], list[dict[str, Any]]]] = {}
 
     def record(self, trial: Trial, change: Change | None) -> TrialRecord | None:
         cell = self.cells[trial.cell]
@@ -398,23 +399,15 @@ class _Maker:
 
     def _answers(self, cell: Cell, trial: Trial, truth: Truth) -> Answers:
         workload = cell.workload
-        lines: Sequence[dict[str, Any]]
-        if isinstance(workload, Task):
-            lines = list(task_lines(workload.task, truth, self.items, self.seed))
-            reference, versions = None, {workload.task: "1.0"}
-        else:
-            lines = list(text_lines(truth, self.seed, self.noise))
-            reference, versions = getattr(workload, "reference", None), {}
-        requests, asked = "requests/r.jsonl.gz", [{"id": window, "kind": "window"} for window in range(12)]
-        if isinstance(workload, Task):
-            requests = f"requests/{workload.task}.jsonl.gz"
-            asked = list(request_lines(workload.task, self.items, self.seed))
-            write_lines(self.folder / requests, [{"head": versions}, *asked])
-        part, units = part_of(self.plan, trial, cell), list(dict.fromkeys(map(unit_of, asked)))
+        if cell.key not in self.graded:
+            self.graded[cell.key] = self._asked(cell, truth)
+        requests, units, lines = self.graded[cell.key]
+        part = part_of(self.plan, trial, cell)
         chosen = set(units if part is None else part.of(units))
         lines = [line for line in lines if unit_of_item(line) in chosen]
         name = cell.key if part is None or part.round is None else f"{cell.key}-r{part.round}"
-        write_lines(self.folder / f"items/{name}.jsonl.gz", list(lines))
+        write_lines(self.folder / f"items/{name}.jsonl.gz", lines)
+        reference = workload.reference if isinstance(workload, Text) else None
         return Answers(
             requests=requests,
             answers=f"answers/{name}.jsonl.gz",
@@ -423,10 +416,22 @@ class _Maker:
             tokens=4000,
             questions=len(chosen),
             of=len(units),
-            task_versions=versions,
+            task_versions={workload.task: "1.0"} if isinstance(workload, Task) else {},
             reference=reference,
             reference_sha256=digest(reference) if reference else None,
         )
+
+    def _asked(self, cell: Cell, truth: Truth) -> tuple[str, list[Unit], list[dict[str, Any]]]:
+        """The requests file, what it asks, and the items of it all."""
+        workload = cell.workload
+        if not isinstance(workload, Task):
+            return "requests/r.jsonl.gz", [("", w) for w in range(12)], list(text_lines(truth, self.seed, self.noise))
+        requests = f"requests/{workload.task}.jsonl.gz"
+        if not (self.folder / requests).exists():
+            asked = request_lines(workload.task, self.items, self.seed)
+            write_lines(self.folder / requests, [{"head": {workload.task: "1.0"}}, *asked])
+        units = [(workload.task, index) for index in range(self.items)]
+        return requests, units, list(task_lines(workload.task, truth, self.items, self.seed))
 
 
 def unit_of_item(line: dict[str, Any]) -> tuple[str, int]:
