@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.measure.grade import grade_task
 from harness.measure.parts import ROUNDS, Part, Unit, kept, part_of, unit_of, units_of
 from harness.options import HalfWidth, ShardOf
-from harness.store import write_lines
-from harness.values import Cell, Shard, Task
+from harness.store import read_lines, write_lines
+from harness.values import Answers, Cell, Shard, Task
 from tests.builders import build_and_read
 
 counts = st.integers(min_value=0, max_value=300)
@@ -79,6 +80,15 @@ def test_only_rounds_and_shards_ask_a_part(tmp_path: Path) -> None:
     sharded = msgspec.structs.replace(whole, shard=Shard(number=1, of=2))
     part = part_of(sharded, whole.trials[0], cells[whole.trials[0].cell])
     assert part is not None and part.shard == sharded.shard and part.round is None
+
+
+def test_a_part_without_questions_has_no_items(tmp_path: Path) -> None:
+    """More parts than questions; lm-eval, asked for no documents, would take them all."""
+    answers = Answers(
+        requests="requests/r.jsonl.gz", answers="answers/a.jsonl.gz", items="items/i.jsonl.gz", count=0, tokens=0
+    )
+    grade_task(tmp_path, answers, Task(task="knowledge_200"), [], 0, set())
+    assert list(read_lines(tmp_path / answers.items)) == []
 
 
 # ---------------------------------------------------------------- options
