@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from harness.measure.parts import Unit, part_of
+from harness.measure.plan import rounds_of
 from harness.store import PLAN, RECORDS, Run, encode, read_run, write_durably, write_lines
 from harness.values import (
     Answers,
@@ -32,6 +34,7 @@ from harness.values import (
     ProcessSeen,
     RandomSource,
     Runtime,
+    Shard,
     Size,
     Speed,
     Stands,
@@ -137,11 +140,12 @@ def build_run(
     items: int = 200,
     change: Change | None = None,
     claims: dict[str, dict[str, Stands]] | None = None,
+    shard: Shard | None = None,
 ) -> Path:
     """Write one run and return its folder. With `noise=0` every process repeats the truth exactly."""
     truths = TRUTHS if truths is None else truths
     plan = _plan(truths, baselines, measures, label, title, random_weights, threads, seed)
-    plan = msgspec.structs.replace(plan, suite=msgspec.structs.replace(plan.suite, claims=claims or {}))
+    plan = msgspec.structs.replace(plan, suite=msgspec.structs.replace(plan.suite, claims=claims or {}), shard=shard)
     folder = results / name
     write_durably(folder / PLAN, encode(plan))
     made = _Maker(folder, plan, truths, noise, threads, read_bandwidth_bytes_s, items, seed)
@@ -198,12 +202,12 @@ def _plan(
         source="quick.yaml",
     )
     cells = tuple(_cells(suite, runtime))
-    rounds = max((getattr(c.workload, "rounds", 1) for c in cells), default=1)
+    rounds = max(map(rounds_of, cells), default=1)
     trials = tuple(
         Trial(id=f"{c.key}-{r}", cell=c.key, round=r)
         for r in range(rounds)
         for c in cells
-        if r < getattr(c.workload, "rounds", 1) and c.unsupported is None
+        if r < rounds_of(c) and c.unsupported is None
     )
     command = ("bench", "run", "--suite", "quick", "--device", "local")
     facts = {"local": _facts(threads)}
@@ -260,6 +264,7 @@ class _Maker:
         )
         self.cells = {cell.key: cell for cell in plan.cells}
         self.started = 0
+        self.graded: dict[str, tuple[str, list[Unit], list[dict[str, Any]]]] = {}
 
     def record(self, trial: Trial, change: Change | None) -> TrialRecord | None:
         cell = self.cells[trial.cell]
@@ -272,7 +277,7 @@ class _Maker:
             round=trial.round,
             status="ok",
             reason=None,
-            observations=tuple(self._observations(cell, trial.round, rng)),
+            observations=tuple(self._observations(cell, trial, rng)),
             artifact_sha256=digest(cell.variant) if cell.variant else None,
             environment=Environment(
                 device="local",
@@ -289,7 +294,7 @@ class _Maker:
         )
         return change(cell, record) if change else record
 
-    def _observations(self, cell: Cell, round_: int, rng: random.Random) -> Iterator[Observation]:
+    def _observations(self, cell: Cell, trial: Trial, rng: random.Random) -> Iterator[Observation]:
         workload = cell.workload
         process = ProcessSeen(
             exit_code=0,
@@ -313,13 +318,13 @@ class _Maker:
         yield self._files(cell)
         yield self._loaded(cell, truth)
         if isinstance(workload, Speed):
-            drift = 1 + 2 * self.noise * random.Random(f"{self.seed} round {round_}").gauss(0, 1)
+            drift = 1 + 2 * self.noise * random.Random(f"{self.seed} round {trial.round}").gauss(0, 1)
             for index in range(workload.repetitions):
                 yield self._timing(workload, truth, index, drift, rng)
         elif isinstance(workload, Memory):
             yield self._memory(workload, truth, rng)
         else:
-            yield self._answers(cell, truth)
+            yield self._answers(cell, trial, truth)
         yield process
 
     def _files(self, cell: Cell) -> Files:
@@ -392,31 +397,46 @@ class _Maker:
             buffer_bytes=size, cpu_ns=None, machine_busy_ns=None, machine_steal_ns=None, major_faults=0,
         )  # fmt: skip
 
-    def _answers(self, cell: Cell, truth: Truth) -> Answers:
+    def _answers(self, cell: Cell, trial: Trial, truth: Truth) -> Answers:
         workload = cell.workload
-        lines: Sequence[dict[str, Any]]
-        if isinstance(workload, Task):
-            lines = list(task_lines(workload.task, truth, self.items, self.seed))
-            reference, versions = None, {workload.task: "1.0"}
-        else:
-            lines = list(text_lines(truth, self.seed, self.noise))
-            reference, versions = getattr(workload, "reference", None), {}
-        items, requests = f"items/{cell.key}.jsonl.gz", "requests/r.jsonl.gz"
-        write_lines(self.folder / items, list(lines))
-        if isinstance(workload, Task):
-            requests = f"requests/{workload.task}.jsonl.gz"
-            asked = request_lines(workload.task, self.items, self.seed)
-            write_lines(self.folder / requests, [{"head": versions}, *asked])
+        if cell.key not in self.graded:
+            self.graded[cell.key] = self._asked(cell, truth)
+        requests, units, lines = self.graded[cell.key]
+        part = part_of(self.plan, trial, cell)
+        chosen = set(units if part is None else part.of(units))
+        lines = [line for line in lines if unit_of_item(line) in chosen]
+        name = cell.key if part is None or part.round is None else f"{cell.key}-r{part.round}"
+        write_lines(self.folder / f"items/{name}.jsonl.gz", lines)
+        reference = workload.reference if isinstance(workload, Text) else None
         return Answers(
             requests=requests,
-            answers=f"answers/{cell.key}.jsonl.gz",
-            items=items,
+            answers=f"answers/{name}.jsonl.gz",
+            items=f"items/{name}.jsonl.gz",
             count=len(lines),
             tokens=4000,
-            task_versions=versions,
+            questions=len(chosen),
+            of=len(units),
+            task_versions={workload.task: "1.0"} if isinstance(workload, Task) else {},
             reference=reference,
             reference_sha256=digest(reference) if reference else None,
         )
+
+    def _asked(self, cell: Cell, truth: Truth) -> tuple[str, list[Unit], list[dict[str, Any]]]:
+        """The requests file, what it asks, and the items of it all."""
+        workload = cell.workload
+        if not isinstance(workload, Task):
+            return "requests/r.jsonl.gz", [("", w) for w in range(12)], list(text_lines(truth, self.seed, self.noise))
+        requests = f"requests/{workload.task}.jsonl.gz"
+        if not (self.folder / requests).exists():
+            asked = request_lines(workload.task, self.items, self.seed)
+            write_lines(self.folder / requests, [{"head": {workload.task: "1.0"}}, *asked])
+        units = [(workload.task, index) for index in range(self.items)]
+        return requests, units, list(task_lines(workload.task, truth, self.items, self.seed))
+
+
+def unit_of_item(line: dict[str, Any]) -> tuple[str, int]:
+    """What an item's requests belong to."""
+    return (line["task"], line["id"]) if line["kind"] == "item" else ("", line["window"])
 
 
 GROUPS = ("geography", "history", "biology", "physics", "chemistry", "language", "music", "sport", "addition",

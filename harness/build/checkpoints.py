@@ -191,7 +191,7 @@ def _tensors(path: Path) -> list[Tensor]:
         tensors = [msgspec.json.decode(raw, type=Tensor) for name, raw in parts.items() if name != "__metadata__"]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BuildError(f"{path} is damaged: {error}") from error
-    if any(not 0 <= t.data_offsets[0] <= t.data_offsets[1] <= size for t in tensors):
+    if any(not 0 <= t.data_offsets[0] <= t.data_offsets[1] <= size - 8 - length for t in tensors):
         raise BuildError(f"{path} is damaged or cut short: a tensor lies outside of the file")
     return tensors
 

@@ -58,7 +58,9 @@ def with_answers(floor: Floor, trial: Trial, cell: Cell, record: TrialRecord, pr
     record = msgspec.structs.replace(
         record, observations=(*record.observations, answers), noise=(*record.noise, *remarks)
     )
-    return cross_checked(floor, cell, record, given, progress) if floor.plan.cross_check else record
+    if not floor.plan.cross_check or trial.round > 0:  # of rounds, the first is a draw of all questions already
+        return record
+    return cross_checked(floor, cell, record, given, progress)
 
 
 def _open_cell(floor: Floor, cell: Cell) -> None:

@@ -39,7 +39,7 @@ def cross_checked(
     ours = {line["id"]: line["logprob"] for line in given if "logprob" in line}
     asked = _drawn(floor, cell, ours)
     if not asked:
-        return msgspec.structs.replace(record, noise=(*record.noise, "not cross-checked: it generates its answers"))
+        return msgspec.structs.replace(record, noise=(*record.noise, "not cross-checked: no log-likelihoods"))
     lower = _lower_precision(cell, variant)
     try:
         model = floor.ready.workshop.ensure(variant, "checkpoint").path

@@ -74,7 +74,7 @@ class EnoughQuestions:
 
 def _interval(own: Items, theirs: Items | None, name: str, of: int) -> Interval | None:
     """Of the paired difference, or of the value alone without a baseline; None where too few questions were asked."""
-    places = [p for p, item in own.items() if name in item["metrics"] and (theirs is None or p in theirs)]
+    places = [p for p, item in own.items() if _has(item, name) and (theirs is None or _has(theirs.get(p), name))]
     if len(places) < FEWEST_IN_SEQUENCE:
         return None
     values = [_difference(own[p], theirs[p] if theirs is not None else None, name) for p in places]
@@ -88,7 +88,11 @@ def clusters_of(items: Sequence[dict[str, Any]]) -> list[tuple[str, str | None]]
 
 def _difference(item: dict[str, Any], other: dict[str, Any] | None, name: str) -> float:
     value: float = item["metrics"][name]
-    return value if other is None else value - float(other["metrics"].get(name, 0.0))
+    return value if other is None else value - float(other["metrics"][name])
+
+
+def _has(item: dict[str, Any] | None, name: str) -> bool:
+    return item is not None and name in item["metrics"]
 
 
 def _place(cell: Cell) -> tuple[object, ...]:

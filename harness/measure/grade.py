@@ -43,6 +43,9 @@ def grade_task(
         BuildError: lm-eval failed.
         StoreError: a request without its one answer.
     """
+    if chosen is not None and not chosen:  # more parts than questions
+        write_lines(inside(run, answers.items), [])
+        return
     requests = kept(read_lines(inside(run, answers.requests)), chosen)
     replies = _replies(requests, _by_id(inside(run, answers.answers)))
     path = inside(run, f"{answers.items}.replies")

@@ -10,7 +10,7 @@ from harness.errors import InputError, StoreError
 from harness.measure.grade import check_answers
 from harness.measure.requests import token_differences
 from harness.store import Run, append_record, create_run, inside, read_lines, write_durably, write_lines
-from harness.values import Answers, Cell, Plan, TrialRecord
+from harness.values import Answers, Cell, CrossChecked, Plan, TrialRecord
 
 OF_THE_SHARD = ("shard", "command", "facts", "bench_version")
 """Parts of a plan in which shards may differ: each may have run on a machine of its own."""
@@ -99,10 +99,11 @@ def _written(folder: Path, runs: Sequence[Run], cell: Cell, records: Sequence[Tr
         items = [line for run, one in pairs for line in read_lines(inside(run.path, one.items))]
         write_lines(inside(folder, joined.items), items)
     first = records[0]
-    others = tuple(o for o in first.observations if not isinstance(o, Answers))
+    others = tuple(o for o in first.observations if not isinstance(o, Answers | CrossChecked))
+    checks = tuple(o for record in records for o in record.observations if isinstance(o, CrossChecked))
     return msgspec.structs.replace(
         first,
-        observations=(*others, joined),
+        observations=(*others, joined, *checks),
         noise=(*dict.fromkeys(mark for record in records for mark in record.noise), *_several_builds(records)),
         started=min(record.started for record in records),
         duration_ns=sum(record.duration_ns for record in records),

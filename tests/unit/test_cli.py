@@ -35,7 +35,7 @@ def refused(done: subprocess.CompletedProcess[str], said: str, code: int = 2) ->
 
 def test_help_names_every_command(tmp_path: Path) -> None:
     done = bench("--help", cwd=tmp_path)
-    for command in ("run", "plan", "report", "compare", "doctor", "list"):
+    for command in ("run", "plan", "report", "compare", "merge", "doctor", "list"):
         assert re.search(rf"^  {command} ", done.stdout, re.MULTILINE)
     assert done.returncode == 0
 
@@ -52,6 +52,11 @@ WRONG_WISHES = [
     (["plan", "--tasks", "mmlu", "--data", "."], "which does not exist"),
     (["plan", "--data", "nowhere"], "the data folder nowhere (BENCH_DATA or --data) does not exist"),
     (["plan", "--measures", "sped"], "unknown measure 'sped' — did you mean 'speed'?"),
+    (["plan", "--shard", "1/2", "--until", "±1pt"], "--shard and --until exclude each other"),
+    (["plan", "--shard", "1/2", "--measures", "size,speed"], "--shard splits the requests of tasks and texts"),
+    (["plan", "--until", "±1pt", "--measures", "size"], "--until ends the questions of tasks"),
+    (["run", "--resume", "latest", "--shard", "1/2", "--cross-check", "3"], "leave out --shard, --cross-check"),
+    (["merge", "latest"], "no run in results yet"),
     (["report", "latest"], "no run in results yet"),
     (["compare", "nonsense"], "'nonsense' is no run folder"),
     (["run", "--resume", "latest"], "no run in results yet"),
@@ -102,6 +107,30 @@ def test_plan_shows_what_would_run(tmp_path: Path) -> None:
     as_json = json.loads(bench("plan", "--json", cwd=tmp_path).stdout)
     assert len(as_json["cells"]) == 29
     assert list(tmp_path.iterdir()) == [], "a plan touches nothing"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--until", "1%"], "'1%' is no half width such as ±1pt or ±0.5pt"),
+        (["--until", "±0pt"], "is no half width"),
+        (["--shard", "5/4"], "'5/4' is no part such as 1/4, 2/4"),
+        (["--shard", "2"], "is no part"),
+        (["--cross-check", "-1"], "-1 is not in the range x>=0"),
+    ],
+)
+def test_a_wrong_value_shows_the_usage_and_exits_2(tmp_path: Path, words: list[str], said: str) -> None:
+    done = bench("plan", *words, cwd=tmp_path)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert said in done.stderr and "Usage:" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["--until", "±0.25pt"], ["--shard", "2/4", "--cross-check", "3", "--limit", "9"]])
+def test_the_command_that_a_plan_names_gives_the_same_plan(tmp_path: Path, words: list[str]) -> None:
+    first = json.loads(bench("plan", "--json", *words, cwd=tmp_path).stdout)
+    assert first["command"][0:2] == ["bench", "run"] and set(words) <= set(first["command"])
+    again = json.loads(bench("plan", "--json", *first["command"][2:], cwd=tmp_path).stdout)
+    assert again == first
 
 
 def test_list_knows_every_metric(tmp_path: Path) -> None:

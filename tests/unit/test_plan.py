@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from harness.config import load_devices, load_suite
 from harness.errors import InputError, UnknownNameError
-from harness.measure.plan import make_plan, select
+from harness.measure.parts import ROUNDS
+from harness.measure.plan import make_plan, only_asking, select
 from harness.pipeline import known_names
-from harness.values import DeviceFacts, Plan, Size, Speed, Suite, Task
+from harness.values import DeviceFacts, Plan, Size, Speed, Suite, Task, Text
 
 FACTS = DeviceFacts(
     device="local",
@@ -114,3 +115,33 @@ def test_rounds_interleave(rounds: int, seed: int) -> None:
     cells = {c.key: c for c in plan.cells}
     timed = [t.round for t in plan.trials if isinstance(cells[t.cell].workload, Speed)]
     assert timed == sorted(timed)
+
+
+def test_a_shard_asks_and_measures_nothing_else(quick: Suite) -> None:
+    assert {type(m) for m in only_asking(quick).measures} == {Task, Text}
+    timed = msgspec.structs.replace(quick, measures=(Size(), Speed(prompt_tokens=8, generated_tokens=2)))
+    with pytest.raises(InputError, match="splits the requests of tasks and texts, and suite 'quick' has neither"):
+        only_asking(timed)
+
+
+def test_shards_and_an_early_end_exclude_each_other(quick: Suite) -> None:
+    with pytest.raises(InputError, match="--shard and --until exclude each other"):
+        only_asking(select(quick, until=0.01))
+
+
+def test_an_early_end_is_that_of_tasks(quick: Suite) -> None:
+    assert [m.until for m in select(quick, until=0.01).measures if isinstance(m, Task)] == [0.01]
+    assert [m.until for m in select(quick, tasks=["arc_easy"], until=0.01).measures if isinstance(m, Task)] == [0.01]
+    with pytest.raises(InputError, match="suite 'quick' has none"):
+        select(quick, measures=["size", "text"], until=0.01)
+
+
+def test_questions_that_may_end_early_come_in_rounds_of_all_variants(quick: Suite) -> None:
+    asking = msgspec.structs.replace(quick, measures=(Task(task="arc_easy", until=0.01), Text(text="text_5000")))
+    plan = plan_of(asking)
+    cells = {c.key: c for c in plan.cells}
+    task = [(t.round, cells[t.cell].variant) for t in plan.trials if isinstance(cells[t.cell].workload, Task)]
+    names = [v.name for v in quick.variants]
+    assert task == [(number, name) for number in range(ROUNDS) for name in names]
+    text = [t.round for t in plan.trials if isinstance(cells[t.cell].workload, Text)]
+    assert text == [0] * len(names)

@@ -9,6 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.stats import (
+    FEWEST_IN_SEQUENCE,
+    Interval,
+    always_valid_interval,
     clustered_interval,
     coefficient_of_variation,
     difference_interval,
@@ -219,3 +222,81 @@ def test_weighed_values_have_the_weighted_mean(pairs: list[tuple[float, float]])
     assert fmean(weighed(values, weights)) == pytest.approx(wanted, abs=1e-9)
     assert weighed(values, [1 / len(values)] * len(values)) == pytest.approx(values, abs=1e-9)
     assert 1 - 1e-9 <= effective_items(weights) <= len(weights) + 1e-9
+
+
+# ---------------------------------------------------------------- intervals that are looked at again and again
+
+LOOKS = 20
+
+
+def flips(draw: random.Random, count: int, rate: float, lost: float = 0.5) -> list[float]:
+    return [0.0 if draw.random() >= rate else (-1.0 if draw.random() < lost else 1.0) for _ in range(count)]
+
+
+def looks(count: int) -> list[int]:
+    return [n for n in (count * (look + 1) // LOOKS for look in range(LOOKS)) if n >= FEWEST_IN_SEQUENCE]
+
+
+@pytest.mark.parametrize(("rate", "lost"), [(0.01, 0.9), (0.05, 0.5), (0.2, 0.8), (0.5, 0.5)])
+def test_a_sequence_covers_the_truth_at_all_looks_together(rate: float, lost: float) -> None:
+    draw, runs, count, missed, missed_by_t = random.Random(20260), 300, 600, 0, 0
+    truth = rate * (1 - 2 * lost)
+    for _ in range(runs):
+        values = flips(draw, count, rate, lost)
+        seen = [always_valid_interval(values[:n], range(n), count) for n in looks(count)]
+        missed += any(i is not None and truth not in i for i in seen)
+        missed_by_t += any(truth not in (t_interval(values[:n]) or Interval(low=-1, high=1)) for n in looks(count))
+    assert missed <= 0.05 * runs
+    assert missed_by_t > 0.05 * runs, "what is asked here would show an interval for a fixed number to be too narrow"
+
+
+@pytest.mark.parametrize("count", [100, 400, 1000, 2000])
+def test_a_sequence_is_wider_than_an_interval_for_a_fixed_number(count: int) -> None:
+    values = flips(random.Random(3), count, 0.2)
+    one, fixed = always_valid_interval(values, range(count), 2000), t_interval(values)
+    assert one is not None and fixed is not None
+    assert one.low < fixed.low and fixed.high < one.high
+    assert 1.5 < (one.high - one.low) / (fixed.high - fixed.low) < 2.1
+
+
+def test_a_sequence_by_hand() -> None:
+    # m = 1,000: rho² = (-2 ln .05 + ln(1 - 2 ln .05) + 1) / 1000 = (5.9915 + 1.9447 + 1) / 1000 = 0.0089362
+    # n = 500 without a difference: v = 1 / 500; n rho² + 1 = 5.46808
+    # half = sqrt(0.002 × 2 × 5.46808 / (500² × 0.0089362) × ln(sqrt(5.46808) / 0.05)) = 0.006137
+    found = always_valid_interval([0.0] * 500, range(500), 2000)
+    assert found is not None
+    assert found.high == pytest.approx(0.006137, rel=1e-3) and found.low == -found.high
+
+
+def test_values_that_do_not_vary_promise_no_certainty() -> None:
+    found = always_valid_interval([0.0] * 100, range(100), 1000)
+    assert found is not None and found.high - found.low > 0.05
+
+
+def test_alike_values_within_clusters_widen_a_sequence() -> None:
+    draw = random.Random(4)
+    values = [v for v in flips(draw, 40, 0.6) for _ in range(10)]
+    clusters = [n // 10 for n in range(400)]
+    alone, alike = (always_valid_interval(values, c, 400) for c in (range(400), clusters))
+    assert alone is not None and alike is not None
+    assert alike.high - alike.low > 2 * (alone.high - alone.low)
+
+
+def test_few_or_unlike_clusters_change_nothing() -> None:
+    values = flips(random.Random(5), 300, 0.3)
+    plain = always_valid_interval(values, [0] * 300, 300)
+    assert plain == always_valid_interval(values, [n % 9 for n in range(300)], 300)
+    balanced = [1.0, -1.0] * 150
+    assert always_valid_interval(balanced, [n // 2 for n in range(300)], 300) == always_valid_interval(
+        balanced, [0] * 300, 300
+    ), "never narrower than without clusters"
+
+
+def test_a_sequence_needs_two_values_and_narrows_with_more_of_them() -> None:
+    assert always_valid_interval([], [], 100) is None
+    assert always_valid_interval([0.5], [0], 100) is None
+    values = flips(random.Random(6), 2000, 0.1)
+    widths = [
+        i.high - i.low for n in (100, 200, 500, 1000, 2000) if (i := always_valid_interval(values[:n], range(n), 2000))
+    ]
+    assert len(widths) == 5 and widths == sorted(widths, reverse=True)

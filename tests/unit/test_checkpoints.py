@@ -1,0 +1,313 @@
+"""Hugging Face checkpoints: what is missing or damaged is said, what changed is seen, nothing is unpickled."""
+
+import hashlib
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.build.artifacts import Workshop
+from harness.build.checkpoints import checkpoint_text, describe, find_checkpoint, tokenizer_sha256
+from harness.build.runners import Runner
+from harness.config import load_devices, load_suite
+from harness.errors import BuildError, ConfigError, InputError
+from harness.measure.runtimes import hf
+from harness.pipeline import known_names
+from harness.progress import Silent
+from harness.values import Cell, CheckpointSource, FileSource, Model, Runtime, Speed, Task, Text, Variant, Workload
+
+HEADER = {
+    "__metadata__": {"format": "pt"},
+    "a": {"dtype": "BF16", "shape": [3, 4], "data_offsets": [0, 24]},
+    "b": {"dtype": "F32", "shape": [5], "data_offsets": [24, 44]},
+}
+TOKENIZER = {
+    "model": {"vocab": {"a": 0, "<s>": 1}},
+    "added_tokens": [{"content": "</s>", "id": 2}, {"content": "<|im_start|>", "id": 7}],
+}
+
+
+def safetensors(header: object = HEADER, data: int = 44) -> bytes:
+    body = header if isinstance(header, bytes) else msgspec.json.encode(header)
+    return struct.pack("<Q", len(body)) + body + bytes(data)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A whole checkpoint without a model in it: only its layout is read here."""
+    place = tmp_path / "model"
+    place.mkdir()
+    (place / "config.json").write_text("{}")
+    (place / "tokenizer.json").write_bytes(msgspec.json.encode(TOKENIZER))
+    (place / "tokenizer_config.json").write_text('{"bos_token": "<s>", "eos_token": "</s>"}')
+    (place / "model.safetensors").write_bytes(safetensors())
+    return place
+
+
+# ---------------------------------------------------------------- found
+
+
+def test_a_whole_checkpoint_is_found(folder: Path) -> None:
+    assert find_checkpoint("m", str(folder)) == folder
+
+
+@pytest.mark.parametrize(
+    ("gone", "said"),
+    [
+        (["config.json"], "has no config.json: no Hugging Face checkpoint"),
+        (["tokenizer.json"], "has no tokenizer.json"),
+        (["config.json", "tokenizer.json"], "has no config.json and no tokenizer.json"),
+        (["model.safetensors"], r"has no \*\.safetensors \(pickled weights are never loaded\)"),
+    ],
+)
+def test_missing_files_are_named(folder: Path, gone: list[str], said: str) -> None:
+    for name in gone:
+        (folder / name).unlink()
+    (folder / "pytorch_model.bin").write_bytes(b"pickled")
+    with pytest.raises(InputError, match=f"model 'm': .*{said}"):
+        find_checkpoint("m", str(folder))
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="model 'm': no folder at"):
+        find_checkpoint("m", str(tmp_path / "nowhere"))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="model 'm': no folder at"):
+        find_checkpoint("m", str(tmp_path / "file"))
+
+
+# ---------------------------------------------------------------- described
+
+
+def test_it_is_described_by_the_headers_of_its_weights(folder: Path) -> None:
+    (folder / "b.safetensors").write_bytes(safetensors({"c": {"dtype": "F32", "shape": [], "data_offsets": [0, 4]}}, 4))
+    artifact, stamps = describe("v", folder)
+    assert artifact.format == "checkpoint" and artifact.path == str(folder)
+    assert artifact.parameters == 12 + 5 + 1 and artifact.tensor_bytes == 44 + 4
+    assert artifact.tensor_types == {"BF16": 1, "F32": 2}
+    assert set(stamps) == {str(folder / file.name) for file in artifact.files}
+    assert {f.name: f.bytes for f in artifact.files}["model.safetensors"] == len(safetensors())
+
+
+def test_its_sha256_is_that_of_the_list_of_its_files(folder: Path) -> None:
+    """As `sha256sum * | sort | sha256sum` prints it."""
+    (folder / "pytorch_model.bin").write_bytes(b"no part of it")
+    (folder / "modeling.py").write_text("raise SystemExit")
+    names = ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"]
+    lines = sorted(f"{hashlib.sha256((folder / n).read_bytes()).hexdigest()}  {n}\n" for n in names)
+    artifact, _ = describe("v", folder)
+    assert artifact.sha256 == hashlib.sha256("".join(lines).encode()).hexdigest()
+    assert sorted(f.name for f in artifact.files) == sorted(names)
+
+
+def test_another_weight_is_another_artifact_with_the_same_tokenizer(folder: Path) -> None:
+    before, _ = describe("v", folder)
+    (folder / "model.safetensors").write_bytes(safetensors()[:-1] + b"\x01")
+    after, _ = describe("v", folder)
+    assert after.sha256 != before.sha256 and tokenizer_sha256(after) == tokenizer_sha256(before)
+    (folder / "tokenizer_config.json").write_text('{"bos_token": "</s>"}')
+    last, _ = describe("v", folder)
+    assert tokenizer_sha256(last) != tokenizer_sha256(after)
+
+
+DAMAGED: list[tuple[bytes, str]] = [
+    (b"", "header is longer than the file"),
+    (b"\x01\x00\x00", "header is longer than the file"),
+    (struct.pack("<Q", 1 << 60) + b"{}", "header is longer than the file"),
+    (safetensors(b"{"), "is damaged"),
+    (safetensors(b"\xff\xfe\x00"), "is damaged"),
+    (safetensors(b"[" * 100_000), "is damaged"),
+    (safetensors({"a": {"dtype": "F32", "shape": [1]}}), "is damaged"),
+    (safetensors({"a": {"dtype": "F32", "shape": "x", "data_offsets": [0, 4]}}), "is damaged"),
+    (safetensors({"a": {"dtype": "F32", "shape": [2], "data_offsets": [8, 0]}}), "lies outside of the file"),
+    (safetensors({"a": {"dtype": "F32", "shape": [2], "data_offsets": [-8, 0]}}), "lies outside of the file"),
+    (safetensors(data=43), "cut short"),
+    (safetensors(data=0), "cut short"),
+]
+
+
+@pytest.mark.parametrize(("body", "said"), DAMAGED)
+def test_damaged_weights_are_an_error_for_people(folder: Path, body: bytes, said: str) -> None:
+    (folder / "model.safetensors").write_bytes(body)
+    with pytest.raises(BuildError, match=said) as caught:
+        describe("v", folder)
+    assert "model.safetensors" in str(caught.value)
+
+
+@given(st.binary(max_size=120))
+def test_any_bytes_are_weights_or_an_error_for_people(tmp_path_factory: pytest.TempPathFactory, body: bytes) -> None:
+    place = tmp_path_factory.mktemp("any")
+    (place / "model.safetensors").write_bytes(body)
+    try:
+        describe("v", place)
+    except BuildError as error:
+        assert "model.safetensors" in str(error)
+
+
+# ---------------------------------------------------------------- changed
+
+
+def variant_of(folder: Path, recipe: str = "released") -> Variant:
+    model = Model(name="m", source=CheckpointSource(path=str(folder)), label="m")
+    return Variant(name="v", model=model, recipe=recipe)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
+def test_a_file_that_changed_since_is_seen(folder: Path, name: str) -> None:
+    workshop = Workshop(None, Silent())
+    artifact = workshop.ensure(variant_of(folder), "checkpoint")
+    assert workshop.changed(artifact) is None
+    path = folder / name
+    before, body = path.stat(), bytearray(path.read_bytes())
+    body[-1] ^= 1
+    path.write_bytes(body)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert "'v' has changed on disk" in str(workshop.changed(artifact))
+
+
+def test_a_file_that_was_only_touched_is_the_same_and_one_that_is_gone_is_not(folder: Path) -> None:
+    workshop = Workshop(None, Silent())
+    artifact = workshop.ensure(variant_of(folder), "checkpoint")
+    (folder / "config.json").touch()
+    assert workshop.changed(artifact) is None
+    (folder / "config.json").unlink()
+    assert workshop.changed(artifact) is not None
+
+
+def test_no_gguf_file_is_made_of_a_checkpoint(folder: Path) -> None:
+    with pytest.raises(BuildError, match="no GGUF file is made of a checkpoint"):
+        Workshop(None, Silent()).ensure(variant_of(folder))
+
+
+# ---------------------------------------------------------------- special tokens, chat template
+
+
+def configured(folder: Path, config: object) -> Any:
+    (folder / "tokenizer_config.json").write_bytes(msgspec.json.encode(config))
+    return checkpoint_text(folder)
+
+
+def test_the_bos_token_stands_before_an_empty_context(folder: Path) -> None:
+    found = checkpoint_text(folder)
+    assert (found.prefix_token, found.bos, found.eos, found.chat_template) == (1, "<s>", "</s>", None)
+
+
+def test_without_a_bos_token_the_eos_token_does(folder: Path) -> None:
+    found = configured(folder, {"bos_token": None, "eos_token": "</s>"})
+    assert (found.prefix_token, found.bos) == (2, "")
+
+
+def test_tokens_may_be_objects(folder: Path) -> None:
+    found = configured(folder, {"bos_token": {"content": "<|im_start|>", "lstrip": False}, "eos_token": {"content": 3}})
+    assert (found.prefix_token, found.bos, found.eos) == (7, "<|im_start|>", "")
+
+
+@pytest.mark.parametrize("config", [{}, {"bos_token": "<none>", "eos_token": None}, {"bos_token": 5}])
+def test_without_either_the_cell_cannot_be_asked(folder: Path, config: object) -> None:
+    with pytest.raises(BuildError, match="names neither a BOS nor an EOS token"):
+        configured(folder, config)
+
+
+def test_a_template_in_a_file_of_its_own_wins(folder: Path) -> None:
+    tokens = {"bos_token": "<s>", "eos_token": "</s>"}
+    assert configured(folder, {**tokens, "chat_template": "old"}).chat_template == "old"
+    assert configured(folder, {**tokens, "chat_template": [{"name": "tool", "template": "x"}]}).chat_template is None
+    (folder / "chat_template.jinja").write_text("{{ 'ä' }}", encoding="utf-8")
+    assert configured(folder, {**tokens, "chat_template": "old"}).chat_template == "{{ 'ä' }}"
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b"[" * 200_000])
+def test_a_damaged_tokenizer_is_an_error_for_people(folder: Path, name: str, body: bytes) -> None:
+    (folder / name).write_bytes(body)
+    with pytest.raises(BuildError, match="cannot be read"):
+        checkpoint_text(folder)
+
+
+# ---------------------------------------------------------------- suites and what the runtime can do
+
+
+SUITE = """name: s
+title: t
+models: {{m: {{source: {{from: checkpoint, path: model}}, label: l}}}}
+variants: {{v: {{model: m, recipe: released}}}}
+baselines: [v]
+runtimes:
+  hf: {{threads: 2}}
+  {runtime}
+measures:
+  - {{kind: task, task: knowledge_200}}
+"""
+
+
+def load(tmp_path: Path, runtime: str) -> Any:
+    path = tmp_path / "s.yaml"
+    path.write_text(SUITE.format(runtime=runtime))
+    return load_suite(str(path), known_names(), load_devices())
+
+
+def test_a_checkpoints_path_is_relative_to_the_suite(tmp_path: Path) -> None:
+    suite = load(tmp_path, "llama.cpp: {kv_type: f16}")
+    assert suite.variants[0].model.source == CheckpointSource(path=str(tmp_path / "model"))
+    assert [r.name for r in suite.runtimes] == ["hf", "llama.cpp"]
+
+
+@pytest.mark.parametrize(
+    ("runtime", "said"),
+    [
+        ("llama.cpp: {dtype: float32}", "unknown setting of runtime 'llama.cpp' 'dtype'"),
+        ("llama.cpp: {processor: cuda}", "unknown setting of runtime 'llama.cpp' 'processor'"),
+    ],
+)
+def test_a_setting_that_the_runtime_does_not_have_is_refused_with_its_line(
+    tmp_path: Path, runtime: str, said: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, runtime)
+    assert said in str(caught.value) and "s.yaml:8:" in str(caught.value)
+
+
+@pytest.mark.parametrize("setting", ["kv_type: f16", "load_mode: mmap", "repack: false", "ubatch: 8"])
+def test_torch_has_none_of_llama_cpps_settings(tmp_path: Path, setting: str) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(SUITE.format(runtime="").replace("threads: 2", setting))
+    with pytest.raises(ConfigError, match=r"s\.yaml:7: .*unknown setting of runtime 'hf'"):
+        load_suite(str(path), known_names(), load_devices())
+
+
+def cell_of(load: Workload) -> Cell:
+    return Cell(key="0" * 16, variant="v", runtime=Runtime(name="hf"), device="local", workload=load)
+
+
+FROM_GGUF = Model(name="m", source=FileSource(path="m.gguf"), label="m", context=2048)
+
+
+@pytest.mark.parametrize(
+    ("load", "variant", "said"),
+    [
+        (Task(task="arc_easy"), Variant(name="v", model=FROM_GGUF, recipe="bf16"), None),
+        (Task(task="arc_easy"), Variant(name="v", model=FROM_GGUF, recipe="f16"), None),
+        (Task(task="arc_easy"), variant_of(Path("x")), None),
+        (Task(task="arc_easy"), Variant(name="v", model=FROM_GGUF, recipe="ptq"), "those of recipe 'ptq'"),
+        (Task(task="arc_easy"), Variant(name="v", model=FROM_GGUF, recipe="released"), "those of recipe 'released'"),
+        (Task(task="arc_easy", context=2049), Variant(name="v", model=FROM_GGUF, recipe="f16"), "context 2049 is more"),
+        (Speed(prompt_tokens=8, generated_tokens=2), variant_of(Path("x")), "accuracy of tasks only"),
+        (Text(text="text_5000"), variant_of(Path("x")), "accuracy of tasks only"),
+    ],
+)
+def test_torch_says_what_it_cannot_do(load: Workload, variant: Variant, said: str | None) -> None:
+    why = hf.supports(cell_of(load), variant)
+    assert why is None if said is None else said in str(why)
+
+
+def test_the_runner_is_told_apart_by_its_sources() -> None:
+    from harness.build.runners.hf import find_hf
+
+    pytest.importorskip("torch")
+    found = find_hf()
+    assert isinstance(found, Runner) and len(found.sha256) == 64 and found == find_hf()

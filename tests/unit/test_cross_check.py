@@ -1,0 +1,95 @@
+"""When scores are too far from lm-eval's own: which tolerance holds where, and what is said."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.build.recipes import RECIPES
+from harness.measure.cross_check import BATCH_SIZES, FLOAT32_NATS, _why_not, compared, too_far
+from harness.values import Cell, FileSource, Model, Runtime, Size, Task, Variant
+
+EXACT = {(1, 3): -2.0, (1, 8): -40.0, (1, 5): -0.25}
+LOWER = {
+    (1, 3): -2.01, (1, 8): -40.2, (1, 5): -0.25,
+    (8, 3): -2.02, (8, 8): -40.25, (8, 5): -0.25,
+}  # fmt: skip
+
+
+def ours(**off: float) -> dict[int, float]:
+    """The reference's scores, shifted at some requests."""
+    return {request: value + off.get(f"r{request}", 0.0) for (_, request), value in EXACT.items()}
+
+
+def test_the_largest_and_the_mean_difference_are_kept() -> None:
+    found = compared(ours(r3=3e-5, r8=-9e-5), EXACT, {}, None, same_library=True)
+    assert found.requests == 3
+    assert found.largest_nats == pytest.approx(9e-5) and found.mean_nats == pytest.approx(4e-5)
+    assert "lm-eval 0." in found.reference and "float32" in found.reference
+
+
+@pytest.mark.parametrize(("off", "passes"), [(0.99e-4, True), (-0.99e-4, True), (1.01e-4, False), (-3.0, False)])
+def test_in_float32_a_ten_thousandth_is_allowed(off: float, passes: bool) -> None:
+    found = compared(ours(r8=off), EXACT, {}, None, same_library=True)
+    assert found.tolerance_nats == FLOAT32_NATS and found.itself_nats is None
+    assert (too_far(found) is None) is passes
+
+
+def test_the_same_library_may_differ_as_lm_eval_from_itself() -> None:
+    found = compared(ours(), EXACT, LOWER, "bfloat16", same_library=True)
+    assert found.tolerance_nats == found.itself_nats == pytest.approx(0.05)
+    assert f"batch sizes {BATCH_SIZES[0]} and {BATCH_SIZES[1]}" in found.rule and "bfloat16" in found.rule
+    assert too_far(compared(ours(r3=0.049), EXACT, LOWER, "bfloat16", same_library=True)) is None
+    assert too_far(compared(ours(r3=0.051), EXACT, LOWER, "bfloat16", same_library=True)) is not None
+
+
+def test_other_kernels_may_be_as_far_from_float32_as_lm_evals() -> None:
+    found = compared(ours(), EXACT, LOWER, "bfloat16", same_library=False)
+    assert found.tolerance_nats == pytest.approx(0.25) and found.itself_nats == pytest.approx(0.05)
+    assert "are from those in float32" in found.rule
+    assert too_far(compared(ours(r5=0.249), EXACT, LOWER, "bfloat16", same_library=False)) is None
+    assert too_far(compared(ours(r5=0.251), EXACT, LOWER, "bfloat16", same_library=False)) is not None
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_the_tolerance_is_never_below_that_of_float32(same: bool) -> None:
+    alike = {(size, request): value for size in BATCH_SIZES for (_, request), value in EXACT.items()}
+    assert compared(ours(), EXACT, alike, "float16", same_library=same).tolerance_nats == FLOAT32_NATS
+
+
+def test_a_failure_says_how_far_from_what_and_why_that_is_too_far() -> None:
+    why = too_far(compared(ours(r8=0.5), EXACT, LOWER, "bfloat16", same_library=True))
+    assert why is not None
+    for said in ("0.5 nats", "lm-eval", "allowed are 0.05", "batch sizes"):
+        assert said in why
+
+
+def test_a_score_that_is_no_number_is_too_far() -> None:
+    assert too_far(compared(ours(r8=math.nan), {(1, 8): -40.0}, {}, None, same_library=True)) is not None
+
+
+@given(st.dictionaries(st.integers(0, 99), st.floats(-100, 0), min_size=1), st.floats(0, 1))
+def test_one_shifted_score_is_found_wherever_it_is(scores: dict[int, float], share: float) -> None:
+    exact = {(1, request): value for request, value in scores.items()}
+    wrong = sorted(scores)[min(int(share * len(scores)), len(scores) - 1)]
+    assert too_far(compared(scores, exact, {}, None, same_library=True)) is None
+    assert too_far(compared({**scores, wrong: scores[wrong] - 1e-3}, exact, {}, None, same_library=True)) is not None
+
+
+MODEL = Model(name="m", source=FileSource(path="m.gguf"), label="m")
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES))
+def test_only_sixteen_bit_weights_can_be_checked(recipe: str) -> None:
+    cell = Cell(
+        key="0" * 16, variant="v", runtime=Runtime(name="llama.cpp"), device="local", workload=Task(task="arc_easy")
+    )
+    why = _why_not(cell, Variant(name="v", model=MODEL, recipe=recipe))
+    assert (why is None) is (recipe in ("bf16", "f16"))
+    assert why is None or f"recipe {recipe!r}" in why
+
+
+def test_what_is_no_task_cannot_be_checked() -> None:
+    cell = Cell(key="0" * 16, variant="v", runtime=None, device="local", workload=Size())
+    assert _why_not(cell, Variant(name="v", model=MODEL, recipe="bf16")) == "it is no task"
