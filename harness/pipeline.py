@@ -201,13 +201,15 @@ def side_by_side(
 def report(names: Sequence[str], results: Path, out: Path) -> list[Path]:
     """Any runs → report.md, index.html, report.json, plots and items; with the claims that their suites name."""
     from harness.analyse.compare import analyse as analyse_runs
+    from harness.analyse.compare import measure
     from harness.analyse.drill import drill_downs
     from harness.analyse.verdicts.check import check
     from harness.analyse.verdicts.values import Check
     from harness.render.report import write_report
 
     runs = [read_run(resolve_run(name, results)) for name in names]
-    analysed = analyse_runs(runs)
+    measured = [measure(run) for run in runs]
+    analysed = analyse_runs(runs, measured)
     checks: list[Check] = []
     for name in dict.fromkeys(name for run in runs for name in run.plan.suite.claims):
         named = [run for run in runs if name in run.plan.suite.claims]
@@ -222,7 +224,7 @@ def report(names: Sequence[str], results: Path, out: Path) -> list[Path]:
                 continue
             if group in together:
                 break
-    drills = (one for run in runs for one in drill_downs(run))
+    drills = (one for run, known in zip(runs, measured, strict=True) for one in drill_downs(run, known.cells))
     return write_report(msgspec.structs.replace(analysed, claims=tuple(checks)), out, drills)
 
 

@@ -1,9 +1,10 @@
 """Runs → Report: every variant against every baseline of its run, never across runs."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from harness.analyse.accuracy import distances, pair_items, task_scores
-from harness.analyse.cells import read_cells
+from harness.analyse.cells import SeenCell, read_cells
 from harness.analyse.conditions import artifacts, conditions, differing, see_run
 from harness.analyse.contexts import footprints
 from harness.analyse.findings import (
@@ -62,7 +63,26 @@ class _Found:
         self.weak_baselines: list[WeakBaseline] = []
 
 
-def analyse(runs: Sequence[Run]) -> Report:
+@dataclass(frozen=True)
+class MeasuredRun:
+    """A run's cells, which several pages are made from: reading their items is a large part of the work."""
+
+    seen: list[SeenCell]
+    cells: list[MeasuredCell]
+    """In the order of the report."""
+
+
+def measure(run: Run) -> MeasuredRun:
+    """Every cell of a run with its metrics.
+
+    Raises:
+        StoreError: an items file is damaged.
+    """
+    seen = read_cells(run)
+    return MeasuredRun(seen, in_order(run, measure_cells(run, seen)))
+
+
+def analyse(runs: Sequence[Run], measured: Sequence[MeasuredRun] | None = None) -> Report:
     """Everything the pages need, from one run or several.
 
     Ratios are formed within a run only: runs may differ in conditions, and `differing` says in which.
@@ -76,8 +96,8 @@ def analyse(runs: Sequence[Run]) -> Report:
     if len({run.id for run in runs}) < len(runs):
         raise InputError("the same run is given twice")
     found = _Found()
-    for run in runs:
-        _analyse_run(run, found)
+    for run, cells in zip(runs, measured or map(measure, runs), strict=True):
+        _analyse_run(run, cells, found)
     return Report(
         runs=tuple(found.runs),
         rows=tuple(found.rows),
@@ -98,9 +118,8 @@ def analyse(runs: Sequence[Run]) -> Report:
     )
 
 
-def _analyse_run(run: Run, found: _Found) -> None:
-    seen = read_cells(run)
-    cells = in_order(run, measure_cells(run, seen))
+def _analyse_run(run: Run, of_run: MeasuredRun, found: _Found) -> None:
+    seen, cells = of_run.seen, of_run.cells
     found.runs.append(see_run(run, seen))
     found.conditions += conditions(run, seen)
     found.artifacts += artifacts(run, seen)

@@ -1,6 +1,6 @@
 """Every question of a paired comparison, with what both sides answered."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -61,16 +61,16 @@ class _Asked:
         return self.questions
 
 
-def drill_downs(run: Run) -> Iterator[DrillDown]:
+def drill_downs(run: Run, cells: Sequence[MeasuredCell] | None = None) -> Iterator[DrillDown]:
     """Each task of each variant against each of its baselines, where questions are right or wrong.
 
     Made one after the other, since each may hold tens of thousands of questions. Left out where the run folder
-    has no requests any more.
+    has no requests any more. `cells`: the run's, in the order of the report, where they are measured already.
 
     Raises:
         StoreError: a file of requests, answers or items is damaged.
     """
-    cells = in_order(run, measure_cells(run, read_cells(run)))
+    cells = in_order(run, measure_cells(run, read_cells(run))) if cells is None else cells
     by_place = {place(cell): cell for cell in cells}
     asked = _Asked()
     for cell in sorted(cells, key=lambda c: c.seen.workload):
@@ -113,8 +113,11 @@ def _drilled(
 
 
 def _texts(run: Run, cell: MeasuredCell) -> dict[int, str]:
-    path = inside(run.path, observed(cell.seen.counted, Answers)[-1].answers)
-    return texts_of(path) if path.is_file() else {}
+    found: dict[int, str] = {}
+    for answers in observed(cell.seen.counted, Answers):
+        if (path := inside(run.path, answers.answers)).is_file():
+            found |= texts_of(path)
+    return found
 
 
 def _given(item: Item, name: str, text: str | None) -> Given:
