@@ -2,6 +2,8 @@
 
 A tiny real run (random weights, the real runner, the real command in child processes) is killed by SIGKILL
 and resumed, again and again, until it is complete; then another begins. Counted is what got lost or doubled.
+With `--scoring llama.cpp` or `hf`, runs of the demonstration model that score questions are killed instead, and
+their answers set against those of an undisturbed run.
 """
 
 import argparse
@@ -229,7 +231,14 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=20260)
     parser.add_argument("--minutes", type=float, default=60, help="begin no further run after so many")
+    parser.add_argument(
+        "--scoring", choices=("llama.cpp", "hf"), help="kill runs that score questions, by this runtime"
+    )
     asked = parser.parse_args()
+    if asked.scoring:
+        from benchmarks.kills_of_answers import kill_scoring
+
+        sys.exit(0 if kill_scoring(asked.scoring, random.Random(asked.seed), asked.kills, asked.minutes) else 1)
     make_artifacts()
     draw, seen, begun = random.Random(asked.seed), Seen(), time.monotonic()
     while seen.kills < asked.kills and time.monotonic() - begun < asked.minutes * 60:

@@ -95,7 +95,7 @@ def test_merged_shards_are_bit_for_bit_the_undivided_run(bench: Bench) -> None:
         "  - {kind: text, text: text_5000, window: 128, positions: 100, reference: f16}\n"
     )
     (bench.folder / "s.yaml").write_text(TINY_MODEL + measures)
-    wish = ("run", "--suite", "s.yaml", "--variants", "int8")
+    wish = ("run", "--suite", "s.yaml", "--variants", "f16")
     for words in (("--shard", "1/2"), ("--shard", "2/2"), ("--measures", "task,text")):
         done = bench(*wish, *words)
         assert done.returncode == 0, done.stderr
@@ -104,7 +104,7 @@ def test_merged_shards_are_bit_for_bit_the_undivided_run(bench: Bench) -> None:
     assert done.returncode == 0, done.stderr
     joined = read_run(bench.folder / "results" / done.stdout.splitlines()[0].split(":")[0].split("/")[-1])
     whole = runs["None"]
-    assert [r.cell for r in joined.records] == [r.cell for r in whole.records] and len(whole.records) == 4
+    assert [r.cell for r in joined.records] == [r.cell for r in whole.records] and len(whole.records) == 2
     for ours, theirs in zip(joined.records, whole.records, strict=True):
         assert items_of(joined, ours) == items_of(whole, theirs)
         one, other = (list(read_lines(r.path / answers_of(a).answers)) for r, a in ((joined, ours), (whole, theirs)))
@@ -134,7 +134,7 @@ def test_questions_end_early_and_go_on_where_a_killed_run_stopped(bench: Bench) 
     (bench.folder / "u.yaml").write_text(
         TINY_MODEL + "measures:\n  - {kind: task, task: knowledge_200, context: 512}\n"
     )
-    process = bench.start("run", "--suite", "u.yaml", "--variants", "int8", "--until", "±40pt")
+    process = bench.start("run", "--suite", "u.yaml", "--variants", "f16", "--until", "±40pt")
     results = bench.folder / "results"
     wait_for(lambda: list(results.glob("*/" + RECORDS)), "the first record")
     (path,) = results.glob("*/" + RECORDS)
@@ -147,7 +147,7 @@ def test_questions_end_early_and_go_on_where_a_killed_run_stopped(bench: Bench) 
     assert path.read_bytes().startswith(kept) and run.complete
     asked = [r for r in run.records if r.status == "ok"]
     left = [r for r in run.records if r.status == "not_needed"]
-    assert {r.round for r in asked} == set(range(10)) and len(asked) == 20 and len(left) == 20
+    assert {r.round for r in asked} == set(range(10)) and len(asked) == len(left) == 10
     for record in left:
         assert str(record.reason).startswith("stopped after 100 of 200 questions")
     for cell in run.plan.cells:
