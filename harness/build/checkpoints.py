@@ -21,6 +21,8 @@ from harness.values import Artifact, ArtifactFile, CheckpointSource, Value, Vari
 
 KEPT = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
 """Files that make up a checkpoint. Code and pickled weights are never loaded, so they are no part of it."""
+OF_TOKENIZER = ("tokenizer", "special_tokens", "added_tokens", "chat_template", "vocab", "merges")
+"""How the names of a tokenizer's files begin."""
 DTYPES = {"bf16": "bfloat16", "f16": "float16"}
 """Recipe → how its weights are stored in a checkpoint."""
 REVISION = 1
@@ -142,8 +144,8 @@ def checkpoint_text(folder: Path) -> CheckpointText:
 
 
 def tokenizer_sha256(artifact: Artifact) -> str:
-    """Of all files but the weights: what a tokenizer may depend on."""
-    return sha256_of(tuple(f for f in artifact.files if not f.name.endswith(".safetensors")))
+    """Of the files that make up its tokenizer: the same for all variants of a model."""
+    return sha256_of(tuple(f for f in artifact.files if f.name.startswith(OF_TOKENIZER)))
 
 
 def _make(gguf: Path, folder: Path, dtype: str, what: str, progress: Progress) -> None:

@@ -42,7 +42,7 @@ class EnoughQuestions:
         until = _until(cell)
         assert until is not None
         return (
-            f"stopped after {asked:,} of {self.of[cell.key]:,} questions: the difference is known within "
+            f"stopped after {asked:,} of {self.of[cell.key]:,} questions: known within "
             f"± {100 * until:g} points, by an interval that holds however often it is looked at"
         )
 

@@ -81,7 +81,7 @@ def test_the_reason_says_how_many_of_how_many(tmp_path: Path) -> None:
     rounds = asked(found)
     (why,) = {why for why in found["int8"].values() if why}
     assert why == (
-        f"stopped after {rounds['int8'] * PER_ROUND:,} of 2,000 questions: the difference is known within ± 3 points, "
+        f"stopped after {rounds['int8'] * PER_ROUND:,} of 2,000 questions: known within ± 3 points, "
         "by an interval that holds however often it is looked at"
     )
 
