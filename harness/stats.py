@@ -192,7 +192,7 @@ def always_valid_interval(
     if (of_clusters := _clustered_variance(values, clusters, mean)) is not None:
         variance = max(variance, of_clusters)
     alpha = 1 - confidence
-    rho2 = (-2 * math.log(alpha) + math.log(1 - 2 * math.log(alpha)) + 1) / max(FEWEST_IN_SEQUENCE, of / 2)
+    rho2 = (-2 * math.log(alpha) + math.log(1 - 2 * math.log(alpha))) / max(FEWEST_IN_SEQUENCE, of / 2)
     grown = count * rho2 + 1
     half = math.sqrt(variance * 2 * grown / (count * count * rho2) * math.log(math.sqrt(grown) / alpha))
     return Interval(low=mean - half, high=mean + half)

@@ -159,7 +159,7 @@ def _judged(
             )
         else:
             counted.append(record)
-    counted, others = _alike(counted)
+    counted, others = _alike(cell, counted)
     for record in others:
         what = _what_differs(counted[0], record)
         trouble(record, "set_aside", f"other conditions than most rounds: {what}")
@@ -186,11 +186,11 @@ def _judged(
     )
 
 
-def _alike(records: list[TrialRecord]) -> tuple[list[TrialRecord], list[TrialRecord]]:
+def _alike(cell: Cell, records: list[TrialRecord]) -> tuple[list[TrialRecord], list[TrialRecord]]:
     """The largest group of records under one set of conditions and one artifact, and the others."""
     groups: dict[tuple[object, ...], list[TrialRecord]] = defaultdict(list)
     for record in records:
-        groups[conditions_key(record)].append(record)
+        groups[conditions_key(record, timed=not isinstance(cell.workload, Task | Text))].append(record)
     if len(groups) < 2:
         return records, []
     largest = max(groups.values(), key=len)

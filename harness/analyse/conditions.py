@@ -15,12 +15,25 @@ from harness.analyse.findings import (
 )
 from harness.analyse.trials import has_random_weights, observed
 from harness.store import Run
-from harness.values import Answers, DeviceFacts, Files, Hello, Loaded, Suite, Timing, TrialRecord, Variant
+from harness.values import (
+    Answers,
+    CrossChecked,
+    DeviceFacts,
+    Files,
+    Hello,
+    Loaded,
+    Opened,
+    Suite,
+    Timing,
+    TrialRecord,
+    Variant,
+)
 
 CPUS = "CPUs that threads ran on"
 MOVED = "threads that changed their CPU"
 WAITING = "threads waiting for a CPU"
-MEASURED = frozenset({CPUS, MOVED, WAITING})
+CHECKED = "cross-check"
+MEASURED = frozenset({CPUS, MOVED, WAITING, CHECKED})
 """Seen anew by each run, and so never alike: no condition that tells two runs apart."""
 CONTEXT = "allocated context (tokens)"
 LOADED = {
@@ -33,6 +46,14 @@ LOADED = {
     "repack": "weights repacked",
     "kv_type": "KV cache type",
     "flash_attn": "flash attention",
+}
+OPENED = {
+    "dtype": "computed in",
+    "device": "processor",
+    "context": CONTEXT,
+    "threads": "threads",
+    "prefix_sharing": "shared prefixes once",
+    "cpu_capability": "CPU instructions that torch uses",
 }
 FACTS = {
     "model": "machine",
@@ -207,11 +228,19 @@ def _of_record(record: TrialRecord) -> dict[str, str]:
     found: dict[str, str] = {}
     for hello in observed([record], Hello):
         found["runner"] = hello.program
-        found["llama.cpp version"] = hello.llama_version
+        found |= {"llama.cpp version": hello.llama_version} if hello.llama_version else {}
+        found |= {f"{library} version": version for library, version in hello.versions.items()}
         found["runner hash"] = hello.runner_sha256[:12]
     for loaded in observed([record], Loaded):
         found |= {name: _word(getattr(loaded, field)) for field, name in LOADED.items()}
         found["CPU features that ran"] = " ".join(sorted(loaded.cpu_features)) or "none reported"
+    for opened in observed([record], Opened):
+        found |= {name: _word(getattr(opened, field)) for field, name in OPENED.items()}
+    for checked in observed([record], CrossChecked):
+        found[CHECKED] = (
+            f"{checked.requests} requests, at most {checked.largest_nats:.2g} nats from {checked.reference}; "
+            f"{checked.tolerance_nats:.2g} allowed ({checked.rule})"
+        )
     for answers in observed([record], Answers):
         found |= {f"version of {task}": version for task, version in answers.task_versions.items()}
     if (environment := record.environment) is not None:

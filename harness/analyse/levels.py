@@ -12,8 +12,10 @@ from harness.analyse.trials import has_random_weights, observed
 from harness.analyse.weights import item_values, metric_of_items, task_sizes
 from harness.metrics import METRICS, macro_name, metric, ratio_of_sums, why_no_energy, why_not_sustained
 from harness.stats import (
+    FEWEST_IN_SEQUENCE,
     FEWEST_ROUNDS,
     Interval,
+    always_valid_interval,
     clustered_interval,
     coefficient_of_variation,
     exp,
@@ -96,6 +98,8 @@ def _measured(
         label = answers[-1].label
         notes = (*seen.notes, label) if label else seen.notes
         found = {n: _of_items(n, graded.items, notes) for n in names}
+        if seen.until:
+            found = {n: _in_sequence(one, graded.items, answers[-1].of) for n, one in found.items()}
     else:
         found = _of_text(graded, reference, seen)
     return MeasuredCell(seen, found, graded, reference)
@@ -178,6 +182,16 @@ def _of_items(name: str, items: Sequence[Item], notes: tuple[str, ...]) -> Measu
     if len(values) < len(items):
         notes = (*notes, f"{len(values)} of {len(items)} items have this metric")
     return Measured(name, fmean(values), interval=interval, n=len(values), notes=notes)
+
+
+def _in_sequence(one: Measured, items: Sequence[Item], of: int) -> Measured:
+    """The same value where questions ended when enough was known: its interval holds however often it is looked at."""
+    having = [item for item in items if one.metric in item.metrics]
+    if one.value is None or len(having) < FEWEST_IN_SEQUENCE:
+        return replace(one, interval=None)
+    groups = [(item.task, item.group) for item in having]
+    interval = always_valid_interval([item.metrics[one.metric] for item in having], groups, of)
+    return replace(one, interval=_within(interval, 1.0))
 
 
 def _macro_notes(items: Sequence[Item], of_item: str) -> list[str]:

@@ -15,6 +15,7 @@ from harness.values import (
     Loaded,
     Memory,
     MemorySeen,
+    Opened,
     RandomSource,
     Speed,
     Timing,
@@ -36,6 +37,8 @@ SETTINGS = (
     "flash_attn",
 )
 """Fields of `Loaded` that identify a cell."""
+OPENED = ("dtype", "device", "threads", "context", "prefix_sharing", "cpu_capability")
+"""The same of `Opened`."""
 ASKED = ("threads", "threads_batch", "kv_type", "flash_attn")
 """Fields that a suite may fix, and a runtime may not follow."""
 
@@ -88,28 +91,37 @@ def conditions_of(record: TrialRecord) -> dict[str, str]:
         found["runner"] = (record.environment.runner_sha256 or "none")[:12]
         found["power"] = record.environment.power or "unknown"
     for hello in observed([record], Hello):
-        found["llama.cpp"] = hello.llama_version
+        found |= {"llama.cpp": hello.llama_version} if hello.llama_version else hello.versions
+    for opened in observed([record], Opened):
+        found |= {field: str(getattr(opened, field)) for field in OPENED}
     for loaded in observed([record], Loaded):
         found |= {field: str(getattr(loaded, field)) for field in SETTINGS}
         found["cpu_features"] = " ".join(sorted(loaded.cpu_features))
     return found
 
 
-def conditions_key(record: TrialRecord) -> tuple[object, ...]:
-    """Equal for records of one artifact under the same `conditions_of`, and quicker to make."""
+def conditions_key(record: TrialRecord, *, timed: bool = True) -> tuple[object, ...]:
+    """Equal for records of one artifact under the same `conditions_of`, and quicker to make.
+
+    What is not timed does not depend on the machine's power or on facts such as its memory.
+    """
     environment = record.environment
     seen: list[object] = [record.artifact_sha256]
     if environment is not None:
-        seen += (environment.facts_sha256, environment.runner_sha256, environment.power)
+        seen.append(environment.runner_sha256)
+        if timed:
+            seen += (environment.facts_sha256, environment.power)
     for one in record.observations:
         if isinstance(one, Loaded):
             seen += (_settings(one), frozenset(one.cpu_features))
+        elif isinstance(one, Opened):
+            seen.append(_opened(one))
         elif isinstance(one, Hello):
             seen.append(one.llama_version)
     return tuple(seen)
 
 
-_settings = attrgetter(*SETTINGS)
+_settings, _opened = attrgetter(*SETTINGS), attrgetter(*OPENED)
 
 
 def not_as_asked(cell: Cell, record: TrialRecord) -> list[str]:

@@ -4,7 +4,7 @@ Questions come in a random order, and after each round it is asked whether to go
 holds however often it is looked at (`always_valid_interval`).
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -21,16 +21,16 @@ class EnoughQuestions:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.cells = {cell.key: cell for cell in plan.cells if _until(cell) is not None and cell.unsupported is None}
-        self.items: dict[str, list[tuple[int, Items]]] = defaultdict(list)
+        self.items: dict[str, list[tuple[int, str | None, Items]]] = defaultdict(list)
         self.of: dict[str, int] = {}
         """Cell → how many questions there are in all."""
 
-    def add(self, cell: str, round_number: int, of: int, lines: Iterable[dict[str, Any]]) -> None:
-        """The graded items of one round."""
+    def add(self, cell: str, round_number: int, of: int, build: str | None, lines: Iterable[dict[str, Any]]) -> None:
+        """The graded items of one round, by one build of the program."""
         if cell in self.cells:
             self.of[cell] = of
             items = {(line["task"], line["id"]): line for line in lines if line.get("kind") == "item"}
-            self.items[cell].append((round_number, items))
+            self.items[cell].append((round_number, build, items))
 
     def reason(self, trial: Trial, cell: Cell) -> str | None:
         """Why this trial is not needed, or None. Only whole rounds before it count."""
@@ -54,6 +54,7 @@ class EnoughQuestions:
         if own:
             return all(self._narrow(cell, by_variant[b], before) for b in own)
         users = [c for c in others if cell.variant in self.plan.suite.baselines_of(str(c.variant))]
+        users = [c for c in users if self._before(c.key, before)]  # a variant that always fails needs no baseline
         if users:
             return all(self._needless(user, before) for user in users)
         return self._narrow(cell, None, before)
@@ -69,7 +70,11 @@ class EnoughQuestions:
         return bool(intervals) and all(i is not None and (i.high - i.low) / 2 <= until for i in intervals)
 
     def _before(self, key: str, before: int) -> Items:
-        return {place: item for number, items in self.items[key] if number < before for place, item in items.items()}
+        """Of several builds of the program only what the most rounds are of: the report counts the same."""
+        rounds = [one for one in self.items[key] if one[0] < before]
+        builds = Counter(build for _, build, _ in rounds)
+        most = builds.most_common(1)[0][0] if builds else None
+        return {place: item for _, build, items in rounds if build == most for place, item in items.items()}
 
 
 def _interval(own: Items, theirs: Items | None, name: str, of: int) -> Interval | None:

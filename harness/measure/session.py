@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.errors import BuildError, StoreError
+from harness.errors import BuildError, InputError, StoreError
 from harness.measure.answering import open_accuracy, with_answers
 from harness.measure.enough import EarlyStop
 from harness.measure.enough_questions import EnoughQuestions
@@ -18,7 +18,7 @@ from harness.measure.ready import Ready, check_artifacts
 from harness.measure.tasks import resolve_task
 from harness.progress import Progress
 from harness.store import Run, append_record, inside, read_lines, read_run, write_lines
-from harness.values import Answers, Cell, Plan, Status, Task, Text, Trial, TrialRecord
+from harness.values import Answers, Cell, CrossChecked, Plan, Status, Task, Text, Trial, TrialRecord
 
 
 def execute_missing(folder: Path, plan: Plan, ready: Ready, data: Path | None, progress: Progress) -> None:
@@ -35,7 +35,9 @@ def execute_missing(folder: Path, plan: Plan, ready: Ready, data: Path | None, p
     shutil.rmtree(folder / WORK, ignore_errors=True)  # a killed process may have left half-written files
     floor = Floor(folder, plan, ready, data)
     open_accuracy(floor, [cells[t.cell] for t in left])
-    early, questions = EarlyStop(plan, run.records), _asked_before(folder, run, data)
+    for record in run.records:
+        _remember_check(floor, record)
+    early, questions = EarlyStop(plan, run.records), _asked_before(folder, run, data, progress)
     try:
         with progress.bar("trials", len(plan.trials)) as bar:
             bar.update(len(done), len(plan.trials))
@@ -45,31 +47,48 @@ def execute_missing(folder: Path, plan: Plan, ready: Ready, data: Path | None, p
                 record = _not_run(trial, "not_needed", spared) if spared else _one(floor, trial, cell, progress)
                 append_record(folder, record)
                 early.add(record)
-                _grade_round(folder, record, cell, questions, data)
+                _remember_check(floor, record)
+                _grade_round(folder, record, cell, questions, data, progress)
                 _report_trouble(record, cells[trial.cell], progress)
                 bar.update(number, len(plan.trials))
     finally:
         shutil.rmtree(folder / WORK, ignore_errors=True)
 
 
-def _asked_before(folder: Path, run: Run, data: Path | None) -> EnoughQuestions:
+def _remember_check(floor: Floor, record: TrialRecord) -> None:
+    """A cell that a cross-check found wrong is not asked any more."""
+    if record.status == "failed" and any(isinstance(o, CrossChecked) for o in record.observations):
+        floor.broken[record.cell] = str(record.reason)
+
+
+def _asked_before(folder: Path, run: Run, data: Path | None, progress: Progress) -> EnoughQuestions:
     """What earlier rounds of questions found, graded now where they are not yet."""
     questions = EnoughQuestions(run.plan)
     cells = {cell.key: cell for cell in run.plan.cells}
     for record in run.records:
-        _grade_round(folder, record, cells[record.cell], questions, data)
+        _grade_round(folder, record, cells[record.cell], questions, data, progress)
     return questions
 
 
-def _grade_round(folder: Path, record: TrialRecord, cell: Cell, questions: EnoughQuestions, data: Path | None) -> None:
-    """Rounds of questions are graded one by one, since what they found decides whether to go on."""
+def _grade_round(
+    folder: Path, record: TrialRecord, cell: Cell, questions: EnoughQuestions, data: Path | None, progress: Progress
+) -> None:
+    """Rounds of questions are graded one by one, since what they found decides whether to go on.
+
+    One that cannot be graded decides nothing; the end of the run says so.
+    """
     if cell.key not in questions.cells or record.status != "ok":
         return
+    build = record.environment.runner_sha256 if record.environment else None
     for answers in (o for o in record.observations if isinstance(o, Answers)):
-        if not inside(folder, answers.items).exists():
-            _compress(folder, answers)
-            grade_record(folder, record, answers, cell, questions.plan, data)
-        questions.add(cell.key, record.round, answers.of, read_lines(inside(folder, answers.items)))
+        try:
+            if not inside(folder, answers.items).exists():
+                _compress(folder, answers)
+                grade_record(folder, record, answers, cell, questions.plan, data)
+        except (BuildError, InputError, StoreError) as error:
+            progress.say(f"{cell.variant} {cell.workload.label}, round {record.round + 1}, not graded: {error}")
+            return
+        questions.add(cell.key, record.round, answers.of, build, read_lines(inside(folder, answers.items)))
 
 
 def forget_items(folder: Path) -> None:

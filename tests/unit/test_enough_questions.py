@@ -35,7 +35,7 @@ def answers_of(record: TrialRecord) -> Answers:
 
 def told(questions: EnoughQuestions, run: Run, record: TrialRecord) -> None:
     answers = answers_of(record)
-    questions.add(record.cell, record.round, answers.of, read_lines(run.path / answers.items))
+    questions.add(record.cell, record.round, answers.of, None, read_lines(run.path / answers.items))
 
 
 def carried_out(run: Run, known: Sequence[Trial] = ()) -> dict[str, dict[int, str | None]]:
@@ -117,7 +117,7 @@ def test_every_metric_must_be_narrow(tmp_path: Path) -> None:
             for line in lines:
                 if shaken and record.cell == key and line["id"] % 3 == 0:
                     line["metrics"]["acc_norm"] = 1.0 - line["metrics"]["acc_norm"]
-            questions.add(record.cell, record.round, ITEMS, lines)
+            questions.add(record.cell, record.round, ITEMS, None, lines)
         left = [t.round for t in run.plan.trials if t.cell == key and questions.reason(t, cells[key])]
         rounds[shaken] = min(left, default=ROUNDS)
     assert rounds[False] < rounds[True]
@@ -165,7 +165,7 @@ def test_a_question_that_the_baseline_has_no_value_for_is_not_counted_as_zero(tm
         lines = list(read_lines(run.path / answers_of(record).items))
         for line in lines if cells[record.cell].variant == "a" else ():
             del line["metrics"]["acc_norm"]
-        questions.add(record.cell, record.round, ITEMS, lines)
+        questions.add(record.cell, record.round, ITEMS, None, lines)
     assert not any(questions.reason(t, cells[t.cell]) for t in run.plan.trials)
 
 

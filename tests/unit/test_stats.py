@@ -260,12 +260,12 @@ def test_a_sequence_is_wider_than_an_interval_for_a_fixed_number(count: int) -> 
 
 
 def test_a_sequence_by_hand() -> None:
-    # m = 1,000: rho² = (-2 ln .05 + ln(1 - 2 ln .05) + 1) / 1000 = (5.9915 + 1.9447 + 1) / 1000 = 0.0089362
-    # n = 500 without a difference: v = 1 / 500; n rho² + 1 = 5.46808
-    # half = sqrt(0.002 × 2 × 5.46808 / (500² × 0.0089362) × ln(sqrt(5.46808) / 0.05)) = 0.006137
+    # m = 1,000: rho² = (-2 ln .05 + ln(1 - 2 ln .05)) / 1000 = (5.9915 + 1.9447) / 1000 = 0.0079362
+    # n = 500 without a difference: v = 1 / 500; n rho² + 1 = 4.9681
+    # half = sqrt(0.002 × 2 × 4.9681 / (500² × 0.0079362) × ln(sqrt(4.9681) / 0.05)) = 0.0061671
     found = always_valid_interval([0.0] * 500, range(500), 2000)
     assert found is not None
-    assert found.high == pytest.approx(0.006137, rel=1e-3) and found.low == -found.high
+    assert found.high == pytest.approx(0.0061671, rel=1e-3) and found.low == -found.high
 
 
 def test_values_that_do_not_vary_promise_no_certainty() -> None:
