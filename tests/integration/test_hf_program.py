@@ -287,6 +287,41 @@ def test_weights_that_are_no_numbers_end_the_job_by_the_requests_name(make: Make
     assert 1 not in answers(score)
 
 
+@pytest.mark.parametrize(
+    ("name", "shape", "said"),
+    [
+        ("model.layers.1.mlp.up_proj.weight", None, "its files lack weights: model.layers.1.mlp.up_proj.weight"),
+        ("lm_head.weight", None, "its files lack weights: lm_head.weight"),
+        ("model.norm.weight", 47, "weights of another shape: model.norm.weight [47] instead of [48]"),
+    ],
+)
+def test_a_weight_that_the_files_lack_is_named_and_never_drawn_at_random(
+    make: Make, tmp_path: Path, name: str, shape: int | None, said: str
+) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    model = make("llama", tie_word_embeddings=False)
+    tensors = load_file(Path(model, "model.safetensors"))
+    assert tensors.pop(name) is not None
+    if shape is not None:
+        tensors[name] = torch.ones(shape)
+    save_file(tensors, Path(model, "model.safetensors"), metadata={"format": "pt"})
+    job = job_of("score", model, [{"id": 0, "context": [1], "shared": 0, "continuation": [3]}], tmp_path)
+    ((code, events),) = run_program(job, folder=tmp_path)
+    assert code == 1 and said in events[-1]["message"] and answers(job) == {}
+
+
+def test_tied_weights_lack_nothing(make: Make, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    model = make("llama", tie_word_embeddings=True)
+    assert "lm_head.weight" not in load_file(Path(model, "model.safetensors"))
+    job = job_of("score", model, [{"id": 0, "context": [1], "shared": 0, "continuation": [3]}], tmp_path)
+    ((code, _),) = run_program(job, folder=tmp_path)
+    assert code == 0 and set(answers(job)) == {0}
+
+
 def test_generation_is_transformers_own_and_ends_at_stop_strings(
     llama: str, encoded: list[dict[str, Any]], tmp_path: Path
 ) -> None:
