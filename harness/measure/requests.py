@@ -28,7 +28,7 @@ from harness.values import Task, Text, digest
 
 WORKER = "harness.measure.workers.lm_eval_tasks"
 # Raised when the same wish gives other requests, so that cached ones are not taken for new ones.
-WORKER_REVISION = 5
+WORKER_REVISION = 6
 TEXT_REVISION = 3
 NO_ROW = -1
 """A position that is scored but not compared with the reference."""
@@ -240,8 +240,7 @@ def _parts(request: dict[str, Any], encoded: Encoded, context: int, prefix_token
         case "loglikelihood":
             return [_pair(request, encoded, context, prefix_token)]
         case "loglikelihood_rolling":
-            # One token less than the context, so that window and prefix token fit together.
-            return _rolling(encoded[request["args"][0]], context - 1, prefix_token)
+            return _rolling(encoded[request["args"][0]], context, prefix_token)
         case "generate_until":
             return [_generation(request, encoded, context, prefix_token)]
         case other:
@@ -386,7 +385,12 @@ def _pair(request: dict[str, Any], encoded: Encoded, limit: int, prefix_token: i
         tail = whole[len(head) :]
     if not tail:
         raise InputError(f"task {request['task']}: an answer of document {request['doc']} has no tokens of its own")
-    room = limit - len(tail)
+    if len(tail) > limit:
+        raise InputError(
+            f"task {request['task']}: an answer of document {request['doc']} has {len(tail)} tokens,"
+            f" the context only {limit}"
+        )
+    room = limit + 1 - len(tail)  # as lm-eval: the last token is only predicted, it never goes through the model
     cut = len(head) > room
     shared = 0 if cut else _shared(head, encoded[head_of(request)])
     line = {
@@ -402,7 +406,8 @@ def _rolling(tokens: list[int], limit: int, prefix_token: int) -> Iterable[dict[
     """lm-eval's rolling windows with one token of context: each token is scored once.
 
     The first window predicts up to `limit` tokens from the prefix token; a later one predicts the next
-    `limit` tokens, or the last fewer of them with as much context as fits.
+    `limit` tokens, or the last fewer of them with as much context as fits. `limit` tokens of each go through the
+    model, the last one is only predicted.
     """
     yield {"context": [prefix_token], "continuation": tokens[:limit]}
     for start in range(limit, len(tokens), limit):

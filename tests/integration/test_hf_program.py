@@ -5,13 +5,15 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.config import PROJECT
+from harness.measure.requests import Tokenizer, assemble
+from harness.request_lines import whole_requests
 from harness.store import read_lines
 from harness.values import Artifact
 from tests.integration.conftest import Ask
@@ -203,6 +205,31 @@ def test_scores_are_those_of_lm_eval_whatever_the_order(
     assert events[-2]["skipped"] == 30 and events[-2]["answered"] == len(encoded) - 30
 
 
+def test_cut_requests_have_the_tokens_that_lm_eval_scores(llama: str, tokenizer_folder: Path, tmp_path: Path) -> None:
+    """Prompts around the context's length: lm-eval lets as many tokens through the model, and predicts one more."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+
+    def encode(texts: Sequence[str], add_special: bool, parse_special: bool) -> list[list[int]]:
+        return [tokenizer(text, add_special_tokens=False).input_ids for text in texts]
+
+    texts = [(words(count, seed), ending) for count in range(4, 16) for seed in range(2) for ending in (" A", " lazy")]
+    whole = [{"id": n, "context": a, "continuation": b} for n, (a, b) in enumerate(texts)]
+    about = {"kind": "loglikelihood", "task": "t", "index": 0, "doc_hash": ""}
+    asked = [{**about, "doc": n, "args": list(pair)} for n, pair in enumerate(texts)]
+    context = 40
+    lines = list(whole_requests(assemble(asked, Tokenizer(encode=encode, identity="", prefix_token=0), context)))
+    sizes = [len(line["context"]) + len(line["continuation"]) for line in lines]
+    cut = [bool(line.get("truncated")) for line in lines]
+    assert max(sizes) == context + 1 and min(sizes) < context and set(cut) == {True, False}
+    keys = ("id", "context", "shared", "continuation")
+    score = job_of("score", llama, [{key: line[key] for key in keys} for line in lines], tmp_path, context=context)
+    plain = job_of("cross_check", llama, whole, tmp_path, batch_sizes=[1], context=context)
+    assert [code for code, _ in run_program(score, plain, folder=tmp_path)] == [0, 0]
+    check_scores(answers(score), answers(plain), 1)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_token_attends_to_its_ancestors_alone_by_parts_and_by_a_dense_mask(seed: int) -> None:
     import numpy as np
@@ -383,7 +410,7 @@ def test_wrong_input_ends_with_one_clear_line(llama: str, tmp_path: Path) -> Non
         "missing required field `answers`": {k: v for k, v in job.items() if k != "answers"},
     }
     wrong_requests = {
-        "the job's context only 1024": {**good, "continuation": [3] * 1023},
+        "1026 tokens; in the job's context fit 1024 and a last one": {**good, "continuation": [3] * 1024},
         "the last one cannot be shared": {**good, "shared": 2},
         "token 320 is none of the model's 320": {**good, "context": [320]},
         "continuation": {**good, "continuation": []},
