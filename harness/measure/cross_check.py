@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from harness.build.checkpoints import DTYPES, is_checkpoint_of_its_own
-from harness.errors import BuildError
+from harness.errors import BenchError, BuildError
 from harness.measure.events import parse_events
 from harness.measure.floor import Floor
 from harness.measure.jobs import Job
@@ -33,46 +33,59 @@ def cross_checked(
 
     A cell that cannot be checked says so among its noise.
     """
-    variant = floor.variants[str(cell.variant)]
-    if (why := _why_not(cell, variant)) is not None:
-        return msgspec.structs.replace(record, noise=(*record.noise, f"not cross-checked: {why}"))
     ours = {line["id"]: line["logprob"] for line in given if "logprob" in line}
-    asked = _drawn(floor, cell, ours)
-    if not asked:
-        return msgspec.structs.replace(record, noise=(*record.noise, "not cross-checked: no log-likelihoods"))
-    lower = _lower_precision(cell, variant)
+    why = _why_not(cell, floor.variants[str(cell.variant)])
+    if why is None and not ours:
+        why = "no log-likelihoods"
+    if why is not None:
+        return _unchecked(record, why)
     try:
-        model = floor.ready.workshop.ensure(variant, "checkpoint").path
-        reference = _ask(floor, cell, model, asked, "float32", (1,), progress)
-        own = _ask(floor, cell, model, asked, lower, BATCH_SIZES, progress) if lower else {}
-    except BuildError as error:
-        return msgspec.structs.replace(record, status="failed", reason=f"the cross-check failed: {error}")
-    same = cell.runtime is not None and cell.runtime.name == "hf"
-    found = compared(ours, reference, own, lower, same_library=same)
+        found = _checked(floor, cell, ours, progress)
+    except BenchError as error:  # the answers took hours, the check must not lose them
+        return _failed(record, f"the cross-check failed: {error}")
     record = msgspec.structs.replace(record, observations=(*record.observations, found))
     return record if (wrong := too_far(found)) is None else _failed(record, wrong)
 
 
-def compared(
-    ours: dict[int, float], reference: Answers, own: Answers, lower: str | None, *, same_library: bool
-) -> CrossChecked:
-    """Our scores against the reference's in float32; `own` are the reference's in lower precision at two batch sizes.
+def _checked(floor: Floor, cell: Cell, ours: dict[int, float], progress: Progress) -> CrossChecked:
+    """Raises BenchError: the reference could not be asked."""
+    variant = floor.variants[str(cell.variant)]
+    assert cell.runtime is not None
+    same, lower = cell.runtime.name == "hf", _lower_precision(cell, variant)
+    asked = _drawn(floor, cell, ours)
+    model = floor.ready.workshop.ensure(variant, "checkpoint").path
+    exact: Answers = {}
+    own: Answers = {}
+    if lower is None or not same:
+        exact = _ask(floor, cell, model, asked, "float32", (1,), progress)
+    if lower is not None:
+        own = _ask(floor, cell, model, asked, lower, BATCH_SIZES, progress)
+    return compared(ours, exact, own, lower, same_library=same)
 
-    In lower precision a score may be as far from that in float32 as lm-eval's own: where the same library computes,
-    as far as it differs from itself between two batch sizes; where other kernels round at other places, as far as
-    its scores in that precision are from its scores in float32.
+
+def compared(
+    ours: dict[int, float], exact: Answers, own: Answers, lower: str | None, *, same_library: bool
+) -> CrossChecked:
+    """Our scores against the reference's; `exact` are its own in float32, `own` in lower precision at two batch sizes.
+
+    In lower precision, where the same library computes, a score is held against the reference's in that precision
+    at batch size 1, and may be as far from it as the reference differs from itself between the two batch sizes.
+    Other kernels round at other places: their scores are held against float32, and may be as far from it as the
+    reference's in that precision are.
     """
-    exact = {request: value for (_, request), value in reference.items()}
-    differences = [abs(ours[request] - value) for request, value in exact.items()]
+    against = own if lower is not None and same_library else exact
+    scores = {request: value for (size, request), value in against.items() if size == 1}
+    differences = [abs(ours[request] - value) for request, value in scores.items()]
     tolerance, rule, itself = FLOAT32_NATS, "both compute in float32", None
     if lower is not None:
         first, second = BATCH_SIZES
-        itself = max(abs(own[first, request] - own[second, request]) for request in exact)
-        lost = max(abs(value - exact[request]) for (_, request), value in own.items())
-        tolerance = max(FLOAT32_NATS, itself if same_library else lost)
+        itself = max(abs(own[first, request] - own[second, request]) for request in scores)
+        of_precision = max(abs(value - scores[request]) for (_, request), value in own.items())
+        tolerance = max(FLOAT32_NATS, itself if same_library else of_precision)
         rule = f"as far as lm-eval's own scores in {lower} " + (
             f"differ between batch sizes {first} and {second}" if same_library else "are from those in float32"
         )
+    precision = lower if lower is not None and same_library else "float32"
     return CrossChecked(
         requests=len(differences),
         largest_nats=max(differences),
@@ -80,7 +93,7 @@ def compared(
         tolerance_nats=tolerance,
         itself_nats=itself,
         rule=rule,
-        reference=f"lm-eval {version('lm-eval')}, model hf, float32 with its softmax in float64, batch size 1",
+        reference=f"lm-eval {version('lm-eval')}, model hf, {precision} with its softmax in float64, batch size 1",
     )
 
 
@@ -92,6 +105,10 @@ def too_far(found: CrossChecked) -> str | None:
         f"cross-check: a log-likelihood is {found.largest_nats:.3g} nats from that of {found.reference}; "
         f"allowed are {found.tolerance_nats:.3g} ({found.rule})"
     )
+
+
+def _unchecked(record: TrialRecord, why: str) -> TrialRecord:
+    return msgspec.structs.replace(record, noise=(*record.noise, f"not cross-checked: {why}"))
 
 
 def _failed(record: TrialRecord, why: str) -> TrialRecord:
