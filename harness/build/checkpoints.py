@@ -156,6 +156,16 @@ def checkpoint_text(folder: Path) -> CheckpointText:
     return CheckpointText(prefix_token=first, chat_template=template, bos=bos, eos=eos)
 
 
+def special_texts(folder: Path) -> tuple[str, ...]:
+    """Texts that mean special tokens to the checkpoint's tokenizer.
+
+    Raises:
+        BuildError: a damaged file.
+    """
+    added = _added_tokens(read_json(folder / "tokenizer.json"))
+    return tuple(text for token in added if token.get("special") and (text := _token_text(token)))
+
+
 def tokenizer_sha256(artifact: Artifact) -> str:
     """Of the files that make up its tokenizer: the same for all variants of a model."""
     return sha256_of(tuple(f for f in artifact.files if f.name.startswith(OF_TOKENIZER)))
@@ -200,10 +210,15 @@ def _token_ids(tokenizer: dict[str, Any]) -> dict[str, int]:
     model = tokenizer.get("model")
     vocabulary = model.get("vocab") if isinstance(model, dict) else None
     found = {k: v for k, v in vocabulary.items() if isinstance(v, int)} if isinstance(vocabulary, dict) else {}
-    for token in tokenizer.get("added_tokens") or ():
-        if isinstance(token, dict) and isinstance(token.get("content"), str) and isinstance(token.get("id"), int):
+    for token in _added_tokens(tokenizer):
+        if isinstance(token.get("content"), str) and isinstance(token.get("id"), int):
             found[token["content"]] = token["id"]
     return found
+
+
+def _added_tokens(tokenizer: dict[str, Any]) -> list[dict[str, Any]]:
+    added = tokenizer.get("added_tokens")
+    return [token for token in added if isinstance(token, dict)] if isinstance(added, list) else []
 
 
 def _token_text(token: object) -> str:

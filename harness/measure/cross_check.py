@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 
-from harness.build.checkpoints import DTYPES, is_checkpoint_of_its_own
+from harness.build.checkpoints import DTYPES, is_checkpoint_of_its_own, special_texts
 from harness.errors import BenchError, BuildError
 from harness.measure.events import parse_events
 from harness.measure.floor import Floor
 from harness.measure.jobs import Job
-from harness.measure.requests import asked_texts
+from harness.measure.requests import CHAT, asked_texts
 from harness.measure.runtimes import hf
 from harness.progress import Progress
 from harness.store import read_lines
@@ -34,7 +34,7 @@ def cross_checked(
     A cell that cannot be checked says so among its noise.
     """
     ours = {line["id"]: line["logprob"] for line in given if "logprob" in line}
-    why = _why_not(cell, floor.variants[str(cell.variant)])
+    why = _why_not(cell, floor.variants[str(cell.variant)], floor.requests[cell.key].versions)
     if why is None and not ours:
         why = "no log-likelihoods"
     if why is not None:
@@ -43,17 +43,21 @@ def cross_checked(
         found = _checked(floor, cell, ours, progress)
     except BenchError as error:  # the answers took hours, the check must not lose them
         return _failed(record, f"the cross-check failed: {error}")
+    if found is None:
+        return _unchecked(record, "every prompt holds the text of a special token")
     record = msgspec.structs.replace(record, observations=(*record.observations, found))
     return record if (wrong := too_far(found)) is None else _failed(record, wrong)
 
 
-def _checked(floor: Floor, cell: Cell, ours: dict[int, float], progress: Progress) -> CrossChecked:
-    """Raises BenchError: the reference could not be asked."""
+def _checked(floor: Floor, cell: Cell, ours: dict[int, float], progress: Progress) -> CrossChecked | None:
+    """None: no request is fit for it. Raises BenchError: the reference could not be asked."""
     variant = floor.variants[str(cell.variant)]
     assert cell.runtime is not None
     same, lower = cell.runtime.name == "hf", _lower_precision(cell, variant)
-    asked = _drawn(floor, cell, ours)
     model = floor.ready.workshop.ensure(variant, "checkpoint").path
+    asked = _drawn(floor, cell, ours, special_texts(Path(model)))
+    if not asked:
+        return None
     exact: Answers = {}
     own: Answers = {}
     if lower is None or not same:
@@ -115,9 +119,13 @@ def _failed(record: TrialRecord, why: str) -> TrialRecord:
     return msgspec.structs.replace(record, status="failed", reason=why)
 
 
-def _why_not(cell: Cell, variant: Variant) -> str | None:
-    if not isinstance(cell.workload, Task):
+def _why_not(cell: Cell, variant: Variant, versions: dict[str, str]) -> str | None:
+    if not isinstance(cell.workload, Task) or cell.runtime is None:
         return "it is no task"
+    if CHAT in versions:
+        return "chat prompts"  # the reference's model would set a second token that begins the text
+    if cell.runtime.name == "llama.cpp" and cell.runtime.kv_type == "q8_0":
+        return "q8_0 KV cache"  # it rounds more than 16-bit weights do, which is all that the reference knows of
     if not is_checkpoint_of_its_own(variant) and variant.recipe not in DTYPES:
         return f"the weights of recipe {variant.recipe!r} exist in llama.cpp's format only"
     return None
@@ -131,11 +139,17 @@ def _lower_precision(cell: Cell, variant: Variant) -> str | None:
     return DTYPES[variant.recipe]
 
 
-def _drawn(floor: Floor, cell: Cell, ours: dict[int, float]) -> list[dict[str, Any]]:
+def _drawn(floor: Floor, cell: Cell, ours: dict[int, float], special: tuple[str, ...]) -> list[dict[str, Any]]:
     """So many answered requests as the plan asks for, drawn by the seed."""
     asked = [line for line in asked_texts(floor.requests[cell.key].path) if line["id"] in ours]
+    asked = plain_texts(asked, special)
     draw = random.Random(f"{floor.plan.suite.seed}:cross-check")  # noqa: S311 - a repeatable draw, no secret
     return draw.sample(asked, min(floor.plan.cross_check, len(asked)))
+
+
+def plain_texts(asked: list[dict[str, Any]], special: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Without texts that hold the text of a special token: for the reference it is that token, here plain text."""
+    return [line for line in asked if not any(text in line["context"] + line["continuation"] for text in special)]
 
 
 def _ask(

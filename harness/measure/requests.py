@@ -36,6 +36,8 @@ FEWEST_SHARED = 64
 """Tokens that are worth decoding in calls of their own."""
 LONGEST_ANSWER = 256
 """lm-eval's default `max_gen_toks`."""
+CHAT = "chat template"
+"""Among a task's versions: its prompts went through one."""
 CHAT_DATE = "26 Jul 2024"
 """What a chat template that prints today's date is given, so that no score drifts from day to day."""
 
@@ -123,7 +125,7 @@ def _chat(task: Task, files: list[TaskFile], tokenizer: Tokenizer) -> dict[str, 
 
 
 def _chat_version(chat: dict[str, str] | None) -> dict[str, str]:
-    return {} if chat is None else {"chat template": f"{digest(chat['template'])[:12]}, date {chat['date']}"}
+    return {} if chat is None else {CHAT: f"{digest(chat['template'])[:12]}, date {chat['date']}"}
 
 
 def _definition(file: TaskFile) -> str:

@@ -18,6 +18,7 @@ from harness.build.checkpoints import (
     describe,
     describe_made,
     find_checkpoint,
+    special_texts,
     sums_of,
     tokenizer_sha256,
 )
@@ -295,6 +296,19 @@ def test_tokens_may_be_objects(folder: Path) -> None:
 def test_without_either_the_cell_cannot_be_asked(folder: Path, config: object) -> None:
     with pytest.raises(BuildError, match="names neither a BOS nor an EOS token"):
         configured(folder, config)
+
+
+def test_special_texts_are_those_of_special_tokens_alone(folder: Path) -> None:
+    """A tokenizer may add plain words too, such as runs of blanks; they are tokens with either way of encoding."""
+    added = [
+        {"content": "</s>", "id": 2, "special": True},
+        {"content": "  ", "id": 3, "special": False},
+        {"content": "", "id": 4, "special": True},
+        {"id": 5, "special": True},
+        "no token",
+    ]
+    (folder / "tokenizer.json").write_bytes(msgspec.json.encode({**TOKENIZER, "added_tokens": added}))
+    assert special_texts(folder) == ("</s>",)
 
 
 def test_a_template_in_a_file_of_its_own_wins(folder: Path) -> None:

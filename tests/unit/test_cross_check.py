@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from harness.build.artifacts import Workshop
 from harness.build.recipes import RECIPES
-from harness.measure.cross_check import BATCH_SIZES, FLOAT32_NATS, _why_not, compared, cross_checked, too_far
+from harness.measure.cross_check import BATCH_SIZES, FLOAT32_NATS, _why_not, compared, cross_checked, plain_texts, too_far
 from harness.measure.requests import Requests
 from harness.progress import Silent
 from harness.store import write_lines
@@ -107,7 +107,7 @@ def test_only_sixteen_bit_weights_can_be_checked(recipe: str) -> None:
     cell = Cell(
         key="0" * 16, variant="v", runtime=Runtime(name="llama.cpp"), device="local", workload=Task(task="arc_easy")
     )
-    why = _why_not(cell, Variant(name="v", model=MODEL, recipe=recipe))
+    why = _why_not(cell, Variant(name="v", model=MODEL, recipe=recipe), {})
     assert (why is None) is (recipe in ("bf16", "f16"))
     assert why is None or f"recipe {recipe!r}" in why
 
@@ -134,4 +134,31 @@ def test_a_check_that_cannot_be_made_fails_its_trial_and_ends_no_run(tmp_path: P
 
 def test_what_is_no_task_cannot_be_checked() -> None:
     cell = Cell(key="0" * 16, variant="v", runtime=None, device="local", workload=Size())
-    assert _why_not(cell, Variant(name="v", model=MODEL, recipe="bf16")) == "it is no task"
+    assert _why_not(cell, Variant(name="v", model=MODEL, recipe="bf16"), {}) == "it is no task"
+
+
+@pytest.mark.parametrize(
+    ("runtime", "versions", "why"),
+    [
+        (Runtime(name="llama.cpp", kv_type="q8_0"), {}, "q8_0 KV cache"),
+        (Runtime(name="llama.cpp", kv_type="f32"), {"arc_easy": "1"}, None),
+        (Runtime(name="hf"), {"arc_easy": "1", "chat template": "0123, date 26 Jul 2024"}, "chat prompts"),
+        (Runtime(name="hf"), {}, None),
+    ],
+)
+def test_what_the_reference_does_otherwise_is_not_checked(
+    runtime: Runtime, versions: dict[str, str], why: str | None
+) -> None:
+    cell = Cell(key="0" * 16, variant="v", runtime=runtime, device="local", workload=Task(task="arc_easy"))
+    assert _why_not(cell, Variant(name="v", model=MODEL, recipe="bf16"), versions) == why
+
+
+def test_texts_with_the_text_of_a_special_token_are_left_out() -> None:
+    asked = [
+        {"id": 0, "context": "Q", "continuation": " A"},
+        {"id": 1, "context": "what is </s>", "continuation": " A"},
+        {"id": 2, "context": "Q", "continuation": " <|im_end|>"},
+        {"id": 3, "context": "at the joint <", "continuation": "/s>"},
+    ]
+    assert [line["id"] for line in plain_texts(asked, ("</s>", "<|im_end|>"))] == [0]
+    assert plain_texts(asked, ()) == asked
