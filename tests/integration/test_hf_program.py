@@ -66,7 +66,7 @@ Make = Callable[..., str]
 def make(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) -> Make:
     """Writes a random checkpoint; `spoil` changes its weights before they are written."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, MistralConfig
+    from transformers import AutoModelForCausalLM, AutoTokenizer, DeepseekV3Config, LlamaConfig, MistralConfig
 
     sizes = {
         "vocab_size": 320,
@@ -84,7 +84,8 @@ def make(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) -> Ma
     def one(kind: str, spoil: Callable[[Any], None] = lambda model: None, **more: Any) -> str:
         folder = tmp_path_factory.mktemp(kind)
         torch.manual_seed(5)
-        config = {"llama": LlamaConfig, "mistral": MistralConfig}[kind](**{**sizes, **more})
+        kinds = {"llama": LlamaConfig, "mistral": MistralConfig, "deepseek": DeepseekV3Config}
+        config = kinds[kind](**{**sizes, **more})
         model = AutoModelForCausalLM.from_config(config)
         with torch.no_grad():
             spoil(model)
@@ -296,6 +297,83 @@ def test_a_sliding_window_is_scored_one_request_at_a_time(
     assert events[1]["prefix_sharing"] is False and "sliding" in events[1]["description"]
     check_scores(answers(score), answers(plain), 1)
     assert answers(generate)[0]["tokens"] <= 4
+
+
+LONGROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 10000.0,
+    "factor": 32.0,
+    "original_max_position_embeddings": 32,
+    "short_factor": [1.0] * 6,
+    "long_factor": [1.0, 2.0, 4.0, 8.0, 16.0, 32.0],
+}
+
+
+def test_frequencies_that_follow_from_the_longest_row_of_a_pass_are_those_of_each_row_alone(
+    make: Make, tmp_path: Path
+) -> None:
+    model = make("llama", rope_parameters=LONGROPE)
+    draw = random.Random(2)
+    head = [draw.randrange(1, 320) for _ in range(50)]
+    lines = [
+        {"id": n, "context": head[:size], "shared": 0, "continuation": [5 + n]} for n, size in enumerate((10, 30, 50))
+    ]
+    apart = [job_of("score", model, [line], tmp_path) for line in lines]
+    together, short = job_of("score", model, lines, tmp_path), job_of("score", model, lines[:2], tmp_path, context=32)
+    runs = run_program(together, short, *apart, folder=tmp_path)
+    assert [code for code, _ in runs] == [0] * 5
+    opened, below = runs[0][1][1], runs[1][1][1]
+    assert opened["prefix_sharing"] is False and "RoPE of type longrope beyond 32 tokens" in opened["description"]
+    assert below["prefix_sharing"] is True
+    for job, line in zip(apart, lines, strict=True):
+        assert answers(job)[line["id"]] == answers(together)[line["id"]]
+    for number, answer in answers(short).items():
+        assert answer["logprob"] == pytest.approx(answers(together)[number]["logprob"], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("rope", "longest", "context", "moves"),
+    [
+        ({"rope_type": "default", "rope_theta": 1e4}, 64, 128, False),
+        ({"rope_type": "llama3", "original_max_position_embeddings": 32}, 64, 64, False),
+        ({"rope_type": "dynamic", "factor": 2.0}, 64, 64, False),
+        ({"rope_type": "dynamic", "factor": 2.0}, 64, 65, True),
+        ({"rope_type": "longrope", "original_max_position_embeddings": 32}, 64, 32, False),
+        ({"rope_type": "longrope", "original_max_position_embeddings": 32}, 64, 33, True),
+        ({"full_attention": {"rope_type": "longrope", "original_max_position_embeddings": 32}}, 64, 33, True),
+        (None, 64, 128, False),
+    ],
+)
+def test_which_rope_follows_from_the_length_of_a_pass(rope: Any, longest: int, context: int, moves: bool) -> None:
+    from types import SimpleNamespace
+
+    from harness.measure.workers.hf.network import moving_rope
+
+    config = SimpleNamespace(rope_parameters=rope, max_position_embeddings=longest)
+    assert (moving_rope(config, context) is not None) is moves
+
+
+def test_values_of_another_size_than_queries_are_scored_one_request_at_a_time(
+    make: Make, encoded: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    """Multi-head latent attention: the kernel for CPUs takes one size only."""
+    model = make(
+        "deepseek",
+        first_k_dense_replace=2,
+        q_lora_rank=None,
+        kv_lora_rank=16,
+        qk_nope_head_dim=8,
+        qk_rope_head_dim=8,
+        v_head_dim=12,
+        num_key_value_heads=4,
+    )
+    score = job_of("score", model, encoded[-4:], tmp_path)
+    plain = job_of("cross_check", model, pairs()[-4:], tmp_path, batch_sizes=[1])
+    (code, events), (other, _) = run_program(score, plain, folder=tmp_path)
+    assert (code, other) == (0, 0)
+    assert events[1]["prefix_sharing"] is False
+    assert "values of 12 numbers, queries of 16" in events[1]["description"]
+    check_scores(answers(score), answers(plain), 1)
 
 
 def test_weights_that_are_no_numbers_end_the_job_by_the_requests_name(make: Make, tmp_path: Path) -> None:

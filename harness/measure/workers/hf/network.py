@@ -120,7 +120,7 @@ class Network:
             return "sliding window"
         if not getattr(self.model, "_supports_attention_backend", False):
             return "attention of its own"
-        return self._probe()
+        return moving_rope(self.config, self.engine.context) or self._probe()
 
     def _probe(self) -> str | None:
         """A small tree both ways: whatever else an architecture does, it must not show here."""
@@ -140,6 +140,23 @@ class Network:
             if torch.isfinite(one).all() and (one - other).abs().max() > allowed * one.std():
                 return "a tree of tokens changes its logits"
         return None
+
+
+def moving_rope(config: Any, context: int) -> str | None:
+    """Which RoPE takes its frequencies from the furthest position of a pass, so that rows of one pass move each other.
+
+    Up to the length that the model was first trained for, it takes the same ones always.
+    """
+    found = getattr(config, "rope_parameters", None) or {}
+    for one in (found, *(part for part in found.values() if isinstance(part, dict))):
+        kind = str(one.get("rope_type", ""))
+        if kind != "longrope" and "dynamic" not in kind:
+            continue
+        lengths = [one.get("original_max_position_embeddings"), getattr(config, "max_position_embeddings", None)]
+        original = min((length for length in lengths if length), default=0)
+        if context > original:
+            return f"RoPE of type {kind} beyond {original} tokens"
+    return None
 
 
 def keep_freed_memory() -> None:
