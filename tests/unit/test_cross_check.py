@@ -1,6 +1,7 @@
 """When scores are too far from lm-eval's own: which tolerance holds where, and what is said."""
 
 import math
+import struct
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,7 @@ from harness.measure.cross_check import BATCH_SIZES, FLOAT32_NATS, _why_not, com
 from harness.measure.requests import Requests
 from harness.progress import Silent
 from harness.store import write_lines
-from harness.values import Cell, FileSource, Model, Runtime, Size, Task, TrialRecord, Variant
+from harness.values import Cell, CheckpointSource, FileSource, Model, Runtime, Size, Task, TrialRecord, Variant
 
 EXACT = {(1, 3): -2.0, (1, 8): -40.0, (1, 5): -0.25}
 LOWER = {
@@ -114,9 +115,15 @@ def test_only_sixteen_bit_weights_can_be_checked(recipe: str) -> None:
 
 @pytest.mark.parametrize("damage", [None, b"no requests"])
 def test_a_check_that_cannot_be_made_fails_its_trial_and_ends_no_run(tmp_path: Path, damage: bytes | None) -> None:
-    """The model's file is gone (InputError); the requests cannot be read (StoreError)."""
-    source = FileSource(path=str(tmp_path / "gone.gguf"))
-    variant = Variant(name="v", model=msgspec.structs.replace(MODEL, source=source), recipe="f16")
+    """The model is gone (InputError); the requests cannot be read (StoreError)."""
+    folder = tmp_path / "model"
+    if damage is not None:
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        (folder / "tokenizer.json").write_text("{}")
+        (folder / "model.safetensors").write_bytes(struct.pack("<Q", 2) + b"{}")
+    model = msgspec.structs.replace(MODEL, source=CheckpointSource(path=str(folder)))
+    variant = Variant(name="v", model=model, recipe="released")
     requests = tmp_path / "requests.jsonl.gz"
     write_lines(requests, [{"id": 0, "kind": "loglikelihood", "prompt": "Q", "target": " A"}])
     if damage is not None:
@@ -129,7 +136,7 @@ def test_a_check_that_cannot_be_made_fails_its_trial_and_ends_no_run(tmp_path: P
     record = TrialRecord(trial="t", cell=cell.key, round=0, status="ok", reason=None, started="2026-01-01T00:00:00Z")
     found = cross_checked(floor, cell, record, [{"id": 0, "logprob": -1.0}], Silent())
     assert found.status == "failed" and str(found.reason).startswith("the cross-check failed: ")
-    assert ("gone.gguf" if damage is None else "requests.jsonl.gz") in str(found.reason)
+    assert ("no folder at" if damage is None else "requests.jsonl.gz") in str(found.reason)
 
 
 def test_what_is_no_task_cannot_be_checked() -> None:
