@@ -1,4 +1,4 @@
-"""Which files hold a checkpoint's weights, by the rule of transformers, and what their headers say. Nothing is loaded."""
+"""Which files hold a checkpoint's weights (as transformers looks for them), and what their headers say."""
 
 from pathlib import Path
 from typing import Any, TypeVar
@@ -41,7 +41,9 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
     """
     config = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
     if (elsewhere := config.get("transformers_weights")) is not None:
-        raise BuildError(f"{folder}/config.json names weights of its own ({elsewhere!r}); known are {SINGLE} and {INDEX}")
+        raise BuildError(
+            f"{folder}/config.json names weights of its own ({elsewhere!r}); known are {SINGLE} and {INDEX}"
+        )
     if (folder / SINGLE).is_file():
         return (folder / SINGLE,)
     if not (folder / INDEX).is_file():

@@ -71,7 +71,10 @@ def test_a_whole_checkpoint_is_found(folder: Path) -> None:
         (["config.json"], "has no config.json: no Hugging Face checkpoint"),
         (["tokenizer.json"], "has no tokenizer.json"),
         (["config.json", "tokenizer.json"], "has no config.json and no tokenizer.json"),
-        (["model.safetensors"], r"has no model\.safetensors and no model\.safetensors\.index\.json \(pickled weights are never loaded\)"),
+        (
+            ["model.safetensors"],
+            r"has no model\.safetensors and no model\.safetensors\.index\.json \(pickled weights are never loaded\)",
+        ),
     ],
 )
 def test_missing_files_are_named(folder: Path, gone: list[str], said: str) -> None:

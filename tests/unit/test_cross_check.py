@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from harness.build.artifacts import Workshop
 from harness.build.recipes import RECIPES
-from harness.measure.cross_check import BATCH_SIZES, FLOAT32_NATS, _why_not, compared, cross_checked, plain_texts, too_far
+from harness.measure.cross_check import (
+    BATCH_SIZES,
+    FLOAT32_NATS,
+    _why_not,
+    compared,
+    cross_checked,
+    plain_texts,
+    too_far,
+)
 from harness.measure.requests import Requests
 from harness.progress import Silent
 from harness.store import write_lines
