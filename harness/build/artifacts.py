@@ -13,6 +13,7 @@ from harness.build.cache import Stamp, cache_folder, only_one, sha256_file, stam
 from harness.build.checkpoints import (
     DTYPES,
     describe,
+    describe_made,
     find_checkpoint,
     is_checkpoint_of_its_own,
     made_checkpoint,
@@ -103,12 +104,12 @@ class Workshop:
     def _checkpoint(self, variant: Variant) -> Artifact:
         source = variant.model.source
         if isinstance(source, CheckpointSource):
-            folder = find_checkpoint(variant.model.name, source.path)
+            artifact, stamps = describe(variant.name, find_checkpoint(variant.model.name, source.path))
         elif variant.recipe in DTYPES:
             folder = made_checkpoint(variant, self.ensure(variant), self.progress)
+            artifact, stamps = describe_made(variant.name, folder)
         else:
             raise BuildError(f"{variant.name}: recipe {variant.recipe!r} makes no checkpoint")
-        artifact, stamps = describe(variant.name, folder)
         self.stamps.update(stamps)
         return artifact
 

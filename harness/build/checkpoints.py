@@ -3,6 +3,7 @@
 Only the layout is read here: JSON and the headers of safetensors. Weights are loaded by worker programs alone.
 """
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -15,25 +16,21 @@ import msgspec
 
 from harness.build.cache import cache_folder, only_one, sha256_file, stamp_of, used
 from harness.build.runners.hf import ARGV, find_hf
+from harness.build.safetensors_files import INDEX, SINGLE, read_json, read_tensors, weight_files
 from harness.errors import BuildError, InputError, one_line
 from harness.progress import Progress
-from harness.values import Artifact, ArtifactFile, CheckpointSource, Value, Variant, digest
+from harness.values import Artifact, ArtifactFile, CheckpointSource, Variant, digest
 
-KEPT = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
-"""Files that make up a checkpoint. Code and pickled weights are never loaded, so they are no part of it."""
+KEPT = ("*.json", "*.jinja", "*.model", "*.txt")
+"""Files that make up a checkpoint beside its weights. Code and pickled weights are never loaded: no part of it."""
+SUMS = "SHA256SUMS"
+"""What the files of a made checkpoint were when they were made."""
 OF_TOKENIZER = ("tokenizer", "special_tokens", "added_tokens", "chat_template", "vocab", "merges")
 """How the names of a tokenizer's files begin."""
 DTYPES = {"bf16": "bfloat16", "f16": "float16"}
 """Recipe → how its weights are stored in a checkpoint."""
-REVISION = 1
-LARGEST_JSON = 64 << 20
+REVISION = 2
 LONGEST_MAKING_S = 3600
-
-
-class Tensor(Value, frozen=True, forbid_unknown_fields=False):
-    dtype: str
-    shape: tuple[int, ...]
-    data_offsets: tuple[int, int]
 
 
 class CheckpointText(msgspec.Struct, frozen=True):
@@ -63,8 +60,8 @@ def find_checkpoint(name: str, path: str) -> Path:
     missing = [file for file in ("config.json", "tokenizer.json") if not (folder / file).is_file()]
     if missing:
         raise InputError(f"model {name!r}: {path} has no {' and no '.join(missing)}: no Hugging Face checkpoint")
-    if not any(folder.glob("*.safetensors")):
-        raise InputError(f"model {name!r}: {path} has no *.safetensors (pickled weights are never loaded)")
+    if not any((folder / file).is_file() for file in (SINGLE, INDEX)):
+        raise InputError(f"model {name!r}: {path} has no {SINGLE} and no {INDEX} (pickled weights are never loaded)")
     return folder
 
 
@@ -92,12 +89,13 @@ def describe(variant: str, folder: Path) -> tuple[Artifact, dict[str, Any]]:
     """The folder as an artifact, and the stamp of each of its files by path.
 
     Raises:
-        BuildError: a damaged file.
+        BuildError: a damaged file, or weights that are named and missing.
     """
-    paths = sorted({path for pattern in KEPT for path in folder.glob(pattern) if path.is_file()})
+    weights = weight_files(folder)
+    paths = sorted({*weights, *(path for pattern in KEPT for path in folder.glob(pattern) if path.is_file())})
     stamps = {str(path): stamp_of(path) for path in paths}
     files = tuple(ArtifactFile(name=p.name, bytes=p.stat().st_size, sha256=sha256_file(p)) for p in paths)
-    tensors = [t for p in paths if p.suffix == ".safetensors" for t in _tensors(p)]
+    tensors = [t for path in weights for t in read_tensors(path)]
     types: dict[str, int] = {}
     for tensor in tensors:
         types[tensor.dtype] = types.get(tensor.dtype, 0) + 1
@@ -106,7 +104,7 @@ def describe(variant: str, folder: Path) -> tuple[Artifact, dict[str, Any]]:
         format="checkpoint",
         sha256=sha256_of(files),
         files=files,
-        parameters=sum(_elements(t) for t in tensors) or None,
+        parameters=sum(t.elements for t in tensors) or None,
         tensor_bytes=sum(t.data_offsets[1] - t.data_offsets[0] for t in tensors) or None,
         decode_bytes=None,
         tensor_types=types,
@@ -115,12 +113,29 @@ def describe(variant: str, folder: Path) -> tuple[Artifact, dict[str, Any]]:
     return artifact, stamps
 
 
-def sha256_of(files: tuple[ArtifactFile, ...]) -> str:
-    """Of the sorted `sha256  name` lines."""
-    import hashlib
+def describe_made(variant: str, folder: Path) -> tuple[Artifact, dict[str, Any]]:
+    """The same of a checkpoint that was made here.
 
-    lines = sorted(f"{file.sha256}  {file.name}\n" for file in files)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    Raises:
+        BuildError: it is no longer as it was made.
+    """
+    try:
+        artifact, stamps = describe(variant, folder)
+        same = (folder / SUMS).read_bytes() == sums_of(artifact.files)
+    except (BuildError, OSError) as error:
+        raise BuildError(f"the stored checkpoint of {variant!r} is damaged: remove {folder} ({error})") from error
+    if not same:
+        raise BuildError(f"the stored checkpoint of {variant!r} has changed on disk: remove {folder}")
+    return artifact, stamps
+
+
+def sums_of(files: tuple[ArtifactFile, ...]) -> bytes:
+    """Sorted `sha256  name` lines."""
+    return "".join(sorted(f"{file.sha256}  {file.name}\n" for file in files)).encode()
+
+
+def sha256_of(files: tuple[ArtifactFile, ...]) -> str:
+    return hashlib.sha256(sums_of(files)).hexdigest()
 
 
 def checkpoint_text(folder: Path) -> CheckpointText:
@@ -129,18 +144,26 @@ def checkpoint_text(folder: Path) -> CheckpointText:
     Raises:
         BuildError: a damaged file, or no token that could stand before an empty context.
     """
-    config = _json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
-    tokens = _token_ids(_json(folder / "tokenizer.json"))
+    config = read_json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
+    tokens = _token_ids(read_json(folder / "tokenizer.json"))
     bos, eos = _token_text(config.get("bos_token")), _token_text(config.get("eos_token"))
     first = next((tokens[text] for text in (bos, eos) if text in tokens), None)
     if first is None:
         raise BuildError(f"{folder} names neither a BOS nor an EOS token")
-    template = config.get("chat_template")
+    template = _default_template(config.get("chat_template"))
     if (file := folder / "chat_template.jinja").is_file():
         template = file.read_text(encoding="utf-8", errors="replace")
-    return CheckpointText(
-        prefix_token=first, chat_template=template if isinstance(template, str) else None, bos=bos, eos=eos
-    )
+    return CheckpointText(prefix_token=first, chat_template=template, bos=bos, eos=eos)
+
+
+def special_texts(folder: Path) -> tuple[str, ...]:
+    """Texts that mean special tokens to the checkpoint's tokenizer.
+
+    Raises:
+        BuildError: a damaged file.
+    """
+    added = _added_tokens(read_json(folder / "tokenizer.json"))
+    return tuple(text for token in added if token.get("special") and (text := _token_text(token)))
 
 
 def tokenizer_sha256(artifact: Artifact) -> str:
@@ -177,41 +200,9 @@ def _make(gguf: Path, folder: Path, dtype: str, what: str, progress: Progress) -
     if done.returncode != 0 or not target.is_dir():
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise BuildError(f"making the {what} failed: {one_line(last)}")
+    artifact, _ = describe(what, target)
+    (target / SUMS).write_bytes(sums_of(artifact.files))
     target.rename(folder)
-
-
-def _tensors(path: Path) -> list[Tensor]:
-    """What the header of a safetensors file lists (8 bytes of its length, then JSON)."""
-    size = path.stat().st_size
-    with open(path, "rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if size < 8 or length > min(size - 8, LARGEST_JSON):
-            raise BuildError(f"{path} is damaged: its header is longer than the file")
-        header = file.read(length)
-    try:
-        parts = msgspec.json.decode(header, type=dict[str, msgspec.Raw])
-        tensors = [msgspec.json.decode(raw, type=Tensor) for name, raw in parts.items() if name != "__metadata__"]
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BuildError(f"{path} is damaged: {error}") from error
-    if any(not 0 <= t.data_offsets[0] <= t.data_offsets[1] <= size - 8 - length for t in tensors):
-        raise BuildError(f"{path} is damaged or cut short: a tensor lies outside of the file")
-    return tensors
-
-
-def _elements(tensor: Tensor) -> int:
-    count = 1
-    for size in tensor.shape:
-        count *= size
-    return count
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > LARGEST_JSON:
-            raise BuildError(f"{path} is damaged: larger than any tokenizer's file")
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OSError) as error:
-        raise BuildError(f"{path} cannot be read: {error}") from error
 
 
 def _token_ids(tokenizer: dict[str, Any]) -> dict[str, int]:
@@ -219,16 +210,29 @@ def _token_ids(tokenizer: dict[str, Any]) -> dict[str, int]:
     model = tokenizer.get("model")
     vocabulary = model.get("vocab") if isinstance(model, dict) else None
     found = {k: v for k, v in vocabulary.items() if isinstance(v, int)} if isinstance(vocabulary, dict) else {}
-    for token in tokenizer.get("added_tokens") or ():
-        if isinstance(token, dict) and isinstance(token.get("content"), str) and isinstance(token.get("id"), int):
+    for token in _added_tokens(tokenizer):
+        if isinstance(token.get("content"), str) and isinstance(token.get("id"), int):
             found[token["content"]] = token["id"]
     return found
+
+
+def _added_tokens(tokenizer: dict[str, Any]) -> list[dict[str, Any]]:
+    added = tokenizer.get("added_tokens")
+    return [token for token in added if isinstance(token, dict)] if isinstance(added, list) else []
 
 
 def _token_text(token: object) -> str:
     """A special token is written as text, or as an object that has it."""
     text = token.get("content") if isinstance(token, dict) else token
     return text if isinstance(text, str) else ""
+
+
+def _default_template(found: object) -> str | None:
+    """A template is written as text, or as a list of named ones, of which transformers takes `default`."""
+    if isinstance(found, list):
+        named = [one for one in found if isinstance(one, dict) and one.get("name") == "default"]
+        found = named[0].get("template") if named else None
+    return found if isinstance(found, str) else None
 
 
 def _version(package: str) -> str:

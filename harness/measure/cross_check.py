@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 
-from harness.build.checkpoints import DTYPES, is_checkpoint_of_its_own
-from harness.errors import BuildError
+from harness.build.checkpoints import DTYPES, is_checkpoint_of_its_own, special_texts
+from harness.errors import BenchError, BuildError
 from harness.measure.events import parse_events
 from harness.measure.floor import Floor
 from harness.measure.jobs import Job
-from harness.measure.requests import asked_texts
+from harness.measure.requests import CHAT, asked_texts
 from harness.measure.runtimes import hf
 from harness.progress import Progress
 from harness.store import read_lines
@@ -33,46 +33,63 @@ def cross_checked(
 
     A cell that cannot be checked says so among its noise.
     """
-    variant = floor.variants[str(cell.variant)]
-    if (why := _why_not(cell, variant)) is not None:
-        return msgspec.structs.replace(record, noise=(*record.noise, f"not cross-checked: {why}"))
     ours = {line["id"]: line["logprob"] for line in given if "logprob" in line}
-    asked = _drawn(floor, cell, ours)
-    if not asked:
-        return msgspec.structs.replace(record, noise=(*record.noise, "not cross-checked: no log-likelihoods"))
-    lower = _lower_precision(cell, variant)
+    why = _why_not(cell, floor.variants[str(cell.variant)], floor.requests[cell.key].versions)
+    if why is None and not ours:
+        why = "no log-likelihoods"
+    if why is not None:
+        return _unchecked(record, why)
     try:
-        model = floor.ready.workshop.ensure(variant, "checkpoint").path
-        reference = _ask(floor, cell, model, asked, "float32", (1,), progress)
-        own = _ask(floor, cell, model, asked, lower, BATCH_SIZES, progress) if lower else {}
-    except BuildError as error:
-        return msgspec.structs.replace(record, status="failed", reason=f"the cross-check failed: {error}")
-    same = cell.runtime is not None and cell.runtime.name == "hf"
-    found = compared(ours, reference, own, lower, same_library=same)
+        found = _checked(floor, cell, ours, progress)
+    except BenchError as error:  # the answers took hours, the check must not lose them
+        return _failed(record, f"the cross-check failed: {error}")
+    if found is None:
+        return _unchecked(record, "every prompt holds the text of a special token")
     record = msgspec.structs.replace(record, observations=(*record.observations, found))
     return record if (wrong := too_far(found)) is None else _failed(record, wrong)
 
 
-def compared(
-    ours: dict[int, float], reference: Answers, own: Answers, lower: str | None, *, same_library: bool
-) -> CrossChecked:
-    """Our scores against the reference's in float32; `own` are the reference's in lower precision at two batch sizes.
+def _checked(floor: Floor, cell: Cell, ours: dict[int, float], progress: Progress) -> CrossChecked | None:
+    """None: no request is fit for it. Raises BenchError: the reference could not be asked."""
+    variant = floor.variants[str(cell.variant)]
+    assert cell.runtime is not None
+    same, lower = cell.runtime.name == "hf", _lower_precision(cell, variant)
+    model = floor.ready.workshop.ensure(variant, "checkpoint").path
+    asked = _drawn(floor, cell, ours, special_texts(Path(model)))
+    if not asked:
+        return None
+    exact: Answers = {}
+    own: Answers = {}
+    if lower is None or not same:
+        exact = _ask(floor, cell, model, asked, "float32", (1,), progress)
+    if lower is not None:
+        own = _ask(floor, cell, model, asked, lower, BATCH_SIZES, progress)
+    return compared(ours, exact, own, lower, same_library=same)
 
-    In lower precision a score may be as far from that in float32 as lm-eval's own: where the same library computes,
-    as far as it differs from itself between two batch sizes; where other kernels round at other places, as far as
-    its scores in that precision are from its scores in float32.
+
+def compared(
+    ours: dict[int, float], exact: Answers, own: Answers, lower: str | None, *, same_library: bool
+) -> CrossChecked:
+    """Our scores against the reference's; `exact` are its own in float32, `own` in lower precision at two batch sizes.
+
+    In lower precision, where the same library computes, a score is held against the reference's in that precision
+    at batch size 1, and may be as far from it as the reference differs from itself between the two batch sizes.
+    Other kernels round at other places: their scores are held against float32, and may be as far from it as the
+    reference's in that precision are.
     """
-    exact = {request: value for (_, request), value in reference.items()}
-    differences = [abs(ours[request] - value) for request, value in exact.items()]
+    against = own if lower is not None and same_library else exact
+    scores = {request: value for (size, request), value in against.items() if size == 1}
+    differences = [abs(ours[request] - value) for request, value in scores.items()]
     tolerance, rule, itself = FLOAT32_NATS, "both compute in float32", None
     if lower is not None:
         first, second = BATCH_SIZES
-        itself = max(abs(own[first, request] - own[second, request]) for request in exact)
-        lost = max(abs(value - exact[request]) for (_, request), value in own.items())
-        tolerance = max(FLOAT32_NATS, itself if same_library else lost)
+        itself = max(abs(own[first, request] - own[second, request]) for request in scores)
+        of_precision = max(abs(value - scores[request]) for (_, request), value in own.items())
+        tolerance = max(FLOAT32_NATS, itself if same_library else of_precision)
         rule = f"as far as lm-eval's own scores in {lower} " + (
             f"differ between batch sizes {first} and {second}" if same_library else "are from those in float32"
         )
+    precision = lower if lower is not None and same_library else "float32"
     return CrossChecked(
         requests=len(differences),
         largest_nats=max(differences),
@@ -80,7 +97,7 @@ def compared(
         tolerance_nats=tolerance,
         itself_nats=itself,
         rule=rule,
-        reference=f"lm-eval {version('lm-eval')}, model hf, float32 with its softmax in float64, batch size 1",
+        reference=f"lm-eval {version('lm-eval')}, model hf, {precision} with its softmax in float64, batch size 1",
     )
 
 
@@ -94,13 +111,21 @@ def too_far(found: CrossChecked) -> str | None:
     )
 
 
+def _unchecked(record: TrialRecord, why: str) -> TrialRecord:
+    return msgspec.structs.replace(record, noise=(*record.noise, f"not cross-checked: {why}"))
+
+
 def _failed(record: TrialRecord, why: str) -> TrialRecord:
     return msgspec.structs.replace(record, status="failed", reason=why)
 
 
-def _why_not(cell: Cell, variant: Variant) -> str | None:
-    if not isinstance(cell.workload, Task):
+def _why_not(cell: Cell, variant: Variant, versions: dict[str, str]) -> str | None:
+    if not isinstance(cell.workload, Task) or cell.runtime is None:
         return "it is no task"
+    if CHAT in versions:
+        return "chat prompts"  # the reference's model would set a second token that begins the text
+    if cell.runtime.name == "llama.cpp" and cell.runtime.kv_type == "q8_0":
+        return "q8_0 KV cache"  # it rounds more than 16-bit weights do, which is all that the reference knows of
     if not is_checkpoint_of_its_own(variant) and variant.recipe not in DTYPES:
         return f"the weights of recipe {variant.recipe!r} exist in llama.cpp's format only"
     return None
@@ -114,11 +139,17 @@ def _lower_precision(cell: Cell, variant: Variant) -> str | None:
     return DTYPES[variant.recipe]
 
 
-def _drawn(floor: Floor, cell: Cell, ours: dict[int, float]) -> list[dict[str, Any]]:
+def _drawn(floor: Floor, cell: Cell, ours: dict[int, float], special: tuple[str, ...]) -> list[dict[str, Any]]:
     """So many answered requests as the plan asks for, drawn by the seed."""
     asked = [line for line in asked_texts(floor.requests[cell.key].path) if line["id"] in ours]
+    asked = plain_texts(asked, special)
     draw = random.Random(f"{floor.plan.suite.seed}:cross-check")  # noqa: S311 - a repeatable draw, no secret
     return draw.sample(asked, min(floor.plan.cross_check, len(asked)))
+
+
+def plain_texts(asked: list[dict[str, Any]], special: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Without texts that hold the text of a special token: for the reference it is that token, here plain text."""
+    return [line for line in asked if not any(text in line["context"] + line["continuation"] for text in special)]
 
 
 def _ask(

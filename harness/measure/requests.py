@@ -28,7 +28,7 @@ from harness.values import Task, Text, digest
 
 WORKER = "harness.measure.workers.lm_eval_tasks"
 # Raised when the same wish gives other requests, so that cached ones are not taken for new ones.
-WORKER_REVISION = 5
+WORKER_REVISION = 6
 TEXT_REVISION = 3
 NO_ROW = -1
 """A position that is scored but not compared with the reference."""
@@ -36,6 +36,8 @@ FEWEST_SHARED = 64
 """Tokens that are worth decoding in calls of their own."""
 LONGEST_ANSWER = 256
 """lm-eval's default `max_gen_toks`."""
+CHAT = "chat template"
+"""Among a task's versions: its prompts went through one."""
 CHAT_DATE = "26 Jul 2024"
 """What a chat template that prints today's date is given, so that no score drifts from day to day."""
 
@@ -123,7 +125,7 @@ def _chat(task: Task, files: list[TaskFile], tokenizer: Tokenizer) -> dict[str, 
 
 
 def _chat_version(chat: dict[str, str] | None) -> dict[str, str]:
-    return {} if chat is None else {"chat template": f"{digest(chat['template'])[:12]}, date {chat['date']}"}
+    return {} if chat is None else {CHAT: f"{digest(chat['template'])[:12]}, date {chat['date']}"}
 
 
 def _definition(file: TaskFile) -> str:
@@ -240,8 +242,7 @@ def _parts(request: dict[str, Any], encoded: Encoded, context: int, prefix_token
         case "loglikelihood":
             return [_pair(request, encoded, context, prefix_token)]
         case "loglikelihood_rolling":
-            # One token less than the context, so that window and prefix token fit together.
-            return _rolling(encoded[request["args"][0]], context - 1, prefix_token)
+            return _rolling(encoded[request["args"][0]], context, prefix_token)
         case "generate_until":
             return [_generation(request, encoded, context, prefix_token)]
         case other:
@@ -386,7 +387,12 @@ def _pair(request: dict[str, Any], encoded: Encoded, limit: int, prefix_token: i
         tail = whole[len(head) :]
     if not tail:
         raise InputError(f"task {request['task']}: an answer of document {request['doc']} has no tokens of its own")
-    room = limit - len(tail)
+    if len(tail) > limit:
+        raise InputError(
+            f"task {request['task']}: an answer of document {request['doc']} has {len(tail)} tokens,"
+            f" the context only {limit}"
+        )
+    room = limit + 1 - len(tail)  # as lm-eval: the last token is only predicted, it never goes through the model
     cut = len(head) > room
     shared = 0 if cut else _shared(head, encoded[head_of(request)])
     line = {
@@ -402,7 +408,8 @@ def _rolling(tokens: list[int], limit: int, prefix_token: int) -> Iterable[dict[
     """lm-eval's rolling windows with one token of context: each token is scored once.
 
     The first window predicts up to `limit` tokens from the prefix token; a later one predicts the next
-    `limit` tokens, or the last fewer of them with as much context as fits.
+    `limit` tokens, or the last fewer of them with as much context as fits. `limit` tokens of each go through the
+    model, the last one is only predicted.
     """
     yield {"context": [prefix_token], "continuation": tokens[:limit]}
     for start in range(limit, len(tokens), limit):

@@ -5,13 +5,15 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.config import PROJECT
+from harness.measure.requests import Tokenizer, assemble
+from harness.request_lines import whole_requests
 from harness.store import read_lines
 from harness.values import Artifact
 from tests.integration.conftest import Ask
@@ -64,7 +66,7 @@ Make = Callable[..., str]
 def make(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) -> Make:
     """Writes a random checkpoint; `spoil` changes its weights before they are written."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, MistralConfig
+    from transformers import AutoModelForCausalLM, AutoTokenizer, DeepseekV3Config, LlamaConfig, MistralConfig
 
     sizes = {
         "vocab_size": 320,
@@ -82,7 +84,8 @@ def make(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) -> Ma
     def one(kind: str, spoil: Callable[[Any], None] = lambda model: None, **more: Any) -> str:
         folder = tmp_path_factory.mktemp(kind)
         torch.manual_seed(5)
-        config = {"llama": LlamaConfig, "mistral": MistralConfig}[kind](**{**sizes, **more})
+        kinds = {"llama": LlamaConfig, "mistral": MistralConfig, "deepseek": DeepseekV3Config}
+        config = kinds[kind](**{**sizes, **more})
         model = AutoModelForCausalLM.from_config(config)
         with torch.no_grad():
             spoil(model)
@@ -203,6 +206,31 @@ def test_scores_are_those_of_lm_eval_whatever_the_order(
     assert events[-2]["skipped"] == 30 and events[-2]["answered"] == len(encoded) - 30
 
 
+def test_cut_requests_have_the_tokens_that_lm_eval_scores(llama: str, tokenizer_folder: Path, tmp_path: Path) -> None:
+    """Prompts around the context's length: lm-eval lets as many tokens through the model, and predicts one more."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+
+    def encode(texts: Sequence[str], add_special: bool, parse_special: bool) -> list[list[int]]:
+        return [tokenizer(text, add_special_tokens=False).input_ids for text in texts]
+
+    texts = [(words(count, seed), ending) for count in range(4, 16) for seed in range(2) for ending in (" A", " lazy")]
+    whole = [{"id": n, "context": a, "continuation": b} for n, (a, b) in enumerate(texts)]
+    about = {"kind": "loglikelihood", "task": "t", "index": 0, "doc_hash": ""}
+    asked = [{**about, "doc": n, "args": list(pair)} for n, pair in enumerate(texts)]
+    context = 40
+    lines = list(whole_requests(assemble(asked, Tokenizer(encode=encode, identity="", prefix_token=0), context)))
+    sizes = [len(line["context"]) + len(line["continuation"]) for line in lines]
+    cut = [bool(line.get("truncated")) for line in lines]
+    assert max(sizes) == context + 1 and min(sizes) < context and set(cut) == {True, False}
+    keys = ("id", "context", "shared", "continuation")
+    score = job_of("score", llama, [{key: line[key] for key in keys} for line in lines], tmp_path, context=context)
+    plain = job_of("cross_check", llama, whole, tmp_path, batch_sizes=[1], context=context)
+    assert [code for code, _ in run_program(score, plain, folder=tmp_path)] == [0, 0]
+    check_scores(answers(score), answers(plain), 1)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_token_attends_to_its_ancestors_alone_by_parts_and_by_a_dense_mask(seed: int) -> None:
     import numpy as np
@@ -271,6 +299,83 @@ def test_a_sliding_window_is_scored_one_request_at_a_time(
     assert answers(generate)[0]["tokens"] <= 4
 
 
+LONGROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 10000.0,
+    "factor": 32.0,
+    "original_max_position_embeddings": 32,
+    "short_factor": [1.0] * 6,
+    "long_factor": [1.0, 2.0, 4.0, 8.0, 16.0, 32.0],
+}
+
+
+def test_frequencies_that_follow_from_the_longest_row_of_a_pass_are_those_of_each_row_alone(
+    make: Make, tmp_path: Path
+) -> None:
+    model = make("llama", rope_parameters=LONGROPE)
+    draw = random.Random(2)
+    head = [draw.randrange(1, 320) for _ in range(50)]
+    lines = [
+        {"id": n, "context": head[:size], "shared": 0, "continuation": [5 + n]} for n, size in enumerate((10, 30, 50))
+    ]
+    apart = [job_of("score", model, [line], tmp_path) for line in lines]
+    together, short = job_of("score", model, lines, tmp_path), job_of("score", model, lines[:2], tmp_path, context=32)
+    runs = run_program(together, short, *apart, folder=tmp_path)
+    assert [code for code, _ in runs] == [0] * 5
+    opened, below = runs[0][1][1], runs[1][1][1]
+    assert opened["prefix_sharing"] is False and "RoPE of type longrope beyond 32 tokens" in opened["description"]
+    assert below["prefix_sharing"] is True
+    for job, line in zip(apart, lines, strict=True):
+        assert answers(job)[line["id"]] == answers(together)[line["id"]]
+    for number, answer in answers(short).items():
+        assert answer["logprob"] == pytest.approx(answers(together)[number]["logprob"], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("rope", "longest", "context", "moves"),
+    [
+        ({"rope_type": "default", "rope_theta": 1e4}, 64, 128, False),
+        ({"rope_type": "llama3", "original_max_position_embeddings": 32}, 64, 64, False),
+        ({"rope_type": "dynamic", "factor": 2.0}, 64, 64, False),
+        ({"rope_type": "dynamic", "factor": 2.0}, 64, 65, True),
+        ({"rope_type": "longrope", "original_max_position_embeddings": 32}, 64, 32, False),
+        ({"rope_type": "longrope", "original_max_position_embeddings": 32}, 64, 33, True),
+        ({"full_attention": {"rope_type": "longrope", "original_max_position_embeddings": 32}}, 64, 33, True),
+        (None, 64, 128, False),
+    ],
+)
+def test_which_rope_follows_from_the_length_of_a_pass(rope: Any, longest: int, context: int, moves: bool) -> None:
+    from types import SimpleNamespace
+
+    from harness.measure.workers.hf.network import moving_rope
+
+    config = SimpleNamespace(rope_parameters=rope, max_position_embeddings=longest)
+    assert (moving_rope(config, context) is not None) is moves
+
+
+def test_values_of_another_size_than_queries_are_scored_one_request_at_a_time(
+    make: Make, encoded: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    """Multi-head latent attention: the kernel for CPUs takes one size only."""
+    model = make(
+        "deepseek",
+        first_k_dense_replace=2,
+        q_lora_rank=None,
+        kv_lora_rank=16,
+        qk_nope_head_dim=8,
+        qk_rope_head_dim=8,
+        v_head_dim=12,
+        num_key_value_heads=4,
+    )
+    score = job_of("score", model, encoded[-4:], tmp_path)
+    plain = job_of("cross_check", model, pairs()[-4:], tmp_path, batch_sizes=[1])
+    (code, events), (other, _) = run_program(score, plain, folder=tmp_path)
+    assert (code, other) == (0, 0)
+    assert events[1]["prefix_sharing"] is False
+    assert "values of 12 numbers, queries of 16" in events[1]["description"]
+    check_scores(answers(score), answers(plain), 1)
+
+
 def test_weights_that_are_no_numbers_end_the_job_by_the_requests_name(make: Make, tmp_path: Path) -> None:
     def spoil(model: Any) -> None:
         model.model.embed_tokens.weight[7] = float("nan")
@@ -285,6 +390,41 @@ def test_weights_that_are_no_numbers_end_the_job_by_the_requests_name(make: Make
     assert events[-1]["event"] == "error" and "request 1: the model's logits are not numbers" in events[-1]["message"]
     assert "request 3: " in more[-1]["message"]
     assert 1 not in answers(score)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "said"),
+    [
+        ("model.layers.1.mlp.up_proj.weight", None, "its files lack weights: model.layers.1.mlp.up_proj.weight"),
+        ("lm_head.weight", None, "its files lack weights: lm_head.weight"),
+        ("model.norm.weight", 47, "weights of another shape: model.norm.weight [47] instead of [48]"),
+    ],
+)
+def test_a_weight_that_the_files_lack_is_named_and_never_drawn_at_random(
+    make: Make, tmp_path: Path, name: str, shape: int | None, said: str
+) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    model = make("llama", tie_word_embeddings=False)
+    tensors = load_file(Path(model, "model.safetensors"))
+    assert tensors.pop(name) is not None
+    if shape is not None:
+        tensors[name] = torch.ones(shape)
+    save_file(tensors, Path(model, "model.safetensors"), metadata={"format": "pt"})
+    job = job_of("score", model, [{"id": 0, "context": [1], "shared": 0, "continuation": [3]}], tmp_path)
+    ((code, events),) = run_program(job, folder=tmp_path)
+    assert code == 1 and said in events[-1]["message"] and answers(job) == {}
+
+
+def test_tied_weights_lack_nothing(make: Make, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    model = make("llama", tie_word_embeddings=True)
+    assert "lm_head.weight" not in load_file(Path(model, "model.safetensors"))
+    job = job_of("score", model, [{"id": 0, "context": [1], "shared": 0, "continuation": [3]}], tmp_path)
+    ((code, _),) = run_program(job, folder=tmp_path)
+    assert code == 0 and set(answers(job)) == {0}
 
 
 def test_generation_is_transformers_own_and_ends_at_stop_strings(
@@ -348,7 +488,7 @@ def test_wrong_input_ends_with_one_clear_line(llama: str, tmp_path: Path) -> Non
         "missing required field `answers`": {k: v for k, v in job.items() if k != "answers"},
     }
     wrong_requests = {
-        "the job's context only 1024": {**good, "continuation": [3] * 1023},
+        "1026 tokens; in the job's context fit 1024 and a last one": {**good, "continuation": [3] * 1024},
         "the last one cannot be shared": {**good, "shared": 2},
         "token 320 is none of the model's 320": {**good, "context": [320]},
         "continuation": {**good, "continuation": []},

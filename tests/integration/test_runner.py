@@ -128,6 +128,20 @@ def test_many_and_long_continuations_of_one_context_agree_with_single_ones(
         assert together[line["id"]]["greedy"] == single["greedy"]
 
 
+def test_the_last_token_needs_no_room_in_the_context(ask: Ask, model: str, tmp_path: Path) -> None:
+    """256 tokens go through the model, the 257th is only predicted."""
+    context = [(31 * i) % 49152 for i in range(1, 251)]
+    lines = [{"id": n, "context": context, "continuation": list(range(5, 5 + n))} for n in (7, 1)]
+    lines.append({"id": 3, "context": [*context, 9, 9, 9, 9, 9, 9], "continuation": [8]})
+    found, roomy = (scores(ask, model, tmp_path, lines, context=size) for size in (256, 512))
+    for number in (7, 1, 3):
+        assert found[number]["logprob"] == pytest.approx(roomy[number]["logprob"], abs=2e-3)
+    job = {"kind": "score", "model": model, **COMMON, "reference": None, "answers": str(tmp_path / "a.jsonl")}
+    over = [{"id": 8, "context": context, "continuation": list(range(8))}]
+    code, _, errors = ask({**job, "requests": write(tmp_path / "over.jsonl", over)})
+    assert code == 1 and "request 8: " in errors and "258 tokens; in the job's context fit 256 and a last one" in errors
+
+
 def test_a_shared_beginning_generates_the_same_text(ask: Ask, artifacts: dict[str, Artifact], tmp_path: Path) -> None:
     lines = [{"id": c, "tokens": [*HEAD, c], "shared": 90, "max_tokens": 5, "stop": []} for c in range(4)]
     job = {"kind": "generate", "model": artifacts["f16"].path, **COMMON}

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.build.artifacts import Workshop
-from harness.build.checkpoints import checkpoint_text, describe, find_checkpoint, tokenizer_sha256
+from harness.build.checkpoints import (
+    checkpoint_text,
+    describe,
+    describe_made,
+    find_checkpoint,
+    special_texts,
+    sums_of,
+    tokenizer_sha256,
+)
 from harness.build.runners import Runner
 from harness.config import load_devices, load_suite
 from harness.errors import BuildError, ConfigError, InputError
@@ -62,7 +71,10 @@ def test_a_whole_checkpoint_is_found(folder: Path) -> None:
         (["config.json"], "has no config.json: no Hugging Face checkpoint"),
         (["tokenizer.json"], "has no tokenizer.json"),
         (["config.json", "tokenizer.json"], "has no config.json and no tokenizer.json"),
-        (["model.safetensors"], r"has no \*\.safetensors \(pickled weights are never loaded\)"),
+        (
+            ["model.safetensors"],
+            r"has no model\.safetensors and no model\.safetensors\.index\.json \(pickled weights are never loaded\)",
+        ),
     ],
 )
 def test_missing_files_are_named(folder: Path, gone: list[str], said: str) -> None:
@@ -85,11 +97,10 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 
 
 def test_it_is_described_by_the_headers_of_its_weights(folder: Path) -> None:
-    (folder / "b.safetensors").write_bytes(safetensors({"c": {"dtype": "F32", "shape": [], "data_offsets": [0, 4]}}, 4))
     artifact, stamps = describe("v", folder)
     assert artifact.format == "checkpoint" and artifact.path == str(folder)
-    assert artifact.parameters == 12 + 5 + 1 and artifact.tensor_bytes == 44 + 4
-    assert artifact.tensor_types == {"BF16": 1, "F32": 2}
+    assert artifact.parameters == 12 + 5 and artifact.tensor_bytes == 44
+    assert artifact.tensor_types == {"BF16": 1, "F32": 1}
     assert set(stamps) == {str(folder / file.name) for file in artifact.files}
     assert {f.name: f.bytes for f in artifact.files}["model.safetensors"] == len(safetensors())
 
@@ -113,6 +124,83 @@ def test_another_weight_is_another_artifact_with_the_same_tokenizer(folder: Path
     (folder / "tokenizer_config.json").write_text('{"bos_token": "</s>"}')
     last, _ = describe("v", folder)
     assert tokenizer_sha256(last) != tokenizer_sha256(after)
+
+
+OTHER = safetensors({"c": {"dtype": "F32", "shape": [], "data_offsets": [0, 4]}}, 4)
+
+
+def in_parts(folder: Path, names: dict[str, str]) -> None:
+    """The same weights as two files and their index."""
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    (folder / "model-00002-of-00002.safetensors").write_bytes(OTHER)
+    (folder / "model.safetensors.index.json").write_bytes(msgspec.json.encode({"metadata": {}, "weight_map": names}))
+
+
+def test_weights_in_the_folder_that_are_not_loaded_are_no_part_of_it(folder: Path) -> None:
+    """As transformers: the single file before the index; whatever else lies there is not read."""
+    for name in ("consolidated.safetensors", "model.fp16.safetensors"):
+        (folder / name).write_bytes(b"damaged")
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"c": "consolidated.safetensors"}}')
+    artifact, _ = describe("v", folder)
+    assert artifact.parameters == 17
+    assert [f.name for f in artifact.files if f.name.endswith(".safetensors")] == ["model.safetensors"]
+
+
+def test_weights_in_parts_are_those_that_the_index_names(folder: Path) -> None:
+    parts = [f"model-0000{n}-of-00002.safetensors" for n in (1, 2)]
+    in_parts(folder, {"a": parts[0], "b": parts[0], "c": parts[1]})
+    (folder / "consolidated.safetensors").write_bytes(b"damaged")
+    assert find_checkpoint("m", str(folder)) == folder
+    artifact, _ = describe("v", folder)
+    assert artifact.parameters == 12 + 5 + 1 and artifact.tensor_bytes == 44 + 4
+    assert artifact.tensor_types == {"BF16": 1, "F32": 2}
+    assert [f.name for f in artifact.files if f.name.endswith(".safetensors")] == parts
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ({"a": "model-00003.safetensors"}, "lacks model-00003.safetensors, which model.safetensors.index.json names"),
+        ({"a": "../other/model.safetensors"}, "names '../other/model.safetensors', which is no"),
+        ({"a": "/model.safetensors"}, "names '/model.safetensors', which is no"),
+        ({"a": "pytorch_model.bin"}, "names 'pytorch_model.bin', which is no"),
+        ({"a": 3}, "index.json cannot be read"),
+        ({}, "names no file"),
+    ],
+)
+def test_an_index_that_cannot_be_followed_is_said(folder: Path, names: Any, said: str) -> None:
+    in_parts(folder, names)
+    (folder / "pytorch_model.bin").write_bytes(b"pickled")
+    with pytest.raises(BuildError) as caught:
+        describe("v", folder)
+    assert said in str(caught.value) and str(folder) in str(caught.value)
+
+
+def test_weights_that_the_config_names_elsewhere_are_refused(folder: Path) -> None:
+    (folder / "config.json").write_text('{"transformers_weights": "consolidated.safetensors"}')
+    with pytest.raises(BuildError, match=r"config\.json names weights of its own \('consolidated\.safetensors'\)"):
+        describe("v", folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("model.safetensors", safetensors()[:-1] + b"\x01"),
+        ("model.safetensors", safetensors()[:-1]),
+        ("model.safetensors", None),
+        ("config.json", b'{"hidden_size": 1}'),
+        ("chat_template.jinja", b"new"),
+        ("SHA256SUMS", None),
+        ("SHA256SUMS", b"\xff"),
+    ],
+)
+def test_a_made_checkpoint_that_is_not_as_it_was_made_is_refused(folder: Path, name: str, body: bytes | None) -> None:
+    artifact, _ = describe("v", folder)
+    (folder / "SHA256SUMS").write_bytes(sums_of(artifact.files))
+    assert describe_made("v", folder)[0] == artifact
+    (folder / name).unlink(missing_ok=True) if body is None else (folder / name).write_bytes(body)
+    with pytest.raises(BuildError, match="the stored checkpoint of 'v' .*remove " + re.escape(str(folder))):
+        describe_made("v", folder)
 
 
 DAMAGED: list[tuple[bytes, str]] = [
@@ -213,10 +301,26 @@ def test_without_either_the_cell_cannot_be_asked(folder: Path, config: object) -
         configured(folder, config)
 
 
+def test_special_texts_are_those_of_special_tokens_alone(folder: Path) -> None:
+    """A tokenizer may add plain words too, such as runs of blanks; they are tokens with either way of encoding."""
+    added = [
+        {"content": "</s>", "id": 2, "special": True},
+        {"content": "  ", "id": 3, "special": False},
+        {"content": "", "id": 4, "special": True},
+        {"id": 5, "special": True},
+        "no token",
+    ]
+    (folder / "tokenizer.json").write_bytes(msgspec.json.encode({**TOKENIZER, "added_tokens": added}))
+    assert special_texts(folder) == ("</s>",)
+
+
 def test_a_template_in_a_file_of_its_own_wins(folder: Path) -> None:
     tokens = {"bos_token": "<s>", "eos_token": "</s>"}
     assert configured(folder, {**tokens, "chat_template": "old"}).chat_template == "old"
     assert configured(folder, {**tokens, "chat_template": [{"name": "tool", "template": "x"}]}).chat_template is None
+    named = [{"name": "tool", "template": "x"}, {"name": "default", "template": "y"}]
+    assert configured(folder, {**tokens, "chat_template": named}).chat_template == "y"
+    assert configured(folder, {**tokens, "chat_template": [3, {"name": "default"}]}).chat_template is None
     (folder / "chat_template.jinja").write_text("{{ 'ä' }}", encoding="utf-8")
     assert configured(folder, {**tokens, "chat_template": "old"}).chat_template == "{{ 'ä' }}"
 

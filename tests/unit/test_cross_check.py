@@ -1,14 +1,31 @@
 """When scores are too far from lm-eval's own: which tolerance holds where, and what is said."""
 
 import math
+import struct
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.build.artifacts import Workshop
 from harness.build.recipes import RECIPES
-from harness.measure.cross_check import BATCH_SIZES, FLOAT32_NATS, _why_not, compared, too_far
-from harness.values import Cell, FileSource, Model, Runtime, Size, Task, Variant
+from harness.measure.cross_check import (
+    BATCH_SIZES,
+    FLOAT32_NATS,
+    _why_not,
+    compared,
+    cross_checked,
+    plain_texts,
+    too_far,
+)
+from harness.measure.requests import Requests
+from harness.progress import Silent
+from harness.store import write_lines
+from harness.values import Cell, CheckpointSource, FileSource, Model, Runtime, Size, Task, TrialRecord, Variant
 
 EXACT = {(1, 3): -2.0, (1, 8): -40.0, (1, 5): -0.25}
 LOWER = {
@@ -40,8 +57,22 @@ def test_the_same_library_may_differ_as_lm_eval_from_itself() -> None:
     found = compared(ours(), EXACT, LOWER, "bfloat16", same_library=True)
     assert found.tolerance_nats == found.itself_nats == pytest.approx(0.05)
     assert f"batch sizes {BATCH_SIZES[0]} and {BATCH_SIZES[1]}" in found.rule and "bfloat16" in found.rule
-    assert too_far(compared(ours(r3=0.049), EXACT, LOWER, "bfloat16", same_library=True)) is None
-    assert too_far(compared(ours(r3=0.051), EXACT, LOWER, "bfloat16", same_library=True)) is not None
+    assert "bfloat16" in found.reference
+    near = {request: value for (size, request), value in LOWER.items() if size == 1}
+    for off, passes in ((0.049, True), (-0.049, True), (0.051, False), (-0.051, False)):
+        shifted = {**near, 8: near[8] + off}
+        assert (too_far(compared(shifted, {}, LOWER, "bfloat16", same_library=True)) is None) is passes
+
+
+SCORES = st.floats(-100, 0)
+
+
+@given(st.dictionaries(st.integers(0, 99), st.tuples(SCORES, SCORES), min_size=1), st.sampled_from(BATCH_SIZES))
+def test_lm_evals_own_scores_pass_at_either_batch_size(both: dict[int, tuple[float, float]], size: int) -> None:
+    """However far its lower precision is from float32."""
+    own = {(n, request): pair[i] for request, pair in both.items() for i, n in enumerate(BATCH_SIZES)}
+    mine = {request: own[size, request] for request in both}
+    assert too_far(compared(mine, {}, own, "bfloat16", same_library=True)) is None
 
 
 def test_other_kernels_may_be_as_far_from_float32_as_lm_evals() -> None:
@@ -59,7 +90,7 @@ def test_the_tolerance_is_never_below_that_of_float32(same: bool) -> None:
 
 
 def test_a_failure_says_how_far_from_what_and_why_that_is_too_far() -> None:
-    why = too_far(compared(ours(r8=0.5), EXACT, LOWER, "bfloat16", same_library=True))
+    why = too_far(compared(ours(r8=0.3), EXACT, LOWER, "bfloat16", same_library=True))
     assert why is not None
     for said in ("0.5 nats", "lm-eval", "allowed are 0.05", "batch sizes"):
         assert said in why
@@ -85,11 +116,64 @@ def test_only_sixteen_bit_weights_can_be_checked(recipe: str) -> None:
     cell = Cell(
         key="0" * 16, variant="v", runtime=Runtime(name="llama.cpp"), device="local", workload=Task(task="arc_easy")
     )
-    why = _why_not(cell, Variant(name="v", model=MODEL, recipe=recipe))
+    why = _why_not(cell, Variant(name="v", model=MODEL, recipe=recipe), {})
     assert (why is None) is (recipe in ("bf16", "f16"))
     assert why is None or f"recipe {recipe!r}" in why
 
 
+@pytest.mark.parametrize("damage", [None, b"no requests"])
+def test_a_check_that_cannot_be_made_fails_its_trial_and_ends_no_run(tmp_path: Path, damage: bytes | None) -> None:
+    """The model is gone (InputError); the requests cannot be read (StoreError)."""
+    folder = tmp_path / "model"
+    if damage is not None:
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        (folder / "tokenizer.json").write_text("{}")
+        (folder / "model.safetensors").write_bytes(struct.pack("<Q", 2) + b"{}")
+    model = msgspec.structs.replace(MODEL, source=CheckpointSource(path=str(folder)))
+    variant = Variant(name="v", model=model, recipe="released")
+    requests = tmp_path / "requests.jsonl.gz"
+    write_lines(requests, [{"id": 0, "kind": "loglikelihood", "prompt": "Q", "target": " A"}])
+    if damage is not None:
+        requests.write_bytes(damage)
+    asked = Requests(path=requests, hash="0", count=1, generates=False, versions={})
+    cell = Cell(key="0" * 16, variant="v", runtime=Runtime(name="hf"), device="local", workload=Task(task="arc_easy"))
+    plan = SimpleNamespace(cross_check=5, suite=SimpleNamespace(seed=1))
+    floor: Any = SimpleNamespace(variants={"v": variant}, requests={cell.key: asked}, plan=plan)
+    floor.ready = SimpleNamespace(workshop=Workshop(None, Silent()))
+    record = TrialRecord(trial="t", cell=cell.key, round=0, status="ok", reason=None, started="2026-01-01T00:00:00Z")
+    found = cross_checked(floor, cell, record, [{"id": 0, "logprob": -1.0}], Silent())
+    assert found.status == "failed" and str(found.reason).startswith("the cross-check failed: ")
+    assert ("no folder at" if damage is None else "requests.jsonl.gz") in str(found.reason)
+
+
 def test_what_is_no_task_cannot_be_checked() -> None:
     cell = Cell(key="0" * 16, variant="v", runtime=None, device="local", workload=Size())
-    assert _why_not(cell, Variant(name="v", model=MODEL, recipe="bf16")) == "it is no task"
+    assert _why_not(cell, Variant(name="v", model=MODEL, recipe="bf16"), {}) == "it is no task"
+
+
+@pytest.mark.parametrize(
+    ("runtime", "versions", "why"),
+    [
+        (Runtime(name="llama.cpp", kv_type="q8_0"), {}, "q8_0 KV cache"),
+        (Runtime(name="llama.cpp", kv_type="f32"), {"arc_easy": "1"}, None),
+        (Runtime(name="hf"), {"arc_easy": "1", "chat template": "0123, date 26 Jul 2024"}, "chat prompts"),
+        (Runtime(name="hf"), {}, None),
+    ],
+)
+def test_what_the_reference_does_otherwise_is_not_checked(
+    runtime: Runtime, versions: dict[str, str], why: str | None
+) -> None:
+    cell = Cell(key="0" * 16, variant="v", runtime=runtime, device="local", workload=Task(task="arc_easy"))
+    assert _why_not(cell, Variant(name="v", model=MODEL, recipe="bf16"), versions) == why
+
+
+def test_texts_with_the_text_of_a_special_token_are_left_out() -> None:
+    asked = [
+        {"id": 0, "context": "Q", "continuation": " A"},
+        {"id": 1, "context": "what is </s>", "continuation": " A"},
+        {"id": 2, "context": "Q", "continuation": " <|im_end|>"},
+        {"id": 3, "context": "at the joint <", "continuation": "/s>"},
+    ]
+    assert [line["id"] for line in plain_texts(asked, ("</s>", "<|im_end|>"))] == [0]
+    assert plain_texts(asked, ()) == asked

@@ -47,8 +47,18 @@ def test_an_empty_context_is_the_prefix_token() -> None:
 
 
 def test_a_long_context_is_cut_from_the_left_and_says_so() -> None:
+    """To one token more than the context: the last one never goes through the model."""
     (line,) = lines_of(ask("loglikelihood", "abcdefgh", "xy"), context=6)
-    assert line["context"] == [ord(c) for c in "efgh"] and line["truncated"] is True
+    assert line["context"] == [ord(c) for c in "defgh"] and line["truncated"] is True
+    (line,) = lines_of(ask("loglikelihood", "abcdefgh", "xy"), context=9)
+    assert line["context"] == [ord(c) for c in "abcdefgh"] and "truncated" not in line
+    (line,) = lines_of(ask("loglikelihood", "abcdefgh", "uvwxyz"), context=6)
+    assert line["context"] == [ord("h")]
+
+
+def test_an_answer_longer_than_the_context_is_refused_by_its_document() -> None:
+    with pytest.raises(InputError, match="document 7 has 7 tokens, the context only 6"):
+        lines_of(ask("loglikelihood", "a", "bcdefgh", doc=7), context=6)
 
 
 def test_a_continuation_without_tokens_is_refused() -> None:
@@ -62,7 +72,17 @@ def test_rolling_windows_score_every_token_once_and_fit(text: str, context: int)
     scored = [token for line in lines for token in line["continuation"]]
     assert scored == [ord(c) for c in text]
     for line in lines:
-        assert line["context"] and len(line["context"]) + len(line["continuation"]) <= context
+        assert line["context"] and len(line["context"]) + len(line["continuation"]) <= context + 1
+
+
+@given(st.lists(st.integers(2, 99), min_size=1, max_size=80), st.integers(min_value=1, max_value=20))
+def test_rolling_windows_are_those_of_lm_eval(tokens: list[int], context: int) -> None:
+    from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
+
+    text = "".join(map(chr, tokens))
+    found = [(x["context"], x["continuation"]) for x in lines_of(ask("loglikelihood_rolling", text), context=context)]
+    windows = get_rolling_token_windows(tokens, prefix_token=1, max_seq_len=context, context_len=1)
+    assert found == [make_disjoint_window(window) for window in windows]
 
 
 def test_generation_leaves_room_for_its_answer() -> None:

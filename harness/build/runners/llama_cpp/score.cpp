@@ -45,11 +45,11 @@ std::vector<Group> read_groups(const ScoreJob & job, size_t & requests) {
         const size_t shared = size_t(fields.integer("shared", 0, INT32_MAX));
         check_shared(shared, context.size(), request_name(id));
         Item item{id, fields.filled_integers("continuation")};
-        const size_t tokens = context.size() + item.continuation.size();
-        if (tokens > size_t(job.engine.context)) {
+        if (context.size() + item.decoded() > size_t(job.engine.context)) {
             throw BadInput(request_name(id) + ": context and continuation have " +
-                           std::to_string(tokens) + " tokens, the job's context only " +
-                           std::to_string(job.engine.context));
+                           std::to_string(context.size() + item.continuation.size()) +
+                           " tokens; in the job's context fit " +
+                           std::to_string(job.engine.context) + " and a last one");
         }
         if (groups.empty() || groups.back().context != context ||
             groups.back().shared != shared) {

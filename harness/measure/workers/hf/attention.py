@@ -61,7 +61,11 @@ class TreeAttention:
         **others: Any,
     ) -> tuple[torch.Tensor, None]:
         """query [1, heads, tokens, size], key and value [1, key heads, prefix + tokens, size] →
-        [1, tokens, heads, size]."""
+        [1, tokens, heads, size].
+
+        Raises:
+            AttentionError: the layer asks for what is not computed here.
+        """
         asked = [name for name in NOT_SUPPORTED if others.get(name) is not None]
         if asked or attention_mask is not None or not getattr(module, "is_causal", True):
             raise AttentionError(", ".join(asked) or "a mask of its own")
@@ -82,6 +86,8 @@ class TreeAttention:
     ) -> torch.Tensor:
         _, heads, tokens, size = query.shape
         key_heads, prefix = key.shape[1], key.shape[2] - tokens
+        if value.shape[-1] != size:
+            raise AttentionError(f"values of {value.shape[-1]} numbers, queries of {size}")
         folds = heads // key_heads
         by_key = query.reshape(1, key_heads, folds, tokens, size)
         out = torch.empty_like(by_key)

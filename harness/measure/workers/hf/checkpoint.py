@@ -4,11 +4,12 @@ import shutil
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+from transformers import AutoTokenizer, GgufConfig
 
 from harness.measure.workers.hf.errors import JobFailedError, ModelError
 from harness.measure.workers.hf.files import Events
 from harness.measure.workers.hf.jobs import CheckpointJob
+from harness.measure.workers.hf.weights import open_model
 
 
 def run(job: CheckpointJob, events: Events) -> None:  # noqa: ARG001 - every kind is called alike
@@ -24,13 +25,18 @@ def run(job: CheckpointJob, events: Events) -> None:  # noqa: ARG001 - every kin
 
 
 def convert(source: Path, folder: Path, dtype: torch.dtype) -> None:
-    """Raises ModelError: transformers cannot read the file."""
-    where = {"gguf_file": source.name, "local_files_only": True, "trust_remote_code": False}
+    """Raises ModelError: transformers cannot read the file, or it lacks weights."""
+    model = open_model(
+        source.parent,
+        source,
+        gguf_file=source.name,
+        dtype=dtype,
+        quantization_config=GgufConfig(dequantize=True),
+    )
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            source.parent, **where, dtype=dtype, quantization_config=GgufConfig(dequantize=True)
+        tokenizer = AutoTokenizer.from_pretrained(
+            source.parent, gguf_file=source.name, local_files_only=True, trust_remote_code=False
         )
-        tokenizer = AutoTokenizer.from_pretrained(source.parent, **where)
     except (OSError, ValueError, KeyError, ImportError, NotImplementedError) as error:
         raise ModelError(f"cannot convert {source}: {error}") from error
     if hasattr(model.config, "quantization_config"):

@@ -24,7 +24,7 @@ class Engine(Strict, frozen=True, kw_only=True):
     model: FilePath
     threads: Positive
     context: Positive
-    """Most tokens of one request."""
+    """Most tokens of one request that go through the model; the last of a continuation does not."""
     dtype: DType
     """Of the computation; weights stored in fewer bits are widened to it."""
     device: Literal["cpu", "cuda"]

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from transformers import AttentionInterface, AutoModelForCausalLM, Cache
+from transformers import AttentionInterface, Cache
 
 from harness.measure.workers.hf.attention import NAME, AttentionError, TreeAttention
 from harness.measure.workers.hf.cache import PrefixCache
@@ -17,6 +16,7 @@ from harness.measure.workers.hf.errors import BadInputError, JobFailedError, Mod
 from harness.measure.workers.hf.files import Events
 from harness.measure.workers.hf.jobs import Engine
 from harness.measure.workers.hf.packing import Limits, Pass, Row, plan
+from harness.measure.workers.hf.weights import open_model
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 KEPT_BYTES, LARGEST_KEPT = 1 << 30, 32 << 20
@@ -120,7 +120,7 @@ class Network:
             return "sliding window"
         if not getattr(self.model, "_supports_attention_backend", False):
             return "attention of its own"
-        return self._probe()
+        return moving_rope(self.config, self.engine.context) or self._probe()
 
     def _probe(self) -> str | None:
         """A small tree both ways: whatever else an architecture does, it must not show here."""
@@ -140,6 +140,23 @@ class Network:
             if torch.isfinite(one).all() and (one - other).abs().max() > allowed * one.std():
                 return "a tree of tokens changes its logits"
         return None
+
+
+def moving_rope(config: Any, context: int) -> str | None:
+    """Which RoPE takes its frequencies from the furthest position of a pass, so that rows of one pass move each other.
+
+    Up to the length that the model was first trained for, it takes the same ones always.
+    """
+    found = getattr(config, "rope_parameters", None) or {}
+    for one in (found, *(part for part in found.values() if isinstance(part, dict))):
+        kind = str(one.get("rope_type", ""))
+        if kind != "longrope" and "dynamic" not in kind:
+            continue
+        lengths = [one.get("original_max_position_embeddings"), getattr(config, "max_position_embeddings", None)]
+        original = min((length for length in lengths if length), default=0)
+        if context > original:
+            return f"RoPE of type {kind} beyond {original} tokens"
+    return None
 
 
 def keep_freed_memory() -> None:
@@ -162,22 +179,17 @@ def _last_logits(network: Network, passes: list[Pass], cache: PrefixCache, rows:
 
 
 def load(engine: Engine) -> Any:
-    """Raises ModelError: the folder holds no checkpoint that transformers can load from safetensors."""
+    """Raises ModelError: the folder holds no whole checkpoint that transformers can load from safetensors."""
     folder = Path(engine.model)
     if not (folder / "config.json").is_file():
         raise ModelError(f"cannot open {folder}: no config.json")
     if engine.device == "cuda" and not torch.cuda.is_available():
         raise JobFailedError("no CUDA device is seen, or torch is built without CUDA; known devices: cpu")
+    model = open_model(
+        folder, folder, dtype=getattr(torch, engine.dtype), use_safetensors=True, attn_implementation=PLAIN
+    )
+    model.requires_grad_(False)
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=getattr(torch, engine.dtype),
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-            attn_implementation=PLAIN,
-        )
-        model.requires_grad_(False)
         return model.to(torch.device(engine.device))
-    except (OSError, ValueError, KeyError, ImportError, SafetensorError, torch.AcceleratorError) as error:
+    except (torch.OutOfMemoryError, torch.AcceleratorError) as error:
         raise ModelError(f"cannot load {folder}: {error}") from error

@@ -96,8 +96,10 @@ def check(request: ScoreRequest, context: int) -> None:
         raise BadInputError(
             f"{name}: shares {request.shared} of its {len(request.context)} tokens; the last one cannot be shared"
         )
-    if size > context:
-        raise BadInputError(f"{name}: context and continuation have {size} tokens, the job's context only {context}")
+    if size - 1 > context:  # the last token is only predicted
+        raise BadInputError(
+            f"{name}: context and continuation have {size} tokens; in the job's context fit {context} and a last one"
+        )
 
 
 def run(job: ScoreJob, events: Events) -> None:
