@@ -8,7 +8,7 @@ import msgspec
 
 from harness.errors import InputError, StoreError
 from harness.measure.grade import check_answers
-from harness.measure.requests import token_differences
+from harness.measure.same_requests import request_differences
 from harness.store import Run, append_record, create_run, inside, read_lines, write_durably, write_lines
 from harness.values import Answers, Cell, CrossChecked, Plan, TrialRecord
 
@@ -116,7 +116,7 @@ def _check_alike(runs: Sequence[Run], cell: Cell, records: Sequence[TrialRecord]
         raise StoreError(f"{what}: the shards were answered by different artifacts")
     first, *others = [inside(run.path, _answers(r).requests) for run, r in zip(runs, records, strict=True)]
     for other in others:
-        if other.name != first.name and token_differences(other, first)[0]:
+        if request_differences(other, first)[0]:
             raise StoreError(f"{what}: the shards had different requests (another tokenizer, or other data)")
 
 

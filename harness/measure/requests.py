@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
-from itertools import chain, islice, zip_longest
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -149,20 +149,6 @@ def documents(chosen: set[Unit]) -> dict[str, list[int]]:
     for task, document in sorted(chosen):
         found.setdefault(task, []).append(document)
     return found
-
-
-def token_differences(ours: Path, theirs: Path) -> tuple[int, int]:
-    """Of two files of the same requests by two tokenizers: (requests whose token ids differ, requests)."""
-    differ = of = 0
-    for one, other in zip_longest(_token_lines(ours), _token_lines(theirs)):
-        of += 1
-        differ += one != other
-    return differ, of
-
-
-def _token_lines(path: Path) -> Iterable[tuple[object, ...]]:
-    keys = ("task", "doc", "index", "context", "continuation", "tokens")
-    return (tuple(line.get(key) for key in keys) for line in read_requests(path))
 
 
 def text_requests(text: Text, tokenizer: Tokenizer, seed: int) -> Requests:
