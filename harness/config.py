@@ -176,7 +176,7 @@ class Document:
             return self.error(f"key {missing.group(1)!r} is missing", path)
         if path.endswith(".kind") and (value := re.search(r"Invalid value '(.*)'", what)):
             return self.error(unknown_name("measure", value.group(1), MEASURES), path)
-        return self.error(_in_words(what), path)
+        return self.error(in_words(what), path)
 
     def _real_path(self, root: str, inner: str) -> str:
         """msgspec writes `[...]` for any key of a mapping: find the one that exists in the lines."""
@@ -367,7 +367,7 @@ def _keys(kind: Any) -> set[str]:
     return found
 
 
-def _in_words(message: str) -> str:
+def in_words(message: str) -> str:
     """msgspec's sentence without its type syntax."""
     message = message.replace("`", "").replace("Expected ", "expected ").replace("Invalid ", "invalid ")
     for technical, word in (

@@ -1,6 +1,7 @@
 """The first end of an accuracy cell: tasks and texts become token-id requests.
 
-The same requests serve every variant and device; they are cached by all that they depend on.
+The same requests serve every variant and device; they are cached by all that they depend on. Where the hub has the
+data, nobody can name all of that before: they are made anew by each run.
 """
 
 import os
@@ -8,6 +9,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from hashlib import sha256
 from importlib.metadata import version
 from itertools import chain, islice
 from pathlib import Path
@@ -21,6 +23,7 @@ from harness.errors import BuildError, InputError
 from harness.measure.parts import Unit, kept
 from harness.measure.pieces import Encoded, encode_all
 from harness.measure.tasks import TaskFile
+from harness.measure.tasks.definitions import definition_parts
 from harness.measure.tasks.places import hub_home
 from harness.request_lines import Heads, alike, read_requests, whole_requests
 from harness.store import read_lines, write_lines
@@ -102,7 +105,12 @@ def task_requests(task: Task, files: list[TaskFile], tokenizer: Tokenizer, seed:
         versions = {**head["versions"], **_chat_version(chat)}
         return [{"head": versions}, *assemble(_flat(asked), tokenizer, task.context, chat=chat is not None)]
 
-    return _cached(key, build)
+    return _new(key, build) if of_the_hub(files) else _cached(key, build)
+
+
+def of_the_hub(files: list[TaskFile]) -> bool:
+    """Whether data comes from the hub: what it holds now is known only when the requests are made."""
+    return any(not file.data_files for file in files)
 
 
 def _chat(task: Task, files: list[TaskFile], tokenizer: Tokenizer) -> dict[str, str] | None:
@@ -126,10 +134,12 @@ def _chat_version(chat: dict[str, str] | None) -> dict[str, str]:
     return {} if chat is None else {"chat template": f"{digest(chat['template'])[:12]}, date {chat['date']}"}
 
 
-def _definition(file: TaskFile) -> str:
-    """lm-eval's own definitions are told by its version, ours by their content."""
+def _definition(file: TaskFile) -> object:
+    """lm-eval's own definitions are told by its version, others by the content of all that they are made of."""
     path = Path(file.definition)
-    return sha256_file(path) if path.is_absolute() else file.definition
+    if not path.is_absolute():
+        return file.definition
+    return [[part.name, sha256_file(part)] for part in definition_parts(path)]
 
 
 def worker_job(task: Task, files: list[TaskFile], seed: int, chosen: set[Unit] | None = None) -> dict[str, Any]:
@@ -303,6 +313,12 @@ def distance_requests(requests: Path, target: Path) -> int:
                 file.write(msgspec.json.encode(asked) + b"\n")
                 count += len(drawn)
     return count
+
+
+def _new(key: str, build: Callable[[], Iterable[dict[str, Any]]]) -> Requests:
+    """Made whatever there is already, and told apart by what came out."""
+    lines = list(build())
+    return _cached(digest([key, sha256(msgspec.json.encode(lines)).hexdigest()])[:32], lambda: lines)
 
 
 def _cached(key: str, build: Callable[[], Iterable[dict[str, Any]]]) -> Requests:
