@@ -1,6 +1,6 @@
 """An accuracy cell's way from its requests to answers that may be graded."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -14,7 +14,7 @@ from harness.measure.same_requests import request_differences, token_differences
 from harness.measure.tasks import TaskFile, resolve_task
 from harness.progress import Progress
 from harness.store import Run, inside, read_lines, write_durably
-from harness.values import Answers, Cell, Task, Text, Trial, TrialRecord
+from harness.values import Answers, Cell, Suite, Task, Text, Trial, TrialRecord
 
 
 def open_accuracy(floor: Floor, run: Run, left: Iterable[Cell]) -> None:
@@ -111,22 +111,41 @@ def _open_reference(floor: Floor, cell: Cell, text: Text) -> None:
 
 
 def _compare_tokenizers(floor: Floor, cells: list[Cell]) -> None:
-    """Where two runtimes answer the same questions with one model, say whether their tokenizers agree."""
-    first: dict[object, Cell] = {}
+    """Where cells that are compared ask the same questions, say whether their tokenizers agree.
+
+    Whatever a model is called: a user's checkpoint and a user's GGUF of the same weights are two models of one family.
+    """
     found: dict[tuple[str, str], tuple[int, int]] = {}
-    for cell in cells:
-        assert cell.runtime is not None
-        other = first.setdefault((floor.variants[str(cell.variant)].model.name, cell.device, cell.workload), cell)
-        assert other.runtime is not None
-        if other.runtime.name == cell.runtime.name:
+    for one, other in compared_cells(floor.plan.suite, cells):
+        ours, theirs = floor.requests[other.key], floor.requests[one.key]
+        if ours.hash == theirs.hash or other.key in floor.remarks:
             continue
-        ours, theirs = floor.requests[cell.key], floor.requests[other.key]
         if (ours.hash, theirs.hash) not in found:
             found[ours.hash, theirs.hash] = token_differences(ours.path, theirs.path)
         differ, of = found[ours.hash, theirs.hash]
         if differ:
-            names = f"{cell.runtime.name} and {other.runtime.name}"
-            floor.remarks[cell.key] = f"the tokenizers of {names} differ on {differ:,} of {of:,} requests"
+            names = " and ".join(_asked_by(other, one))
+            floor.remarks[other.key] = f"the tokenizers of {names} differ on {differ:,} of {of:,} requests"
+
+
+def compared_cells(suite: Suite, cells: Iterable[Cell]) -> Iterator[tuple[Cell, Cell]]:
+    """Pairs of cells of one baseline family, workload and device; the first of each pair is a baseline's where there
+    is one, and the same for all of them."""
+    cells = sorted(cells, key=lambda cell: cell.variant not in suite.baselines)
+    for family in suite.families():
+        first: dict[object, Cell] = {}
+        for cell in (c for c in cells if c.variant in family):
+            one = first.setdefault((cell.device, cell.workload), cell)
+            if one is not cell:
+                yield one, cell
+
+
+def _asked_by(cell: Cell, other: Cell) -> tuple[str, str]:
+    """Two cells by what tells them apart: runtimes, or else variants."""
+    assert cell.runtime is not None and other.runtime is not None
+    if cell.runtime.name != other.runtime.name:
+        return cell.runtime.name, other.runtime.name
+    return str(cell.variant), str(other.variant)
 
 
 def _token_count(answer: dict[str, object]) -> int:
