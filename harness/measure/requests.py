@@ -31,8 +31,9 @@ from harness.values import Task, Text, digest
 
 WORKER = "harness.measure.workers.lm_eval_tasks"
 # Raised when the same wish gives other requests, so that cached ones are not taken for new ones.
-WORKER_REVISION = 5
+WORKER_REVISION = 6
 TEXT_REVISION = 3
+LONGEST_WORK_S = 7200.0
 NO_ROW = -1
 """A position that is scored but not compared with the reference."""
 FEWEST_SHARED = 64
@@ -248,12 +249,13 @@ def ask_worker(job: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]
     """Run lm-eval in a process of its own; returns its head line and its lines.
 
     Raises:
-        BuildError: with the worker's last line.
+        BuildError: with the worker's last line, or that it did not end within two hours.
     """
     folder = cache_folder("worker", f"{os.getpid()}")
     job_path, output = folder / "job.json", folder / "output.jsonl"
     job_path.write_bytes(msgspec.json.encode(job))
-    environment = {**os.environ, **_surroundings(job["tasks"])}
+    environment = {**os.environ, "BENCH_DIE_WITH_PARENT": "1", **_surroundings(job["tasks"])}
+    what = f"{', '.join(t['name'] for t in job['tasks'][:3])} ({job['kind']})"
     try:
         done = subprocess.run(
             [sys.executable, "-m", WORKER, str(job_path), str(output)],
@@ -261,12 +263,14 @@ def ask_worker(job: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]
             text=True,
             errors="replace",
             env=environment,
+            timeout=LONGEST_WORK_S,
         )
         if done.returncode != 0:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            names = ", ".join(t["name"] for t in job["tasks"][:3])
-            raise BuildError(f"lm-eval failed on {names} ({job['kind']}): {last}")
+            raise BuildError(f"lm-eval failed on {what}: {last}")
         lines = list(read_lines(output))
+    except subprocess.TimeoutExpired:
+        raise BuildError(f"lm-eval did not end on {what} within {LONGEST_WORK_S:,.0f} s") from None
     finally:
         job_path.unlink(missing_ok=True)
         output.unlink(missing_ok=True)
