@@ -11,6 +11,7 @@ from harness.measure.tasks.definitions import FUNCTION, Definition, converted, d
 from harness.measure.tasks.names import lm_eval_names, tasks_folder
 from harness.measure.tasks.places import ENDINGS, check_hub, known_file, split_file
 from harness.measure.tasks.table import DATASETS, TaskFile
+from harness.values import is_task_file
 
 LOADERS = ("json", "csv", "parquet", "text", "arrow")
 """Names that stand for a format and not for a data set."""
@@ -32,17 +33,13 @@ class _Group(msgspec.Struct, frozen=True):
     group: str | None = None
 
 
-def is_file(name: str) -> bool:
-    return "/" in name or name.endswith((".yaml", ".yml"))
-
-
 def named_files(name: str, data: Path | None, fewshot: int | None) -> list[TaskFile]:
     """The tasks of a known name, with the files of each.
 
     Raises:
         InputError: a file is missing, the hub does not answer, or a task cannot be measured here.
     """
-    leaves = _of_file(Path(name).expanduser().resolve()) if is_file(name) else _of_name(name, {})
+    leaves = _of_file(Path(name).expanduser().resolve()) if is_task_file(name) else _of_name(name, {})
     files: dict[str, TaskFile] = {}
     for leaf in leaves:
         files.setdefault(leaf.name, _task_file(leaf, data, fewshot))
