@@ -58,7 +58,7 @@ def definition_parts(path: Path) -> list[Path]:
     texts = list(_chain(path, ()))
     folders = {text.parent for text in texts}
     for text in texts:
-        named = (value.removeprefix(FUNCTION).rpartition(".")[0] for value in _functions(_plain(load_yaml(text))))
+        named = (value.removeprefix(FUNCTION).rpartition(".")[0] for value in _functions(_plain(load_yaml(text), text)))
         folders |= {(text.parent / f"{module.replace('.', '/')}.py").parent for module in named}
     return [*texts, *(code for folder in sorted(folders) for code in sorted(folder.glob("*.py")))]
 
@@ -81,7 +81,7 @@ def _read(path: Path, before: tuple[Path, ...]) -> dict[str, Any]:
 def _own_and_includes(path: Path, before: tuple[Path, ...]) -> tuple[dict[str, Any], list[Path]]:
     if path in before or len(before) > DEEPEST:
         raise InputError(f"{path} includes itself")
-    own = _plain(load_yaml(path))
+    own = _plain(load_yaml(path), path)
     assert isinstance(own, dict)
     includes = converted(own, _Includes, path).include or []
     own.pop("include", None)
@@ -95,13 +95,13 @@ def _functions(node: Any) -> Iterator[str]:
         yield node
 
 
-def _plain(node: Any, depth: int = 0) -> Any:
+def _plain(node: Any, file: Path, depth: int = 0) -> Any:
     if depth > LEVELS:  # also an alias inside of what it names
-        raise InputError("a task file is nested too deeply")
+        raise ConfigError("is nested too deeply", file=file)
     if isinstance(node, CommentedMap):
-        return {str(key): _plain(value, depth + 1) for key, value in node.items()}
+        return {str(key): _plain(value, file, depth + 1) for key, value in node.items()}
     if isinstance(node, CommentedSeq):
-        return [_plain(item, depth + 1) for item in node]
+        return [_plain(item, file, depth + 1) for item in node]
     if isinstance(node, TaggedScalar):
         return f"{node.tag} {node.value}"
     plain = next((kind for kind in (bool, int, float, str) if isinstance(node, kind)), None)
