@@ -21,7 +21,8 @@ def merge_runs(runs: Sequence[Run], results: Path, *, host: str) -> Path:
 
     Raises:
         InputError: no shards, not all of them, one twice, or shards of different plans.
-        StoreError: a shard has no answers yet, or answers of another artifact, other requests or another version of a task.
+        StoreError: a shard has no answers yet, or answers of another artifact, other requests or another version of
+            a task.
     """
     ordered = _in_order(runs)
     plan = msgspec.structs.replace(

@@ -159,4 +159,5 @@ __all__ = [
     "Workload",
     "canonical",
     "digest",
+    "is_task_file",
 ]

@@ -358,7 +358,9 @@ def test_requests_from_a_data_set_of_the_hub_are_of_what_it_holds_now(
 
 def test_a_template_writes_json_as_it_stands(data: Path) -> None:
     said = "<it's> & é"
-    template = "{{ {'b': \"" + said + "\", 'a': 1} | tojson }}|{{ {'b': 1, 'a': 2} | tojson(indent=1, sort_keys=true) }}"
+    template = (
+        "{{ {'b': \"" + said + "\", 'a': 1} | tojson }}|{{ {'b': 1, 'a': 2} | tojson(indent=1, sort_keys=true) }}"
+    )
     line = asked_of(Task(task="mmlu"), resolve_task("mmlu", data), {**CHAT, "template": template})[0]
     assert line["prompt"] == '{"b": "' + said + '", "a": 1}|{\n "a": 2,\n "b": 1\n}'
 
