@@ -129,9 +129,9 @@ def definition_of(config: dict[str, Any], file: Path) -> Definition:
         ConfigError: a key holds what it cannot hold.
         InputError: the task is of a kind that is not measured here.
     """
-    keys = converted(config, _Keys, file)
     if (why := _refused(config)) is not None:
-        raise InputError(f"task {keys.task!r} is not offered: it {why}")
+        raise InputError(f"task {str(config.get('task'))!r} is not offered: it {why}")
+    keys = converted(config, _Keys, file)
     splits = [split for split in (keys.test_split, keys.validation_split, keys.training_split) if split]
     if not splits:
         raise InputError(f"task {keys.task!r} names no split of its data")
