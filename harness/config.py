@@ -14,7 +14,7 @@ from typing import Any, get_args
 import msgspec
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
-from harness.errors import ConfigError, UnknownNameError, one_line, unknown_name
+from harness.errors import ConfigError, InputError, UnknownNameError, one_line, unknown_name
 from harness.values import (
     CheckpointSource,
     DeviceSpec,
@@ -27,12 +27,14 @@ from harness.values import (
     Stands,
     Suite,
     Task,
+    TaskName,
     Text,
     Tokens,
     Value,
     Variant,
     Whole,
     Workload,
+    is_task_file,
 )
 from harness.yaml_text import DEEPEST, load_yaml
 
@@ -176,7 +178,7 @@ class Document:
             return self.error(f"key {missing.group(1)!r} is missing", path)
         if path.endswith(".kind") and (value := re.search(r"Invalid value '(.*)'", what)):
             return self.error(unknown_name("measure", value.group(1), MEASURES), path)
-        return self.error(_in_words(what), path)
+        return self.error(in_words(what), path)
 
     def _real_path(self, root: str, inner: str) -> str:
         """msgspec writes `[...]` for any key of a mapping: find the one that exists in the lines."""
@@ -218,6 +220,8 @@ def load_suite(name: str, known: Known, devices: dict[str, DeviceSpec]) -> Suite
     """
     document = _extended(find_suite(name), ())
     parts = _convert_parts(document)
+    measures = tuple(_located_task(measure, document, index) for index, measure in enumerate(parts.measures))
+    parts = msgspec.structs.replace(parts, measures=measures)
     _check_names(document, parts, known, devices)
     models = {
         key: Model(name=key, **msgspec.structs.asdict(_located(model, document, key)))
@@ -349,6 +353,35 @@ def _located(model: ModelFile, document: Document, name: str) -> ModelFile:
     return msgspec.structs.replace(model, source=msgspec.structs.replace(model.source, path=str(path)))
 
 
+def _located_task(measure: Workload, document: Document, index: int) -> Workload:
+    """A task file's relative path is relative to the suite that names it."""
+    if not isinstance(measure, Task):
+        return measure
+    place = f"$.measures[{index}].task"
+    file, _ = document.lines.get(place, (document.file, 0))
+    try:
+        return msgspec.structs.replace(measure, task=locate_task(measure.task, file.parent))
+    except InputError as error:
+        raise document.error(str(error), place) from None
+
+
+def locate_task(name: str, folder: Path) -> str:
+    """The absolute path of a task file, so that resuming and grading find it wherever they are started; other names
+    as they are.
+
+    Raises:
+        InputError: a path that a plan cannot hold.
+    """
+    if not is_task_file(name):
+        return name
+    path = str((folder / Path(name).expanduser()).resolve())
+    try:
+        return msgspec.convert(path, TaskName)
+    except msgspec.ValidationError:
+        allowed = "letters, digits, blanks and . _ + - ~ : /, at most 256"
+        raise InputError(f"the task file {path} has a path of other characters than {allowed}") from None
+
+
 def _keys(kind: Any) -> set[str]:
     """All keys that a struct and the structs inside it know: enough for a hint."""
     found: set[str] = set()
@@ -367,7 +400,7 @@ def _keys(kind: Any) -> set[str]:
     return found
 
 
-def _in_words(message: str) -> str:
+def in_words(message: str) -> str:
     """msgspec's sentence without its type syntax."""
     message = message.replace("`", "").replace("Expected ", "expected ").replace("Invalid ", "invalid ")
     for technical, word in (

@@ -10,7 +10,7 @@ import msgspec
 
 from harness.build.cache import in_use
 from harness.claim_files import load_claims
-from harness.config import Known, load_devices, load_suite
+from harness.config import Known, load_devices, load_suite, locate_task
 from harness.errors import InputError, UnknownNameError
 from harness.metrics import check_names
 from harness.progress import Progress
@@ -69,14 +69,15 @@ def plan(wish: Wish, command: Sequence[str]) -> Plan:
     from harness.measure.plan import make_plan, only_asking, select
 
     known, devices = known_names(), load_devices()
-    for task in wish.tasks:
+    tasks = [locate_task(task, Path.cwd()) for task in wish.tasks]
+    for task in tasks:
         if (why := known.wrong_task(task)) is not None:
             raise InputError(why)
     suite = select(
         load_suite(wish.suite, known, devices),
         variants=wish.variants,
         devices=[_device(name, devices) for name in wish.devices],
-        tasks=wish.tasks,
+        tasks=tasks,
         limit=wish.limit,
         rounds=wish.rounds,
         measures=wish.measures,

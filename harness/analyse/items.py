@@ -1,5 +1,6 @@
 """The graded items of an accuracy cell, read from the run folder."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
@@ -78,7 +79,17 @@ def read_graded(run: Path, answers: Answers) -> Graded | None:
 
 
 def joined(rounds: Sequence[Graded]) -> Graded:
-    """The items of several rounds, each of which asked questions of its own."""
+    """The items of several rounds, each of which asked questions of its own.
+
+    Raises:
+        StoreError: a question stands in two of them.
+    """
+    places = (
+        *((one.task, one.id) for graded in rounds for one in graded.items),
+        *(("window", one.window) for graded in rounds for one in graded.windows),
+    )
+    if twice := [place for place, count in Counter(places).items() if count > 1]:
+        raise StoreError(f"{len(twice):,} questions were graded twice, such as {twice[0][0]} {twice[0][1]}")
     return Graded(
         items=tuple(chain.from_iterable(one.items for one in rounds)),
         windows=tuple(chain.from_iterable(one.windows for one in rounds)),

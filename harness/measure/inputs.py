@@ -20,6 +20,7 @@ from harness.measure.requests import (
     Tokenizer,
     distance_requests,
     head_tokens,
+    of_the_hub,
     task_requests,
     text_requests,
 )
@@ -53,6 +54,7 @@ class Preparation:
         self.runtime = load_runtime(runtime)
         self.format: Format = self.runtime.FORMAT
         self._prompts: dict[str, list[int]] = {}
+        self._of_the_hub: dict[str, Requests] = {}
 
     def prompt(self, model: Model, artifact: Artifact, count: int) -> tuple[int, ...]:
         """The first `count` tokens of the published prompt text, in this model's tokens."""
@@ -66,7 +68,12 @@ class Preparation:
         if isinstance(cell.workload, Text):
             return text_requests(cell.workload, tokenizer, self.suite.seed)
         assert isinstance(cell.workload, Task)
-        return task_requests(cell.workload, files, tokenizer, self.suite.seed)
+        if not of_the_hub(files):
+            return task_requests(cell.workload, files, tokenizer, self.suite.seed)
+        key = digest([cell.workload, files, tokenizer.identity, tokenizer.chat_template, tokenizer.bos, tokenizer.eos])
+        if key not in self._of_the_hub:  # once a run, so that all its variants are asked the same
+            self._of_the_hub[key] = task_requests(cell.workload, files, tokenizer, self.suite.seed)
+        return self._of_the_hub[key]
 
     def tokenizer(self, variant: Variant, artifact: Artifact) -> Tokenizer:
         """The artifact's own tokenizer, asked through the runtime's program."""

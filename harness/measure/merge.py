@@ -8,7 +8,7 @@ import msgspec
 
 from harness.errors import InputError, StoreError
 from harness.measure.grade import check_answers
-from harness.measure.requests import token_differences
+from harness.measure.same_requests import request_differences
 from harness.store import Run, append_record, create_run, inside, read_lines, write_durably, write_lines
 from harness.values import Answers, Cell, CrossChecked, Plan, TrialRecord
 
@@ -21,7 +21,8 @@ def merge_runs(runs: Sequence[Run], results: Path, *, host: str) -> Path:
 
     Raises:
         InputError: no shards, not all of them, one twice, or shards of different plans.
-        StoreError: a shard has no answers yet, or answers of another artifact or other requests.
+        StoreError: a shard has no answers yet, or answers of another artifact, other requests or another version of
+            a task.
     """
     ordered = _in_order(runs)
     plan = msgspec.structs.replace(
@@ -58,7 +59,7 @@ def _in_order(runs: Sequence[Run]) -> list[Run]:
 
 
 def _wish(plan: Plan) -> object:
-    return msgspec.structs.replace(plan, shard=None, command=(), facts={}, bench_version="")
+    return {field: getattr(plan, field) for field in plan.__struct_fields__ if field not in OF_THE_SHARD}
 
 
 def _joined(runs: Sequence[Run], cell: Cell) -> list[TrialRecord]:
@@ -91,7 +92,7 @@ def _written(folder: Path, runs: Sequence[Run], cell: Cell, records: Sequence[Tr
     if not requests.exists():
         write_durably(requests, inside(runs[0].path, joined.requests).read_bytes())
     pairs = list(zip(runs, answers, strict=True))
-    lines = [line for run, one in pairs for line in read_lines(inside(run.path, one.answers))]
+    lines = [line for run, one in pairs for line in read_lines(_answers_file(run, one))]
     write_lines(inside(folder, joined.answers), sorted(lines, key=lambda line: int(line["id"])))
     if (wrong := check_answers(requests, inside(folder, joined.answers))) is not None:
         raise StoreError(f"{cell.variant} {cell.workload.label}: {wrong}")
@@ -114,10 +115,22 @@ def _check_alike(runs: Sequence[Run], cell: Cell, records: Sequence[TrialRecord]
     what = f"{cell.variant} {cell.workload.label}"
     if len({record.artifact_sha256 for record in records}) > 1:
         raise StoreError(f"{what}: the shards were answered by different artifacts")
-    first, *others = [inside(run.path, _answers(r).requests) for run, r in zip(runs, records, strict=True)]
+    answers = [_answers(record) for record in records]
+    if len({tuple(sorted(one.task_versions.items())) for one in answers}) > 1:
+        raise StoreError(f"{what}: the shards asked different versions of the task")
+    first, *others = [inside(run.path, one.requests) for run, one in zip(runs, answers, strict=True)]
     for other in others:
-        if other.name != first.name and token_differences(other, first)[0]:
+        if request_differences(other, first)[0]:
             raise StoreError(f"{what}: the shards had different requests (another tokenizer, or other data)")
+
+
+def _answers_file(run: Run, answers: Answers) -> Path:
+    """Compressed when graded; a run that ended after its last record and before that has them plain."""
+    path = inside(run.path, answers.answers)
+    found = next((one for one in (path, path.with_suffix("")) if one.is_file()), None)
+    if found is None:
+        raise StoreError(f"{run.id} has lost {answers.answers}: its answers cannot be joined")
+    return found
 
 
 def _several_builds(records: Sequence[TrialRecord]) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ from harness.values import (
     Variant,
     Workload,
     digest,
+    is_task_file,
 )
 
 
@@ -96,6 +97,15 @@ def only_asking(suite: Suite) -> Suite:
     return msgspec.structs.replace(suite, measures=loads)
 
 
+def _check_task_files(suite: Suite) -> None:
+    """Pages tell task files by their names."""
+    known: dict[str, str] = {}
+    for task in (m.task for m in suite.measures if isinstance(m, Task) and is_task_file(m.task)):
+        name = task.rpartition("/")[2]
+        if known.setdefault(name, task) != task:
+            raise InputError(f"suite {suite.name!r} has two task files of one name: {known[name]} and {task}")
+
+
 def make_plan(suite: Suite, facts: dict[str, DeviceFacts], command: tuple[str, ...]) -> Plan:
     """All cells, the impossible ones with a reason, and the trials in the order they will run.
 
@@ -109,6 +119,7 @@ def make_plan(suite: Suite, facts: dict[str, DeviceFacts], command: tuple[str, .
             raise InputError(
                 f"suite {suite.name!r} lists the measure {kind_of(cell.workload)} {cell.workload.label!r} twice"
             )
+    _check_task_files(suite)
     possible = [c for c in cells if c.unsupported is None]
     if not possible:
         reasons = sorted({c.unsupported for c in cells if c.unsupported})

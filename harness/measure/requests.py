@@ -1,6 +1,7 @@
 """The first end of an accuracy cell: tasks and texts become token-id requests.
 
-The same requests serve every variant and device; they are cached by all that they depend on.
+The same requests serve every variant and device; they are cached by all that they depend on. Where the hub has the
+data, nobody can name all of that before: they are made anew by each run.
 """
 
 import os
@@ -8,8 +9,9 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from hashlib import sha256
 from importlib.metadata import version
-from itertools import chain, islice, zip_longest
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from harness.errors import BuildError, InputError
 from harness.measure.parts import Unit, kept
 from harness.measure.pieces import Encoded, encode_all
 from harness.measure.tasks import TaskFile
+from harness.measure.tasks.definitions import definition_parts
 from harness.measure.tasks.places import hub_home
 from harness.request_lines import Heads, alike, read_requests, whole_requests
 from harness.store import read_lines, write_lines
@@ -30,6 +33,7 @@ WORKER = "harness.measure.workers.lm_eval_tasks"
 # Raised when the same wish gives other requests, so that cached ones are not taken for new ones.
 WORKER_REVISION = 6
 TEXT_REVISION = 3
+LONGEST_WORK_S = 7200.0
 NO_ROW = -1
 """A position that is scored but not compared with the reference."""
 FEWEST_SHARED = 64
@@ -104,7 +108,12 @@ def task_requests(task: Task, files: list[TaskFile], tokenizer: Tokenizer, seed:
         versions = {**head["versions"], **_chat_version(chat)}
         return [{"head": versions}, *assemble(_flat(asked), tokenizer, task.context, chat=chat is not None)]
 
-    return _cached(key, build)
+    return _new(key, build) if of_the_hub(files) else _cached(key, build)
+
+
+def of_the_hub(files: list[TaskFile]) -> bool:
+    """Whether data comes from the hub: what it holds now is known only when the requests are made."""
+    return any(not file.data_files for file in files)
 
 
 def _chat(task: Task, files: list[TaskFile], tokenizer: Tokenizer) -> dict[str, str] | None:
@@ -128,10 +137,12 @@ def _chat_version(chat: dict[str, str] | None) -> dict[str, str]:
     return {} if chat is None else {CHAT: f"{digest(chat['template'])[:12]}, date {chat['date']}"}
 
 
-def _definition(file: TaskFile) -> str:
-    """lm-eval's own definitions are told by its version, ours by their content."""
+def _definition(file: TaskFile) -> object:
+    """lm-eval's own definitions are told by its version, others by the content of all that they are made of."""
     path = Path(file.definition)
-    return sha256_file(path) if path.is_absolute() else file.definition
+    if not path.is_absolute():
+        return file.definition
+    return [[part.name, sha256_file(part)] for part in definition_parts(path)]
 
 
 def worker_job(task: Task, files: list[TaskFile], seed: int, chosen: set[Unit] | None = None) -> dict[str, Any]:
@@ -151,20 +162,6 @@ def documents(chosen: set[Unit]) -> dict[str, list[int]]:
     for task, document in sorted(chosen):
         found.setdefault(task, []).append(document)
     return found
-
-
-def token_differences(ours: Path, theirs: Path) -> tuple[int, int]:
-    """Of two files of the same requests by two tokenizers: (requests whose token ids differ, requests)."""
-    differ = of = 0
-    for one, other in zip_longest(_token_lines(ours), _token_lines(theirs)):
-        of += 1
-        differ += one != other
-    return differ, of
-
-
-def _token_lines(path: Path) -> Iterable[tuple[object, ...]]:
-    keys = ("task", "doc", "index", "context", "continuation", "tokens")
-    return (tuple(line.get(key) for key in keys) for line in read_requests(path))
 
 
 def text_requests(text: Text, tokenizer: Tokenizer, seed: int) -> Requests:
@@ -253,12 +250,13 @@ def ask_worker(job: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]
     """Run lm-eval in a process of its own; returns its head line and its lines.
 
     Raises:
-        BuildError: with the worker's last line.
+        BuildError: with the worker's last line, or that it did not end within two hours.
     """
     folder = cache_folder("worker", f"{os.getpid()}")
     job_path, output = folder / "job.json", folder / "output.jsonl"
     job_path.write_bytes(msgspec.json.encode(job))
-    environment = {**os.environ, **_surroundings(job["tasks"])}
+    environment = {**os.environ, "BENCH_DIE_WITH_PARENT": "1", **_surroundings(job["tasks"])}
+    what = f"{', '.join(t['name'] for t in job['tasks'][:3])} ({job['kind']})"
     try:
         done = subprocess.run(
             [sys.executable, "-m", WORKER, str(job_path), str(output)],
@@ -266,12 +264,14 @@ def ask_worker(job: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]
             text=True,
             errors="replace",
             env=environment,
+            timeout=LONGEST_WORK_S,
         )
         if done.returncode != 0:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            names = ", ".join(t["name"] for t in job["tasks"][:3])
-            raise BuildError(f"lm-eval failed on {names} ({job['kind']}): {last}")
+            raise BuildError(f"lm-eval failed on {what}: {last}")
         lines = list(read_lines(output))
+    except subprocess.TimeoutExpired:
+        raise BuildError(f"lm-eval did not end on {what} within {LONGEST_WORK_S:,.0f} s") from None
     finally:
         job_path.unlink(missing_ok=True)
         output.unlink(missing_ok=True)
@@ -318,6 +318,12 @@ def distance_requests(requests: Path, target: Path) -> int:
                 file.write(msgspec.json.encode(asked) + b"\n")
                 count += len(drawn)
     return count
+
+
+def _new(key: str, build: Callable[[], Iterable[dict[str, Any]]]) -> Requests:
+    """Made whatever there is already, and told apart by what came out."""
+    lines = list(build())
+    return _cached(digest([key, sha256(msgspec.json.encode(lines)).hexdigest()])[:32], lambda: lines)
 
 
 def _cached(key: str, build: Callable[[], Iterable[dict[str, Any]]]) -> Requests:

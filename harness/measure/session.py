@@ -25,7 +25,8 @@ def execute_missing(folder: Path, plan: Plan, ready: Ready, data: Path | None, p
     """Execute every trial without a record, in the plan's order, and append each record at once.
 
     Raises:
-        StoreError: another artifact than the one the run has records of, or the folder cannot be written.
+        StoreError: another artifact or other requests than those the run has records of, or the folder cannot be
+            written.
     """
     run = read_run(folder)
     check_artifacts(run, ready)
@@ -34,7 +35,7 @@ def execute_missing(folder: Path, plan: Plan, ready: Ready, data: Path | None, p
     left = [trial for trial in plan.trials if trial.id not in done]
     shutil.rmtree(folder / WORK, ignore_errors=True)  # a killed process may have left half-written files
     floor = Floor(folder, plan, ready, data)
-    open_accuracy(floor, [cells[t.cell] for t in left])
+    open_accuracy(floor, run, [cells[t.cell] for t in left])
     for record in run.records:
         _remember_check(floor, record)
     early, questions = EarlyStop(plan, run.records), _asked_before(folder, run, data, progress)

@@ -79,9 +79,11 @@ from harness.values.workloads import (
     Speed,
     Sustained,
     Task,
+    TaskName,
     Text,
     Timed,
     Workload,
+    is_task_file,
 )
 
 __all__ = [
@@ -142,6 +144,7 @@ __all__ = [
     "Suite",
     "Sustained",
     "Task",
+    "TaskName",
     "Text",
     "ThreadSeen",
     "Timed",
@@ -156,4 +159,5 @@ __all__ = [
     "Workload",
     "canonical",
     "digest",
+    "is_task_file",
 ]

@@ -7,6 +7,7 @@ from msgspec import Meta
 from harness.values.basic import Count, Name, Positive, Repetitions, Rounds, Tokens, Value
 
 TaskName = Annotated[str, Meta(min_length=1, max_length=256, pattern=r"^[A-Za-z0-9._~/-][A-Za-z0-9 ._+~:/-]*$(?!\n)")]
+"""A task's name, or the path of a task file."""
 SHALLOW = (0, 512, 2048)
 FULL = 8192
 """The standard depths: empty, short, long, and a context of 8,192 tokens that the last generated one fills."""
@@ -129,11 +130,16 @@ class Sustained(Value, frozen=True, tag_field="kind", tag="sustained"):
         return f"p{self.prompt_tokens}+g{self.generated_tokens} {self.seconds:g}s"
 
 
+def is_task_file(name: str) -> bool:
+    """Whether a task is named by a file and not by a name."""
+    return "/" in name or name.endswith((".yaml", ".yml"))
+
+
 class Task(Value, frozen=True, tag_field="kind", tag="task"):
     """An lm-eval task, scored on the artifact that was timed."""
 
     task: TaskName
-    """A name of the table or of lm-eval, or the path of a task file."""
+    """A name of the table or of lm-eval, or the path of a task file, which a plan has absolute."""
     limit: Positive | None = None
     """Questions in all, drawn by the suite's seed; None: the whole set."""
     fewshot: Count | None = None
@@ -150,7 +156,8 @@ class Task(Value, frozen=True, tag_field="kind", tag="task"):
         shots = "" if self.fewshot is None else f" {self.fewshot}-shot"
         chat = {None: "", True: " chat", False: " plain"}[self.chat]
         limit = "" if self.limit is None else f" n≤{self.limit}"
-        return f"{self.task}{shots}{chat}{limit}" + ("" if self.until is None else f" until ±{100 * self.until:g}pt")
+        name = self.task.rpartition("/")[2] if is_task_file(self.task) else self.task
+        return f"{name}{shots}{chat}{limit}" + ("" if self.until is None else f" until ±{100 * self.until:g}pt")
 
 
 class Text(Value, frozen=True, tag_field="kind", tag="text"):

@@ -301,6 +301,41 @@ def test_another_artifact_is_refused_on_resume(tiny_suite: Path, bench: Bench) -
     assert done.returncode == 2 and "start a new run" in done.stderr
 
 
+OWN_TASK = """task: mine
+dataset_path: json
+dataset_kwargs: {data_files: {test: mine.jsonl}}
+test_split: test
+output_type: multiple_choice
+doc_to_text: "{{question}}"
+doc_to_choice: [" yes", " no"]
+doc_to_target: 0
+"""
+
+
+def test_other_questions_are_refused_on_resume(tiny_suite: Path, bench: Bench) -> None:
+    """Also for a variant that has no answers yet, since it is compared with those that have."""
+    data = bench.folder / "suites" / "mine.jsonl"
+    data.parent.mkdir()
+    (bench.folder / "suites" / "mine.yaml").write_text(OWN_TASK)
+    data.write_text('{"question": "Is it?"}\n{"question": "Was it?"}\n')
+    suite = bench.folder / "suites" / "own.yaml"
+    suite.write_text(f"extends: {tiny_suite}\nname: own\nmeasures: [{{kind: task, task: mine.yaml, context: 256}}]\n")
+    done = bench("run", "--suite", str(suite), "--variants", "int8")
+    assert done.returncode == 0, done.stderr
+    path = bench.only_run() / RECORDS
+    kept = path.read_bytes().splitlines(keepends=True)[0]
+    path.write_bytes(kept)  # as if killed after the first of three
+    data.write_text('{"question": "Is it?"}\n{"question": "Will it be?"}\n')
+    done = bench("run", "--resume", "latest")
+    assert done.returncode == 2, done.stderr
+    assert re.search(r"2 of 4 requests of \S+ mine.yaml are not those .* start a new run", done.stderr)
+    assert path.read_bytes() == kept
+    data.write_text('{"question": "Is it?"}\n\n{"question": "Was it?"}\n')  # another file of the same questions
+    done = bench("run", "--resume", "latest")
+    assert done.returncode == 0, done.stderr
+    assert {r.status for r in read_run(bench.only_run()).records} == {"ok"}
+
+
 def test_two_processes_never_write_one_run(finished: Bench) -> None:
     import fcntl
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from harness.config import PROJECT, Document, find_suite, load_devices, load_suite
 from harness.errors import ConfigError, InputError, UnknownNameError
-from harness.pipeline import known_names
-from harness.values import Speed, Suite
+from harness.pipeline import Wish, known_names, plan
+from harness.values import Speed, Suite, Task
 
 QUICK = (PROJECT / "suites" / "quick.yaml").read_text(encoding="utf-8")
 
@@ -149,3 +149,37 @@ def test_any_text_is_a_suite_or_an_error_for_people(tmp_path_factory: pytest.Tem
         load(tmp_path_factory.mktemp("any"), text.encode("utf-8", "surrogatepass"))
     except InputError as error:
         assert "\n" not in str(error)
+
+
+# ---------------------------------------------------------------- task files
+
+
+def test_a_task_file_is_found_from_the_suite_and_kept_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "mine.yaml").write_text("task: mine\n")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for written in ("tasks/mine.yaml", "~/tasks/mine.yaml", str(tmp_path / "tasks" / "mine.yaml")):
+        suite = load(tmp_path, QUICK.replace("task: knowledge_200", f"task: {written}"))
+        (task,) = (m for m in suite.measures if isinstance(m, Task))
+        assert (task.task, task.label) == (str(tmp_path / "tasks" / "mine.yaml"), "mine.yaml")
+    with pytest.raises(ConfigError, match=f"no task file at {tmp_path}/elsewhere.yaml"):
+        load(tmp_path, QUICK.replace("task: knowledge_200", "task: elsewhere.yaml"))
+    with pytest.raises(ConfigError, match="has a path of other characters than"):
+        load(tmp_path, QUICK.replace("task: knowledge_200", f"task: {'../x' * 64}.yaml"))
+
+
+def test_a_task_file_of_the_command_line_is_found_from_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.jsonl").write_text('{"q": 1}\n')
+    text = "task: mine\ntest_split: test\ndataset_path: json\ndataset_kwargs: {data_files: {test: a.jsonl}}\n"
+    (tmp_path / "mine.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    planned = plan(Wish(suite="quick", tasks=("./mine.yaml",)), ())
+    assert [m.task for m in planned.suite.measures if isinstance(m, Task)] == [str(tmp_path / "mine.yaml")]
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "mine.yaml").write_text(text.replace("a.jsonl", "../a.jsonl"))
+    with pytest.raises(InputError, match="two task files of one name"):
+        plan(Wish(suite="quick", tasks=("mine.yaml", "deep/mine.yaml")), ())

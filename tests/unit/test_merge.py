@@ -123,6 +123,18 @@ def test_answers_that_are_not_graded_yet_can_be_later(tmp_path: Path) -> None:
     assert not (joined.path / "items").exists() and list((joined.path / "answers").iterdir())
 
 
+def test_answers_that_are_not_compressed_yet_are_joined_all_the_same(tmp_path: Path) -> None:
+    """As a shard leaves them that was killed between its last record and grading."""
+    runs = shards(tmp_path, 2)
+    whole = merged(tmp_path, runs)
+    for path in list((runs[1].path / "answers").iterdir()):
+        write_lines(path.with_suffix(""), list(read_lines(path)))
+        path.unlink()
+    joined = merged(tmp_path, runs)
+    for path in (whole.path / "answers").iterdir():
+        assert list(read_lines(joined.path / "answers" / path.name)) == list(read_lines(path))
+
+
 # ---------------------------------------------------------------- refused
 
 Spoil = Callable[[list[Run], Path], list[Run]]
@@ -158,6 +170,34 @@ def other_requests(runs: list[Run], _: Path) -> list[Run]:
     return [runs[0], msgspec.structs.replace(runs[1], records=tuple(records))]
 
 
+def changed_requests(**change: Any) -> Spoil:
+    """A file of the same name in which one request differs in this."""
+
+    def spoil(runs: list[Run], _: Path) -> list[Run]:
+        path = runs[1].path / "requests" / "knowledge_200.jsonl.gz"
+        lines = list(read_lines(path))
+        write_lines(path, [*lines[:-1], lines[-1] | change])
+        return runs
+
+    return spoil
+
+
+def other_versions(runs: list[Run], _: Path) -> list[Run]:
+    def changed(record: TrialRecord) -> TrialRecord:
+        seen = [
+            msgspec.structs.replace(o, task_versions={"t": "9"}) if isinstance(o, Answers) else o
+            for o in record.observations
+        ]
+        return msgspec.structs.replace(record, observations=tuple(seen))
+
+    return [runs[0], msgspec.structs.replace(runs[1], records=tuple(map(changed, runs[1].records)))]
+
+
+def no_answers(runs: list[Run], _: Path) -> list[Run]:
+    next((runs[0].path / "answers").iterdir()).unlink()
+    return runs
+
+
 def an_answer_lost(runs: list[Run], _: Path) -> list[Run]:
     path = next((runs[0].path / "answers").iterdir())
     write_lines(path, list(read_lines(path))[:-1])
@@ -189,6 +229,12 @@ REFUSED: list[tuple[Spoil, type[Exception], str]] = [
     ),
     (other_artifacts, StoreError, "bf16 knowledge_200: the shards were answered by different artifacts"),
     (other_requests, StoreError, "the shards had different requests"),
+    (changed_requests(stop=["x"]), StoreError, r"had different requests \(another tokenizer"),
+    (changed_requests(max_tokens=7), StoreError, r"had different requests \(another tokenizer, or"),
+    (changed_requests(target="!"), StoreError, r"had different requests \(another tokenizer, or other"),
+    (changed_requests(doc_hash="!"), StoreError, r"had different requests \(another tokenizer, or other data\)"),
+    (other_versions, StoreError, "the shards asked different versions of the task"),
+    (no_answers, StoreError, "r-1-2 has lost answers/.*: its answers cannot be joined"),
     (an_answer_lost, StoreError, "1 of .* requests have no answer"),
     (an_answer_of_the_other_shard, StoreError, "a request was answered twice"),
 ]

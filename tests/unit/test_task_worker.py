@@ -1,6 +1,8 @@
 """Requests and grades of a real lm-eval in a process of its own, on a handful of documents."""
 
 import json
+import os
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +11,9 @@ from typing import Any
 import pytest
 
 from harness.errors import BuildError, InputError
+from harness.measure import requests as requests_module
 from harness.measure.grade import grade_task
-from harness.measure.requests import CHAT_DATE, Tokenizer, ask_worker, task_requests, worker_job
+from harness.measure.requests import CHAT_DATE, WORKER, Tokenizer, ask_worker, task_requests, worker_job
 from harness.measure.tasks import TaskFile, resolve_task
 from harness.request_lines import read_requests
 from harness.store import read_lines, write_lines
@@ -307,3 +310,79 @@ def test_a_long_prompt_is_cut_from_the_left_and_counted(data: Path) -> None:
     requests = task_requests(Task(task="mmlu", context=100), resolve_task("mmlu", data), PLAIN, 1)
     assert requests.truncated == requests.count == 32
     assert all(len(line["context"]) + len(line["continuation"]) == 101 for line in read_requests(requests.path))
+
+
+# ---------------------------------------------------------------- when requests are made anew
+
+OWN = "include: base.yaml\ntask: mine\ndoc_to_target: !function code.target\n"
+BASE = "dataset_path: {data}\ntest_split: test\noutput_type: generate_until\ndoc_to_text: '{{{{question}}}}'\n"
+CODE = "def target(doc):\n    return doc['answer']\n"
+
+
+def own_task(folder: Path, rows: list[dict[str, Any]]) -> TaskFile:
+    put(folder, "data/test.jsonl", rows)
+    (folder / "mine.yaml").write_text(OWN)
+    (folder / "base.yaml").write_text(BASE.format(data=folder / "data"))
+    (folder / "code.py").write_text(CODE)
+    path = str(folder / "data" / "test.jsonl")
+    return TaskFile(name="mine", definition=str(folder / "mine.yaml"), data_files={"test": path})
+
+
+def test_what_a_task_file_includes_and_calls_makes_other_requests(tmp_path: Path) -> None:
+    task, file = Task(task="mine"), own_task(tmp_path, [problem(1)])
+    first = task_requests(task, [file], PLAIN, 1)
+    assert task_requests(task, [file], PLAIN, 1) == first
+    code = tmp_path / "code.py"
+    code.write_text(CODE.replace("'answer'", "'question'"))
+    second = task_requests(task, [file], PLAIN, 1)
+    base = tmp_path / "base.yaml"
+    base.write_text(base.read_text().replace("{{question}}", "Q: {{question}}"))
+    third = task_requests(task, [file], PLAIN, 1)
+    assert len({first.hash, second.hash, third.hash}) == 3
+    assert next(read_requests(third.path))["prompt"] == f"Q: {next(read_requests(first.path))['prompt']}"
+
+
+def test_requests_from_a_data_set_of_the_hub_are_of_what_it_holds_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder stands for the hub: lm-eval loads it by the same call."""
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    file = own_task(tmp_path, [problem(1)])
+    of_hub = TaskFile(name=file.name, definition=file.definition, data_files={})
+    first = task_requests(Task(task="mine"), [of_hub], PLAIN, 1)
+    assert task_requests(Task(task="mine"), [of_hub], PLAIN, 1) == first, "the same data, the same name"
+    put(tmp_path, "data/test.jsonl", [problem(1), problem(2)])
+    second = task_requests(Task(task="mine"), [of_hub], PLAIN, 1)
+    assert (first.count, second.count) == (1, 2) and first.hash != second.hash
+
+
+def test_a_template_writes_json_as_it_stands(data: Path) -> None:
+    said = "<it's> & é"
+    template = (
+        "{{ {'b': \"" + said + "\", 'a': 1} | tojson }}|{{ {'b': 1, 'a': 2} | tojson(indent=1, sort_keys=true) }}"
+    )
+    line = asked_of(Task(task="mmlu"), resolve_task("mmlu", data), {**CHAT, "template": template})[0]
+    assert line["prompt"] == '{"b": "' + said + '", "a": 1}|{\n "a": 2,\n "b": 1\n}'
+
+
+def test_a_worker_that_does_not_end_is_ended(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests_module, "LONGEST_WORK_S", 0.01)
+    with pytest.raises(BuildError, match=r"lm-eval did not end on mmlu_anatomy, mmlu_virology \(requests\) within"):
+        asked_of(Task(task="mmlu"), resolve_task("mmlu", data))
+
+
+def test_a_worker_ends_with_its_parent(tmp_path: Path) -> None:
+    """The worker holds a pipe and waits for its job; the pipe closes when it is dead."""
+    job = tmp_path / "job.json"
+    os.mkfifo(job)
+    ours, theirs = os.pipe()
+    worker = f"[sys.executable, '-m', {WORKER!r}, *sys.argv[1:]]"
+    start = f"import subprocess, sys; subprocess.Popen({worker}, close_fds=False).wait()"
+    words = [sys.executable, "-c", start, str(job), str(tmp_path / "out")]
+    parent = subprocess.Popen(words, pass_fds=[theirs], env={**os.environ, "BENCH_DIE_WITH_PARENT": "1"})
+    os.close(theirs)
+    with open(job, "wb"), open(ours, "rb") as pipe:  # opened: the worker has come as far as reading its job
+        parent.kill()
+        parent.wait()
+        assert select.select([pipe], [], [], 60)[0], "the worker lives on"
+        assert pipe.read() == b""

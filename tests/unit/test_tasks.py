@@ -1,11 +1,13 @@
 """Which tasks there are, and where a plan finds their data; nothing of lm-eval is imported."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from harness.errors import InputError, UnknownNameError
+from harness.errors import ConfigError, InputError, UnknownNameError
 from harness.measure.tasks import NOT_OFFERED, TASKS, resolve_task, wrong_task
+from harness.measure.tasks.definitions import definition_of, definition_parts, read_definition
 from harness.measure.tasks.names import lm_eval_names, look_through, tasks_folder
 from harness.measure.tasks.places import SENTENCES
 from tests.tasks_data import problem, put, small_data
@@ -125,6 +127,82 @@ def test_a_task_file_of_ones_own(tmp_path: Path) -> None:
     path.write_text("task: mine\ndataset_path: json\ntest_split: test\ndataset_kwargs: {data_files: {test: t.csv}}\n")
     with pytest.raises(InputError, match=r"t\.csv, which does not exist"):
         resolve_task(str(path), tmp_path)
+
+
+SOUND = "task: mine\ndataset_path: json\ntest_split: test\n"
+WRONG = [
+    ("include: 3", "include: expected"),
+    ("include: [3]", "include[0]: expected text, got whole number"),
+    ("dataset_kwargs: x", "dataset_kwargs: expected"),
+    ("dataset_kwargs: {data_files: 3}", "dataset_kwargs.data_files: expected"),
+    ("dataset_kwargs: {data_files: {test: [a.json, b.json]}}", "data_files.test: 2 files for one split"),
+    ("dataset_kwargs: {data_files: []}\noutput_type: loglikelihood", "needs"),
+    ("num_fewshot: five", "num_fewshot: expected"),
+    ("fewshot_config: [1]", "fewshot_config: expected"),
+    ("validation_split: [a]", "validation_split: expected"),
+    ("output_type: [a]", "is none of loglikelihood"),
+    ("x: &a\n  y: *a", "nested too deeply"),
+]
+
+
+@pytest.mark.parametrize(("line", "said"), WRONG, ids=[line for line, _ in WRONG])
+def test_a_wrong_task_file_is_said_with_its_name(tmp_path: Path, line: str, said: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"{SOUND}{line}\n")
+    with pytest.raises(InputError, match=re.escape(said)) as caught:
+        resolve_task(str(path), tmp_path)
+    assert "mine" in str(caught.value)
+
+
+@pytest.mark.parametrize("member", ["3", "[3]", "[{task: 3}]", "[{task: {a: b}}]", "{a: b}", "[[arc_easy]]"])
+def test_a_wrong_member_of_a_group_is_said_with_its_file(tmp_path: Path, member: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"group: all\ntask: {member}\n")
+    with pytest.raises(InputError, match=f"{path}: .*expected"):
+        resolve_task(str(path), tmp_path)
+
+
+def test_one_file_of_a_list_is_that_file(tmp_path: Path) -> None:
+    put(tmp_path, "a.jsonl", [{"q": 1}])
+    (tmp_path / "mine.yaml").write_text(f"{SOUND}dataset_kwargs: {{data_files: {{test: [a.jsonl]}}}}\n")
+    (task,) = resolve_task(str(tmp_path / "mine.yaml"), None)
+    assert task.data_files == {"test": str(tmp_path / "a.jsonl")}
+
+
+def test_a_task_file_is_made_of_what_it_includes_and_of_the_code_beside(tmp_path: Path) -> None:
+    for place, text in {
+        "own/mine.yaml": "include: ../base/base.yaml\ntask: mine\ndoc_to_text: !function deep.inner.text\n",
+        "own/code.py": "",
+        "own/deep/inner.py": "",
+        "base/base.yaml": "test_split: test\nprocess_docs: !function utils.docs\n",
+        "base/utils.py": "",
+        "other/not.py": "",
+    }.items():
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_text(text)
+    found = [path.relative_to(tmp_path).as_posix() for path in definition_parts(tmp_path / "own" / "mine.yaml")]
+    assert found[:2] == ["own/mine.yaml", "base/base.yaml"]
+    assert sorted(found[2:]) == ["base/utils.py", "own/code.py", "own/deep/inner.py"]
+
+
+def test_every_definition_of_lm_eval_can_be_read() -> None:
+    """Some of them, since all take minutes: none has a key of another form than a plan expects."""
+    names = lm_eval_names()
+    refused = []
+    for name in list(names)[::56]:
+        if not names[name].file:
+            continue
+        path = tasks_folder() / names[name].file
+        config = read_definition(path)
+        if "group" in config or not isinstance(config.get("task"), str):
+            continue
+        try:
+            definition_of(config, path)
+        except ConfigError as error:
+            refused.append(str(error))
+        except InputError:  # not offered
+            pass
+    assert not refused
 
 
 def test_ifeval_names_the_folder_it_wants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

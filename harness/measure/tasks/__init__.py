@@ -10,10 +10,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from harness.errors import InputError, UnknownNameError
-from harness.measure.tasks.by_name import is_file, named_files
+from harness.measure.tasks.by_name import named_files
 from harness.measure.tasks.names import lm_eval_names
 from harness.measure.tasks.places import found, nltk_folder
 from harness.measure.tasks.table import NOT_OFFERED, TASKS, TaskFile, TaskSpec
+from harness.values import is_task_file
 
 __all__ = ["NOT_OFFERED", "TASKS", "TaskFile", "TaskSpec", "resolve_task", "wrong_task"]
 
@@ -24,8 +25,8 @@ def wrong_task(name: str) -> str | None:
         return None
     if name in NOT_OFFERED:
         return f"task {name!r} is not offered: it {NOT_OFFERED[name]}"
-    if is_file(name):
-        return None if Path(name).is_file() else f"no task file at {name}"
+    if is_task_file(name):
+        return None if Path(name).expanduser().is_file() else f"no task file at {name}"
     names = lm_eval_names()
     if name in names:
         return None

@@ -4,11 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from harness.errors import InputError
-from harness.measure.tasks.definitions import Definition, definition_of, read_definition
+from harness.measure.tasks.definitions import FUNCTION, Definition, converted, definition_of, read_definition
 from harness.measure.tasks.names import lm_eval_names, tasks_folder
 from harness.measure.tasks.places import ENDINGS, check_hub, known_file, split_file
 from harness.measure.tasks.table import DATASETS, TaskFile
+from harness.values import is_task_file
 
 LOADERS = ("json", "csv", "parquet", "text", "arrow")
 """Names that stand for a format and not for a data set."""
@@ -23,8 +26,11 @@ class Leaf(NamedTuple):
     """What a group puts over it."""
 
 
-def is_file(name: str) -> bool:
-    return "/" in name or name.endswith((".yaml", ".yml"))
+class _Group(msgspec.Struct, frozen=True):
+    """A group, and a member that is more than a name."""
+
+    task: str | list[str | dict[str, Any]] | None = None
+    group: str | None = None
 
 
 def named_files(name: str, data: Path | None, fewshot: int | None) -> list[TaskFile]:
@@ -33,7 +39,7 @@ def named_files(name: str, data: Path | None, fewshot: int | None) -> list[TaskF
     Raises:
         InputError: a file is missing, the hub does not answer, or a task cannot be measured here.
     """
-    leaves = _of_file(Path(name).expanduser().resolve()) if is_file(name) else _of_name(name, {})
+    leaves = _of_file(Path(name).expanduser().resolve()) if is_task_file(name) else _of_name(name, {})
     files: dict[str, TaskFile] = {}
     for leaf in leaves:
         files.setdefault(leaf.name, _task_file(leaf, data, fewshot))
@@ -62,14 +68,18 @@ def _of_name(name: str, overrides: dict[str, Any], depth: int = 0) -> Iterator[L
 
 def _members(members: Any, path: Path, overrides: dict[str, Any], depth: int) -> Iterator[Leaf]:
     """A group's tasks: names, names with changed keys, or groups that are written out."""
-    for member in [members] if isinstance(members, str) else members or []:
+    given = converted({"task": members}, _Group, path).task or []
+    for member in [given] if isinstance(given, str) else given:
         if isinstance(member, str):
             yield from _of_name(member, overrides, depth + 1)
-        elif isinstance(member.get("task"), list):
-            yield from _members(member["task"], path, overrides, depth + 1)
-        elif (inner := member.get("task") or member.get("group")) in lm_eval_names():
+            continue
+        named = converted(member, _Group, path)
+        if isinstance(named.task, list):
+            yield from _members(named.task, path, overrides, depth + 1)
+        elif (inner := named.task or named.group) in lm_eval_names():
+            assert inner is not None
             changed = {key: value for key, value in member.items() if key not in ("task", "group")}
-            if any(isinstance(value, str) and value.startswith("!function") for value in changed.values()):
+            if any(isinstance(value, str) and value.startswith(FUNCTION) for value in changed.values()):
                 raise InputError(f"{path} changes {inner!r} by a function, which is not supported")
             yield from _of_name(inner, overrides | changed, depth + 1)
         else:
@@ -86,7 +96,7 @@ def _of_file(path: Path) -> Iterator[Leaf]:
 
 def _task_file(leaf: Leaf, data: Path | None, fewshot: int | None) -> TaskFile:
     name, path, overrides = leaf
-    definition = definition_of(read_definition(path) | overrides | {"task": name})
+    definition = definition_of(read_definition(path) | overrides | {"task": name}, path)
     files = _files(definition, path, data, definition.fewshot if fewshot is None else fewshot)
     own = not path.is_relative_to(tasks_folder())
     return TaskFile(

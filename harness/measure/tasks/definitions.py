@@ -1,16 +1,24 @@
 """What a task file says, as far as a plan must know it; functions stay names here and are not run."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
 
-from harness.errors import InputError
+from harness.config import in_words
+from harness.errors import ConfigError, InputError
 from harness.values import Value
 from harness.yaml_text import load_yaml
 
 KINDS = ("loglikelihood", "multiple_choice", "loglikelihood_rolling", "generate_until")
 DEEPEST = 8
+"""Includes of includes."""
+LEVELS = 50
+FUNCTION = "!function "
+
+T = TypeVar("T")
 
 
 class Definition(Value, frozen=True, kw_only=True):
@@ -34,59 +42,122 @@ def read_definition(path: Path) -> dict[str, Any]:
     """A task or group file with what it includes.
 
     Raises:
-        ConfigError: it is no YAML mapping.
+        ConfigError: it is no YAML mapping, or `include` holds something else than names of files.
         InputError: includes that go in circles.
     """
     return _read(path, ())
 
 
+def definition_parts(path: Path) -> list[Path]:
+    """All files that a task file is made of: itself, what it includes, and the Python files that stand beside these
+    or that they name.
+
+    Raises:
+        ConfigError, InputError: as `read_definition`.
+    """
+    texts = list(_chain(path, ()))
+    folders = {text.parent for text in texts}
+    for text in texts:
+        named = (value.removeprefix(FUNCTION).rpartition(".")[0] for value in _functions(_plain(load_yaml(text), text)))
+        folders |= {(text.parent / f"{module.replace('.', '/')}.py").parent for module in named}
+    return [*texts, *(code for folder in sorted(folders) for code in sorted(folder.glob("*.py")))]
+
+
+def _chain(path: Path, before: tuple[Path, ...]) -> Iterator[Path]:
+    _, includes = _own_and_includes(path, before)
+    yield path
+    for include in includes:
+        yield from _chain(include, (*before, path))
+
+
 def _read(path: Path, before: tuple[Path, ...]) -> dict[str, Any]:
-    if path in before or len(before) > DEEPEST:
-        raise InputError(f"{path} includes itself")
-    own = _plain(load_yaml(path))
-    assert isinstance(own, dict)
+    own, includes = _own_and_includes(path, before)
     merged: dict[str, Any] = {}
-    includes = own.pop("include", None) or []
-    for include in [includes] if isinstance(includes, str) else includes:
-        merged |= _read((path.parent / include).resolve(), (*before, path))
+    for include in includes:
+        merged |= _read(include, (*before, path))
     return merged | own
 
 
-def _plain(node: Any) -> Any:
+def _own_and_includes(path: Path, before: tuple[Path, ...]) -> tuple[dict[str, Any], list[Path]]:
+    if path in before or len(before) > DEEPEST:
+        raise InputError(f"{path} includes itself")
+    own = _plain(load_yaml(path), path)
+    assert isinstance(own, dict)
+    includes = converted(own, _Includes, path).include or []
+    own.pop("include", None)
+    return own, [(path.parent / one).resolve() for one in ([includes] if isinstance(includes, str) else includes)]
+
+
+def _functions(node: Any) -> Iterator[str]:
+    for inner in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from _functions(inner)
+    if isinstance(node, str) and node.startswith(FUNCTION):
+        yield node
+
+
+def _plain(node: Any, file: Path, depth: int = 0) -> Any:
+    if depth > LEVELS:  # also an alias inside of what it names
+        raise ConfigError("is nested too deeply", file=file)
     if isinstance(node, CommentedMap):
-        return {str(key): _plain(value) for key, value in node.items()}
+        return {str(key): _plain(value, file, depth + 1) for key, value in node.items()}
     if isinstance(node, CommentedSeq):
-        return [_plain(item) for item in node]
+        return [_plain(item, file, depth + 1) for item in node]
     if isinstance(node, TaggedScalar):
         return f"{node.tag} {node.value}"
-    return node
+    plain = next((kind for kind in (bool, int, float, str) if isinstance(node, kind)), None)
+    return node if plain is None else plain(node)
 
 
-def definition_of(config: dict[str, Any]) -> Definition:
-    """A task's definition from its merged keys.
+def converted(data: Any, kind: type[T], file: Path) -> T:
+    """Data of a task file as a value of that kind.
 
     Raises:
+        ConfigError: with what stands in the place of what.
+    """
+    try:
+        return msgspec.convert(data, kind)
+    except msgspec.ValidationError as error:
+        what, _, place = str(error).partition(" - at `")
+        inner = place.rstrip("`").removeprefix("$").removeprefix(".")
+        raise ConfigError(in_words(what), file=file, path=inner) from None
+
+
+def definition_of(config: dict[str, Any], file: Path) -> Definition:
+    """A task's definition from its merged keys, which come from `file`.
+
+    Raises:
+        ConfigError: a key holds what it cannot hold.
         InputError: the task is of a kind that is not measured here.
     """
-    name = str(config.get("task"))
     if (why := _refused(config)) is not None:
-        raise InputError(f"task {name!r} is not offered: it {why}")
-    splits = {key: config[key] for key in ("test_split", "validation_split", "training_split") if config.get(key)}
+        raise InputError(f"task {str(config.get('task'))!r} is not offered: it {why}")
+    keys = converted(config, _Keys, file)
+    splits = [split for split in (keys.test_split, keys.validation_split, keys.training_split) if split]
     if not splits:
-        raise InputError(f"task {name!r} names no split of its data")
-    asked = splits.get("test_split") or splits.get("validation_split") or splits["training_split"]
-    shots = _shots(config, splits)
-    given = (config.get("dataset_kwargs") or {}).get("data_files")
+        raise InputError(f"task {keys.task!r} names no split of its data")
+    shots = _shots(keys)
     return Definition(
-        name=name,
-        dataset=str(config.get("dataset_path") or ""),
-        subset=config.get("dataset_name"),
-        files=given if isinstance(given, dict) else {asked: given} if isinstance(given, str) else {},
-        splits=tuple(dict.fromkeys([*splits.values(), *([shots] if shots else [])])),
-        asked=asked,
+        name=keys.task,
+        dataset=keys.dataset_path or "",
+        subset=None if keys.dataset_name is None else str(keys.dataset_name),
+        files=_files(keys, splits[0], file),
+        splits=tuple(dict.fromkeys([*splits, *([shots] if shots else [])])),
+        asked=splits[0],
         shots=shots,
-        fewshot=int(config.get("num_fewshot") or 0),
+        fewshot=keys.num_fewshot or 0,
     )
+
+
+def _files(keys: "_Keys", asked: str, file: Path) -> dict[str, str]:
+    given = keys.dataset_kwargs.data_files if keys.dataset_kwargs else None
+    if not given:
+        return {}
+    by_split = given if isinstance(given, dict) else {asked: given}
+    for split, files in by_split.items():
+        if not isinstance(files, str) and len(files) != 1:
+            where = f"dataset_kwargs.data_files.{split}"
+            raise ConfigError(f"{len(files)} files for one split are not supported: join them", file=file, path=where)
+    return {split: files if isinstance(files, str) else files[0] for split, files in by_split.items()}
 
 
 def _refused(config: dict[str, Any]) -> str | None:
@@ -103,10 +174,38 @@ def _refused(config: dict[str, Any]) -> str | None:
     return None
 
 
-def _shots(config: dict[str, Any], splits: dict[str, str]) -> str | None:
-    own = config.get("fewshot_config") or {}
-    if config.get("fewshot_split") or own.get("split"):
-        return str(config.get("fewshot_split") or own.get("split"))
-    if own.get("samples"):
+def _shots(keys: "_Keys") -> str | None:
+    own = keys.fewshot_config or _Shots()
+    if keys.fewshot_split or own.split:
+        return keys.fewshot_split or own.split
+    if own.samples:
         return None
-    return splits.get("training_split") or splits.get("validation_split") or splits.get("test_split")
+    return keys.training_split or keys.validation_split or keys.test_split
+
+
+class _Includes(msgspec.Struct, frozen=True):
+    include: str | list[str] | None = None
+
+
+class _DataSet(msgspec.Struct, frozen=True):
+    data_files: str | list[str] | dict[str, str | list[str]] | None = None
+
+
+class _Shots(msgspec.Struct, frozen=True):
+    split: str | None = None
+    samples: Any = None
+
+
+class _Keys(msgspec.Struct, frozen=True, kw_only=True):
+    """The keys that a plan reads; there are many others."""
+
+    task: str
+    dataset_path: str | None = None
+    dataset_name: str | int | float | None = None
+    dataset_kwargs: _DataSet | None = None
+    training_split: str | None = None
+    validation_split: str | None = None
+    test_split: str | None = None
+    num_fewshot: int | None = None
+    fewshot_split: str | None = None
+    fewshot_config: _Shots | None = None

@@ -4,6 +4,7 @@ The environment is that of Hugging Face tokenizers, for which these templates ar
 trimmed, `raise_exception` and `strftime_now` known. The date is the job's and not today's.
 """
 
+import json
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -43,6 +44,7 @@ def chat_template(chat: dict[str, str]) -> Callable[..., str]:
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
     )
+    environment.filters["tojson"] = _as_json
     environment.globals["raise_exception"] = _refuse
     environment.globals["strftime_now"] = today.strftime
     try:
@@ -76,6 +78,17 @@ def chat_template(chat: dict[str, str]) -> Callable[..., str]:
         return rendered(without, add_generation_prompt)
 
     return apply
+
+
+def _as_json(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    """JSON as it stands: jinja's own filter writes `<` and `'` as they are safe in HTML, which no prompt is."""
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
 def _refuse(message: str) -> None:

@@ -1,8 +1,6 @@
 """bench-hf JOB.json EVENTS.jsonl: see docs/runner-protocol.md."""
 
-import ctypes
 import os
-import signal
 import sys
 import time
 from importlib import import_module
@@ -17,10 +15,10 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 from harness.measure.workers.hf.errors import JobFailedError, JobRefusedError
 from harness.measure.workers.hf.files import Events
 from harness.measure.workers.hf.jobs import Job, kind_of, read_job
+from harness.measure.workers.parent import die_with_parent
 
 PROGRAM = "bench-hf"
 FAILED, BAD_JOB = 1, 2
-PR_SET_PDEATHSIG = 1
 KINDS = {
     "score": "harness.measure.workers.hf.score",
     "generate": "harness.measure.workers.hf.generate",
@@ -29,15 +27,6 @@ KINDS = {
     "cross_check": "harness.measure.workers.hf.cross_check",
 }
 """kind → module with `run(job, events)`; imported late, since each loads only what it needs."""
-
-
-def die_with_parent() -> None:
-    if os.environ.get("BENCH_DIE_WITH_PARENT") != "1" or sys.platform != "linux":
-        return
-    parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before the signal was asked for
-        sys.exit(FAILED)
 
 
 def greet(job: Job, events: Events) -> None:
