@@ -22,7 +22,7 @@ def open_model(folder: Path, what: Path, **how: Any) -> Any:
             Tied weights stand in the files once.
     """
     try:
-        model, found = AutoModelForCausalLM.from_pretrained(
+        opened: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             **how,
             local_files_only=True,
@@ -32,6 +32,7 @@ def open_model(folder: Path, what: Path, **how: Any) -> Any:
         )
     except UNREADABLE as error:
         raise ModelError(f"cannot load {what}: {error}") from error
+    model, found = opened
     if found["mismatched_keys"]:
         shapes = (f"{name} {list(has)} instead of {list(needs)}" for name, has, needs in found["mismatched_keys"])
         raise ModelError(f"cannot load {what}: weights of another shape: {_listed(shapes)}")
