@@ -19,8 +19,8 @@ PARSER_ERRORS = (YAMLError, ValueError, TypeError, AttributeError, LookupError, 
 """What ruamel.yaml raises at files that are hardly YAML, such as a mapping in the place of a number."""
 
 
-def load_yaml(path: Path) -> CommentedMap:
-    """The mapping at the top of a file.
+def load_yaml(path: Path, *, twice: bool = False) -> CommentedMap:
+    """The mapping at the top of a file; `twice`: a key may stand there twice, as in files of lm-eval.
 
     Raises:
         ConfigError: it cannot be read, is no YAML, or is nested too deeply.
@@ -33,7 +33,7 @@ def load_yaml(path: Path) -> CommentedMap:
         raise ConfigError("is not UTF-8 text", file=path) from None
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", file=path) from None
-    node = _parsed(text, path)
+    node = _parsed(text, path, twice)
     if node is None:
         raise ConfigError("is empty", file=path)
     if not isinstance(node, CommentedMap):
@@ -41,8 +41,9 @@ def load_yaml(path: Path) -> CommentedMap:
     return node
 
 
-def _parsed(text: str, path: Path) -> Any:
+def _parsed(text: str, path: Path, twice: bool) -> Any:
     parser = YAML(typ="rt")
+    parser.allow_duplicate_keys = twice
     parser.Composer = _BoundedComposer
     try:
         return parser.load(text)

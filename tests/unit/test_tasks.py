@@ -141,7 +141,6 @@ WRONG = [
     ("fewshot_config: [1]", "fewshot_config: expected"),
     ("validation_split: [a]", "validation_split: expected"),
     ("output_type: [a]", "is none of loglikelihood"),
-    ("x: &a\n  y: *a", "nested too deeply"),
 ]
 
 

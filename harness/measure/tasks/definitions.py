@@ -58,7 +58,10 @@ def definition_parts(path: Path) -> list[Path]:
     texts = list(_chain(path, ()))
     folders = {text.parent for text in texts}
     for text in texts:
-        named = (value.removeprefix(FUNCTION).rpartition(".")[0] for value in _functions(_plain(load_yaml(text), text)))
+        named = (
+            value.removeprefix(FUNCTION).rpartition(".")[0]
+            for value in _functions(_plain(load_yaml(text, twice=True), text))
+        )
         folders |= {(text.parent / f"{module.replace('.', '/')}.py").parent for module in named}
     return [*texts, *(code for folder in sorted(folders) for code in sorted(folder.glob("*.py")))]
 
@@ -81,7 +84,7 @@ def _read(path: Path, before: tuple[Path, ...]) -> dict[str, Any]:
 def _own_and_includes(path: Path, before: tuple[Path, ...]) -> tuple[dict[str, Any], list[Path]]:
     if path in before or len(before) > DEEPEST:
         raise InputError(f"{path} includes itself")
-    own = _plain(load_yaml(path), path)
+    own = _plain(load_yaml(path, twice=True), path)
     assert isinstance(own, dict)
     includes = converted(own, _Includes, path).include or []
     own.pop("include", None)
