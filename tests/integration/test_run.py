@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.metrics import trial_values
+from harness.request_lines import read_requests
 from harness.store import RECORDS, read_lines, read_run
 from harness.values import Answers, Loaded, Speed, Timing, TrialRecord
 from tests.integration.conftest import Bench, kill_hard
@@ -100,7 +101,7 @@ def test_accuracy_cells_keep_requests_answers_and_items(finished: Bench) -> None
     assert len({o.requests for _, o in answers}) == 2, "variants share their requests"  # type: ignore[attr-defined]
     for _, one in answers:
         assert isinstance(one, Answers)
-        requests = [line for line in read_lines(folder / one.requests) if "id" in line]
+        requests = list(read_requests(folder / one.requests))
         given = list(read_lines(folder / one.answers))
         assert sorted(a["id"] for a in given) == [r["id"] for r in requests] and one.count == len(requests)
         items = list(read_lines(folder / one.items))
