@@ -51,7 +51,8 @@ def given(answer: int, target: int) -> Given:
 def paired(**changes: Any) -> PairedItems:
     values: dict[str, Any] = {
         "run": "r", "variant": "int4-ptq", "runtime": "llama.cpp", "device": "local", "workload": "mmlu",
-        "baseline": "bf16", "metric": "acc", "items": COUNT, "value": 0.7, "baseline_value": 0.7, "diff": 0.0,
+        "baseline": "bf16", "metric": "acc", "of": None,
+        "items": COUNT, "value": 0.7, "baseline_value": 0.7, "diff": 0.0,
         "interval": Interval(low=-0.006, high=0.006), "clustered": None, "clusters": 57, "right_to_wrong": 2000,
         "wrong_to_right": 2000, "mcnemar_p": 1.0, "answers_changed": 6000, "choice_kl": 0.1,
         "choice_kl_interval": None, "recovery": 1.0, "recovery_low": 0.99, "recovery_high": 1.01,

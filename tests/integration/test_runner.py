@@ -298,8 +298,8 @@ def test_a_load_says_what_of_its_file_was_in_memory(artifacts: dict[str, Artifac
     seen = next(e for e in events if e["event"] == "load")
     assert seen["cold"] is cold and seen["file_bytes"] == Path(artifacts["f16"].path).stat().st_size
     assert next(e for e in events if e["event"] == "loaded")["load_ns"] > 0
-    if not cold:
-        assert seen["cached_bytes"] == seen["file_bytes"]
+    if not cold:  # but for what the kernel may have taken back meanwhile: the host allows 1 % too
+        assert 0.99 * seen["file_bytes"] <= seen["cached_bytes"] <= seen["file_bytes"]
     elif seen["cached_bytes"] is not None:  # a file system in memory cannot drop it, and says so
         assert seen["cached_bytes"] <= seen["file_bytes"]
 
