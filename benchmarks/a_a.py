@@ -15,13 +15,13 @@ from harness.build.artifacts import Workshop
 from harness.build.runners.llama_cpp_build import ensure_runner
 from harness.config import load_devices, load_suite
 from harness.data.sources import PROMPT_TEXT, read_text
+from harness.derivations import trial_values
 from harness.doctor.self_test import SIDES, Kit, of_itself
 from harness.measure.devices import open_device
 from harness.measure.execute import Equipment, execute
 from harness.measure.inputs import Preparation
 from harness.measure.jobs import Inputs
 from harness.measure.requests import head_tokens
-from harness.metrics import trial_values
 from harness.pipeline import known_names
 from harness.progress import Silent
 from harness.stats import ratio_interval

@@ -20,13 +20,13 @@ from harness.build.artifacts import Workshop
 from harness.build.runners.llama_cpp_build import Runner, ensure_llama_bench, ensure_runner
 from harness.config import load_devices, load_suite
 from harness.data.sources import PROMPT_TEXT, read_text
+from harness.derivations import trial_values
 from harness.measure.devices import open_device
 from harness.measure.events import parse_events
 from harness.measure.inputs import Preparation
 from harness.measure.jobs import Device, Inputs
 from harness.measure.requests import head_tokens
 from harness.measure.runtimes import llama_cpp
-from harness.metrics import trial_values
 from harness.pipeline import known_names
 from harness.progress import Silent
 from harness.stats import bounds, ratio_interval

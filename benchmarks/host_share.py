@@ -20,13 +20,13 @@ from harness.build.artifacts import Workshop
 from harness.build.runners.llama_cpp_build import ensure_runner
 from harness.config import load_devices, load_suite
 from harness.data.sources import PROMPT_TEXT, read_text
+from harness.derivations import decode_tok_s
 from harness.measure.devices import open_device
 from harness.measure.events import parse_events
 from harness.measure.inputs import Preparation
 from harness.measure.jobs import Device, Inputs, Job
 from harness.measure.requests import head_tokens
 from harness.measure.runtimes import llama_cpp
-from harness.metrics import decode_tok_s
 from harness.pipeline import known_names
 from harness.progress import Silent
 from harness.values import Cell, Speed, Timing

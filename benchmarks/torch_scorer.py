@@ -21,8 +21,9 @@ from typing import Any
 
 import msgspec
 
-from harness.measure.requests import Tokenizer, task_requests
+from harness.measure.requests import task_requests
 from harness.measure.tasks import resolve_task
+from harness.measure.token_requests import Tokenizer
 from harness.request_lines import read_requests
 from harness.store import read_lines, write_lines
 from harness.values import Task

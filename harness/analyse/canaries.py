@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from harness.metrics import median
+from harness.derivations import median
 from harness.values import CanarySeen, Timing, TrialRecord
 
 MOST_APART = 0.03

@@ -13,7 +13,7 @@ from harness.analyse.trials import (
     observed,
     rejected,
 )
-from harness.metrics import bandwidth_share, by_kind, values_of
+from harness.derivations import bandwidth_share, by_kind, values_of
 from harness.store import Run
 from harness.values import (
     Bandwidth,

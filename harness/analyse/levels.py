@@ -10,7 +10,8 @@ from harness.analyse.findings import INTERVAL_NOTE, NO_BASELINE_VALUE
 from harness.analyse.items import Graded, Item, joined, read_graded
 from harness.analyse.trials import has_random_weights, observed
 from harness.analyse.weights import item_values, metric_of_items, task_sizes
-from harness.metrics import METRICS, macro_name, metric, ratio_of_sums, why_no_energy, why_not_sustained
+from harness.derivations import ratio_of_sums, why_no_energy, why_not_sustained
+from harness.metrics import METRICS, macro_name, metric
 from harness.stats import (
     FEWEST_IN_SEQUENCE,
     FEWEST_ROUNDS,

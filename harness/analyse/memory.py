@@ -3,7 +3,7 @@
 from harness.analyse.findings import Part, Waterfall
 from harness.analyse.levels import MeasuredCell
 from harness.analyse.trials import observed
-from harness.metrics import peak_rss_bytes
+from harness.derivations import peak_rss_bytes
 from harness.values import Loaded, MemorySeen
 
 KINDS = ("model", "kv", "compute", "output")

@@ -8,7 +8,7 @@ from harness.analyse.limits import Roof, RoofGain
 from harness.analyse.pairs import compare_metric
 from harness.analyse.places import Place, place
 from harness.analyse.trials import observed
-from harness.metrics import read_bytes_a_token
+from harness.derivations import read_bytes_a_token
 from harness.stats import bounds
 from harness.values import Bandwidth, Files, Loaded, Timing
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import TypeVar
 
-from harness.metrics import peak_rss_bytes, trial_values
+from harness.derivations import peak_rss_bytes, trial_values
 from harness.values import (
     Bandwidth,
     Cell,

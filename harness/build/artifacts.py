@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +19,7 @@ from harness.build.checkpoints import (
 )
 from harness.build.downloads import download, extract_member
 from harness.build.gguf_files import GgufFacts, read_facts, write_random
+from harness.build.programs import finish
 from harness.build.recipes import load_recipe
 from harness.build.runners import Runner
 from harness.build.runners.llama_cpp_build import SDIST_SHA256, ensure_runner
@@ -175,10 +175,7 @@ class Workshop:
             }
             job.write_bytes(msgspec.json.encode(wish))
             self.runner = self.runner or ensure_runner(self.progress)
-            done = _run([self.runner.path, str(job), str(events)], weights)
-        if done.returncode != 0:
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise BuildError(f"quantizing to {weights} failed: {last}")
+            finish([self.runner.path, str(job), str(events)], f"quantizing to {weights}", LONGEST_QUANTIZE_S)
 
     def _file(self, name: str, source: WheelSource | FileSource) -> Path:
         if isinstance(source, FileSource):
@@ -224,16 +221,6 @@ def artifact_folder(variant: Variant) -> Path:
 def base_variant(model: Model) -> Variant:
     """The artifact that random weights are kept as."""
     return Variant(name=f"{model.name}-random", model=model, recipe="random")
-
-
-def _run(argv: list[str], weights: str) -> "subprocess.CompletedProcess[str]":
-    environment = {**os.environ, "BENCH_DIE_WITH_PARENT": "1"}
-    try:
-        return subprocess.run(
-            argv, capture_output=True, text=True, errors="replace", timeout=LONGEST_QUANTIZE_S, env=environment
-        )
-    except subprocess.TimeoutExpired as error:
-        raise BuildError(f"quantizing to {weights} failed: no end after {LONGEST_QUANTIZE_S} s") from error
 
 
 def _manifest(folder: Path) -> Manifest:

@@ -4,9 +4,7 @@ Only the layout is read here: JSON and the headers of safetensors. Weights are l
 """
 
 import hashlib
-import os
 import shutil
-import subprocess
 import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,9 +13,10 @@ from typing import Any
 import msgspec
 
 from harness.build.cache import cache_folder, only_one, sha256_file, stamp_of, used
+from harness.build.programs import finish
 from harness.build.runners.hf import ARGV, find_hf
 from harness.build.safetensors_files import INDEX, SINGLE, read_json, read_tensors, weight_files
-from harness.errors import BuildError, InputError, one_line
+from harness.errors import BuildError, InputError
 from harness.progress import Progress
 from harness.values import Artifact, ArtifactFile, CheckpointSource, Variant, digest
 
@@ -184,22 +183,7 @@ def _make(gguf: Path, folder: Path, dtype: str, what: str, progress: Progress) -
             "program_sha256": find_hf().sha256,
         }
         job.write_bytes(msgspec.json.encode(wish))
-        argv = [*ARGV, str(job), str(events)]
-        environment = {**os.environ, "BENCH_DIE_WITH_PARENT": "1"}
-        try:
-            done = subprocess.run(
-                argv,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=LONGEST_MAKING_S,
-                env=environment,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise BuildError(f"making the {what} failed: no end after {LONGEST_MAKING_S} s") from error
-    if done.returncode != 0 or not target.is_dir():
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise BuildError(f"making the {what} failed: {one_line(last)}")
+        finish([*ARGV, str(job), str(events)], f"making the {what}", LONGEST_MAKING_S)
     artifact, _ = describe(what, target)
     (target / SUMS).write_bytes(sums_of(artifact.files))
     target.rename(folder)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import msgspec
 
+from harness.derivations import trial_values
 from harness.doctor.spread import differences
 from harness.health import Difference, SelfTest
 from harness.measure.execute import Equipment, execute
 from harness.measure.jobs import Device, Inputs
 from harness.measure.plan import make_plan
-from harness.metrics import trial_values
 from harness.progress import Progress
 from harness.values import (
     FAILED,

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from statistics import fmean, median, stdev
 
+from harness.derivations import trial_values
 from harness.health import Difference
-from harness.metrics import trial_values
 from harness.stats import FEWEST_ROUNDS, ratio_interval, t_quantile
 from harness.values import Speed, TrialRecord
 

@@ -12,7 +12,6 @@ from harness.measure.parts import part_of, units_of
 from harness.measure.requests import Requests
 from harness.measure.same_requests import request_differences, token_differences
 from harness.measure.tasks import TaskFile, resolve_task
-from harness.progress import Progress
 from harness.store import Run, inside, read_lines, write_durably
 from harness.values import Answers, Cell, Suite, Task, Text, Trial, TrialRecord
 
@@ -40,7 +39,7 @@ def open_accuracy(floor: Floor, run: Run, left: Iterable[Cell]) -> None:
     _compare_tokenizers(floor, opened)
 
 
-def with_answers(floor: Floor, trial: Trial, cell: Cell, record: TrialRecord, progress: Progress) -> TrialRecord:
+def with_answers(floor: Floor, trial: Trial, cell: Cell, record: TrialRecord) -> TrialRecord:
     """The record with where its answers lie, if there is exactly one a request."""
     requests, reference = floor.requests[cell.key], floor.references.get(cell.key)
     part, path = part_of(floor.plan, trial, cell), floor.answers(trial, cell)
@@ -70,7 +69,7 @@ def with_answers(floor: Floor, trial: Trial, cell: Cell, record: TrialRecord, pr
     )
     if not floor.plan.cross_check or trial.round > 0:  # of rounds, the first is a draw of all questions already
         return record
-    return cross_checked(floor, cell, record, given, progress)
+    return cross_checked(floor, cell, record, given)
 
 
 def _open_requests(floor: Floor, run: Run, cell: Cell) -> None:

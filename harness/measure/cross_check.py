@@ -10,13 +10,10 @@ from typing import Any
 import msgspec
 
 from harness.build.checkpoints import DTYPES, is_checkpoint_of_its_own, special_texts
-from harness.errors import BenchError, BuildError
-from harness.measure.events import parse_events
+from harness.errors import BenchError
 from harness.measure.floor import Floor
-from harness.measure.jobs import Job
 from harness.measure.requests import CHAT, asked_texts
 from harness.measure.runtimes import hf
-from harness.progress import Progress
 from harness.store import read_lines
 from harness.values import Cell, CrossChecked, Task, TrialRecord, Variant
 
@@ -26,9 +23,7 @@ Answers = dict[tuple[int, int], float]
 """(batch size, request) → log-likelihood in nats."""
 
 
-def cross_checked(
-    floor: Floor, cell: Cell, record: TrialRecord, given: list[dict[str, Any]], progress: Progress
-) -> TrialRecord:
+def cross_checked(floor: Floor, cell: Cell, record: TrialRecord, given: list[dict[str, Any]]) -> TrialRecord:
     """The record with what the check found; it has failed where a score is further off than the tolerance.
 
     A cell that cannot be checked says so among its noise.
@@ -40,7 +35,7 @@ def cross_checked(
     if why is not None:
         return _unchecked(record, why)
     try:
-        found = _checked(floor, cell, ours, progress)
+        found = _checked(floor, cell, ours)
     except BenchError as error:  # the answers took hours, the check must not lose them
         return _failed(record, f"the cross-check failed: {error}")
     if found is None:
@@ -49,7 +44,7 @@ def cross_checked(
     return record if (wrong := too_far(found)) is None else _failed(record, wrong)
 
 
-def _checked(floor: Floor, cell: Cell, ours: dict[int, float], progress: Progress) -> CrossChecked | None:
+def _checked(floor: Floor, cell: Cell, ours: dict[int, float]) -> CrossChecked | None:
     """None: no request is fit for it. Raises BenchError: the reference could not be asked."""
     variant = floor.variants[str(cell.variant)]
     assert cell.runtime is not None
@@ -61,9 +56,9 @@ def _checked(floor: Floor, cell: Cell, ours: dict[int, float], progress: Progres
     exact: Answers = {}
     own: Answers = {}
     if lower is None or not same:
-        exact = _ask(floor, cell, model, asked, "float32", (1,), progress)
+        exact = _ask(floor, cell, model, asked, "float32", (1,))
     if lower is not None:
-        own = _ask(floor, cell, model, asked, lower, BATCH_SIZES, progress)
+        own = _ask(floor, cell, model, asked, lower, BATCH_SIZES)
     return compared(ours, exact, own, lower, same_library=same)
 
 
@@ -159,7 +154,6 @@ def _ask(
     asked: list[dict[str, Any]],
     dtype: str,
     batch_sizes: tuple[int, ...],
-    progress: Progress,
 ) -> Answers:
     assert isinstance(cell.workload, Task)
     with tempfile.TemporaryDirectory(prefix="bench-cross-check-") as folder:
@@ -174,18 +168,6 @@ def _ask(
             threads=floor.facts[cell.device].usable_cores,
             context=cell.workload.context,
         )
-        _run(floor, job, Path(folder), f"cross-check of {cell.variant} in {dtype}", progress)
+        floor.preparation(cell).run(job, Path(folder), f"cross-check of {cell.variant} in {dtype}")
         lines = list(read_lines(answers))
     return {(line["batch_size"], line["id"]): line["logprob"] for line in lines}
-
-
-def _run(floor: Floor, job: Job, work: Path, what: str, progress: Progress) -> None:
-    local = next(iter(floor.ready.preparations.values())).local
-    with progress.bar(what) as bar:
-        outcome = local.run(job, work, bar.update)
-    try:
-        parsed = parse_events(outcome.events)
-    except ValueError as error:
-        raise BuildError(f"the program printed what is no event: {error}") from error
-    if not parsed.done:
-        raise BuildError(parsed.error or outcome.stderr_tail.strip()[-200:] or "no message")

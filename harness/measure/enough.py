@@ -4,7 +4,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-from harness.metrics import trial_values
+from harness.derivations import trial_values
 from harness.stats import log_interval, ratio_interval
 from harness.values import Cell, Plan, Speed, Trial, TrialRecord
 

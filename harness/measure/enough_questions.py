@@ -5,7 +5,7 @@ holds however often it is looked at (`always_valid_interval`).
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from harness.stats import FEWEST_IN_SEQUENCE, Interval, always_valid_interval
@@ -83,12 +83,8 @@ def _interval(own: Items, theirs: Items | None, name: str, of: int) -> Interval 
     if len(places) < FEWEST_IN_SEQUENCE:
         return None
     values = [_difference(own[p], theirs[p] if theirs is not None else None, name) for p in places]
-    return always_valid_interval(values, clusters_of([own[p] for p in places]), of)
-
-
-def clusters_of(items: Sequence[dict[str, Any]]) -> list[tuple[str, str | None]]:
-    """Items of one subject are alike: by the document's group, else by the task."""
-    return [(item["task"], item.get("group")) for item in items]
+    alike = [(own[p]["task"], own[p].get("group")) for p in places]  # items of one subject
+    return always_valid_interval(values, alike, of)
 
 
 def _difference(item: dict[str, Any], other: dict[str, Any] | None, name: str) -> float:

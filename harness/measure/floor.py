@@ -104,12 +104,13 @@ class Floor:
         if not plain.exists():
             plain.parent.mkdir(exist_ok=True)
             plain_requests(requests.path, plain, part.chosen(requests.path) if part else None)
-        self.answers(trial, cell).parent.mkdir(exist_ok=True)
+        answers = self.answers(trial, cell)
+        answers.parent.mkdir(exist_ok=True)
         reference = self.references.get(cell.key)
         return msgspec.structs.replace(
             inputs,
             requests=str(plain),
-            answers=str(self.answers(trial, cell)),
+            answers=str(answers),
             reference=str(reference.path) if reference else None,
             generates=requests.generates,
             timeout_s=LONGEST_ANSWERING_S,

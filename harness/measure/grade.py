@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import StoreError
+from harness.measure.lm_eval_jobs import ask_worker, worker_job
 from harness.measure.parts import Unit, kept
-from harness.measure.requests import NO_ROW, ask_worker, worker_job
+from harness.measure.requests import NO_ROW
 from harness.measure.tasks import TaskFile
 from harness.request_lines import read_requests
 from harness.store import inside, read_lines, write_lines

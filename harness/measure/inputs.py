@@ -15,17 +15,10 @@ from harness.data.sources import PROMPT_TEXT, read_text
 from harness.errors import BuildError, StoreError
 from harness.measure.events import parse_events
 from harness.measure.jobs import Device, Inputs, Job, Outcome
-from harness.measure.requests import (
-    Requests,
-    Tokenizer,
-    distance_requests,
-    head_tokens,
-    of_the_hub,
-    task_requests,
-    text_requests,
-)
+from harness.measure.requests import Requests, distance_requests, head_tokens, of_the_hub, task_requests, text_requests
 from harness.measure.runtimes import llama_cpp, load_runtime
 from harness.measure.tasks import TaskFile
+from harness.measure.token_requests import Tokenizer
 from harness.progress import Progress
 from harness.store import read_lines
 from harness.values import Artifact, Cell, DeviceFacts, FileSource, Format, Model, Suite, Task, Text, Variant, digest
@@ -119,7 +112,7 @@ class Preparation:
                     distance_requests(requests.path, asked)
                     inputs = Inputs(program=self.runner.path, model=artifact.path, requests=str(asked), timeout_s=3600)
                     job = llama_cpp.reference_job(cell, inputs, str(target), cell.workload.window, self.local_facts())
-                    self._run(job, Path(folder), f"reference of {variant.name}")
+                    self.run(job, Path(folder), f"reference of {variant.name}")
             used(target)
         return Reference(path=target, variant=variant.name, artifact_sha256=artifact.sha256)
 
@@ -133,13 +126,18 @@ class Preparation:
             lines = ({"id": i, "text": text, **how} for i, text in enumerate(texts))
             asked.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
             job = self.runtime.tokenize_job(self.runner, artifact.path, str(asked), str(answers))
-            self._run(job, Path(folder), "tokenizing")
+            self.run(job, Path(folder), "tokenizing")
             return _tokens_of(answers, len(texts))
 
     def local_facts(self) -> DeviceFacts:
         return self.local.facts()
 
-    def _run(self, job: Job, work: Path, what: str) -> Outcome:
+    def run(self, job: Job, work: Path, what: str) -> Outcome:
+        """Run a job to its end on the local device.
+
+        Raises:
+            BuildError: it failed, or the program printed what is no event.
+        """
         with self.progress.bar(what) as bar:
             outcome = self.local.run(job, work, bar.update)
         try:

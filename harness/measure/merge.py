@@ -81,7 +81,21 @@ def _written(folder: Path, runs: Sequence[Run], cell: Cell, records: Sequence[Tr
         reason = record.reason if record.status == "unsupported" else f"in shard {run.plan.shard}: {record.reason}"
         return msgspec.structs.replace(record, reason=reason)
     _check_alike(runs, cell, records)
-    answers = [_answers(record) for record in records]
+    joined = _write_answers(folder, runs, cell, [_answers(record) for record in records])
+    first = records[0]
+    others = tuple(o for o in first.observations if not isinstance(o, Answers | CrossChecked))
+    checks = tuple(o for record in records for o in record.observations if isinstance(o, CrossChecked))
+    return msgspec.structs.replace(
+        first,
+        observations=(*others, joined, *checks),
+        noise=(*dict.fromkeys(mark for record in records for mark in record.noise), *_several_builds(records)),
+        started=min(record.started for record in records),
+        duration_ns=sum(record.duration_ns for record in records),
+    )
+
+
+def _write_answers(folder: Path, runs: Sequence[Run], cell: Cell, answers: Sequence[Answers]) -> Answers:
+    """Requests, answers and, where every shard is graded, items of all shards; returns where they lie."""
     joined = msgspec.structs.replace(
         answers[0],
         count=sum(a.count for a in answers),
@@ -99,16 +113,7 @@ def _written(folder: Path, runs: Sequence[Run], cell: Cell, records: Sequence[Tr
     if all(inside(run.path, one.items).is_file() for run, one in pairs):
         items = [line for run, one in pairs for line in read_lines(inside(run.path, one.items))]
         write_lines(inside(folder, joined.items), items)
-    first = records[0]
-    others = tuple(o for o in first.observations if not isinstance(o, Answers | CrossChecked))
-    checks = tuple(o for record in records for o in record.observations if isinstance(o, CrossChecked))
-    return msgspec.structs.replace(
-        first,
-        observations=(*others, joined, *checks),
-        noise=(*dict.fromkeys(mark for record in records for mark in record.noise), *_several_builds(records)),
-        started=min(record.started for record in records),
-        duration_ns=sum(record.duration_ns for record in records),
-    )
+    return joined
 
 
 def _check_alike(runs: Sequence[Run], cell: Cell, records: Sequence[TrialRecord]) -> None:

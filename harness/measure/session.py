@@ -160,7 +160,7 @@ def _one(floor: Floor, trial: Trial, cell: Cell, progress: Progress) -> TrialRec
     what = f"{cell.variant} {cell.workload.label}"
     with progress.bar(what) as bar:
         record = _unless_changed(floor, cell, execute(trial, cell, equipment, work, bar.update))
-    return with_answers(floor, trial, cell, record, progress) if record.status == "ok" else record
+    return with_answers(floor, trial, cell, record) if record.status == "ok" else record
 
 
 def _unless_changed(floor: Floor, cell: Cell, record: TrialRecord) -> TrialRecord:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness.config import PROJECT
-from harness.measure.requests import Tokenizer, assemble
+from harness.measure.token_requests import Tokenizer, assemble
 from harness.request_lines import whole_requests
 from harness.store import read_lines
 from harness.values import Artifact

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.metrics import trial_values
+from harness.derivations import trial_values
 from harness.request_lines import read_requests
 from harness.store import RECORDS, read_lines, read_run
 from harness.values import Answers, Loaded, Speed, Timing, TrialRecord

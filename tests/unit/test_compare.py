@@ -15,8 +15,8 @@ import pytest
 from harness.analyse.cells import workload_names
 from harness.analyse.compare import analyse
 from harness.analyse.findings import Report, Row
+from harness.derivations import bandwidth_share, by_kind, trial_values
 from harness.errors import InputError, StoreError
-from harness.metrics import bandwidth_share, by_kind, trial_values
 from harness.stats import t_quantile
 from harness.store import encode, read_lines, read_run, write_lines
 from harness.values import (

@@ -142,7 +142,7 @@ def test_a_check_that_cannot_be_made_fails_its_trial_and_ends_no_run(tmp_path: P
     floor: Any = SimpleNamespace(variants={"v": variant}, requests={cell.key: asked}, plan=plan)
     floor.ready = SimpleNamespace(workshop=Workshop(None, Silent()))
     record = TrialRecord(trial="t", cell=cell.key, round=0, status="ok", reason=None, started="2026-01-01T00:00:00Z")
-    found = cross_checked(floor, cell, record, [{"id": 0, "logprob": -1.0}], Silent())
+    found = cross_checked(floor, cell, record, [{"id": 0, "logprob": -1.0}])
     assert found.status == "failed" and str(found.reason).startswith("the cross-check failed: ")
     assert ("no folder at" if damage is None else "requests.jsonl.gz") in str(found.reason)
 

@@ -13,7 +13,7 @@ from markdown_it.token import Token
 
 from harness.analyse.audit import RULES
 from harness.analyse.audit.findings import VERDICTS, Audit, AuditedSource, Finding, ScoreChange
-from harness.analyse.findings import Report, Row
+from harness.analyse.findings import PairedItems, Report, Row
 from harness.build.recipes import RECIPES
 from harness.cli import main
 from harness.config import MEASURES, PROJECT, list_suites
@@ -42,6 +42,7 @@ from harness.published import (
 from harness.values import (
     Answers,
     BandwidthSeen,
+    CrossChecked,
     Environment,
     Files,
     Hello,
@@ -203,9 +204,15 @@ def test_the_protocol_has_every_key_of_an_event(kind: Any) -> None:
     assert not missing(fields(kind), rows[0]), f"docs/runner-protocol.md, event {event!r}"
 
 
-@pytest.mark.parametrize("kind", [Plan, TrialRecord, Environment, Files, ProcessSeen, Answers, Report, Row])
+@pytest.mark.parametrize(
+    "kind", [Plan, TrialRecord, Environment, Files, ProcessSeen, Answers, CrossChecked, Report, Row]
+)
 def test_the_results_format_has_every_key(kind: Any) -> None:
     assert not missing(fields(kind), read("results-format.md")), f"docs/results-format.md, {kind.__name__}"
+
+
+def test_the_results_format_has_every_key_of_a_pair() -> None:
+    assert not missing(fields(PairedItems), section(read("results-format.md"), "### Paired items"))
 
 
 CLAIMED = [

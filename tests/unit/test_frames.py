@@ -13,8 +13,8 @@ from harness import pipeline
 from harness.analyse.compare import analyse
 from harness.analyse.findings import Row
 from harness.config import PROJECT
+from harness.derivations import trial_values
 from harness.errors import InputError, UnknownNameError
-from harness.metrics import trial_values
 from harness.store import read_run
 from harness.trial_frame import COLUMNS
 from harness.values import Bandwidth, Cell, Size, Speed, Task, TrialRecord

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.derivations import quantile, trial_values
 from harness.errors import UnknownNameError
-from harness.metrics import METRICS, check_names, quantile, trial_values
+from harness.metrics import METRICS, check_names
 from harness.values import MemorySeen, Timing, TrialRecord
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from harness.errors import InputError, StoreError
 from harness.measure.grade import check_answers
 from harness.measure.pieces import encode_all
-from harness.measure.requests import Tokenizer, assemble, head_tokens, plain_requests, window_lines
+from harness.measure.requests import head_tokens, plain_requests, window_lines
+from harness.measure.token_requests import Tokenizer, assemble
 from harness.request_lines import Heads, read_requests, whole_requests
 from harness.store import read_lines, write_lines
 

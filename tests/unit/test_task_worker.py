@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from harness.errors import BuildError, InputError
-from harness.measure import requests as requests_module
+from harness.measure import lm_eval_jobs
 from harness.measure.grade import grade_task
-from harness.measure.requests import CHAT_DATE, WORKER, Tokenizer, ask_worker, task_requests, worker_job
+from harness.measure.lm_eval_jobs import WORKER, ask_worker, worker_job
+from harness.measure.requests import CHAT_DATE, task_requests
 from harness.measure.tasks import TaskFile, resolve_task
+from harness.measure.token_requests import Tokenizer
 from harness.request_lines import read_requests
 from harness.store import read_lines, write_lines
 from harness.values import Answers, Task
@@ -285,7 +287,7 @@ def test_bad_data_is_said_with_its_place(tmp_path: Path, body: bytes, said: str)
     path.parent.mkdir()
     path.write_bytes(body)
     files = resolve_task("mmlu_anatomy", tmp_path)
-    with pytest.raises(BuildError, match="lm-eval failed on mmlu_anatomy") as caught:
+    with pytest.raises(BuildError, match="lm-eval on mmlu_anatomy") as caught:
         asked_of(Task(task="mmlu_anatomy"), files)
     assert said in str(caught.value)
 
@@ -366,8 +368,8 @@ def test_a_template_writes_json_as_it_stands(data: Path) -> None:
 
 
 def test_a_worker_that_does_not_end_is_ended(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests_module, "LONGEST_WORK_S", 0.01)
-    with pytest.raises(BuildError, match=r"lm-eval did not end on mmlu_anatomy, mmlu_virology \(requests\) within"):
+    monkeypatch.setattr(lm_eval_jobs, "LONGEST_WORK_S", 0.01)
+    with pytest.raises(BuildError, match=r"lm-eval on mmlu_anatomy, mmlu_virology \(requests\) failed: no end after"):
         asked_of(Task(task="mmlu"), resolve_task("mmlu", data))
 
 

@@ -153,6 +153,14 @@ def test_a_wrong_task_file_is_said_with_its_name(tmp_path: Path, line: str, said
     assert "mine" in str(caught.value)
 
 
+def test_aliases_of_aliases_are_nested_too(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    chain = "".join(f"x{n}: &x{n} [*x{n - 1}]\n" for n in range(1, 2000))
+    path.write_text(f"{SOUND}x0: &x0 [1]\n{chain}")
+    with pytest.raises(ConfigError, match=r"mine\.yaml: is nested too deeply"):
+        resolve_task(str(path), tmp_path)
+
+
 @pytest.mark.parametrize("member", ["3", "[3]", "[{task: 3}]", "[{task: {a: b}}]", "{a: b}", "[[arc_easy]]"])
 def test_a_wrong_member_of_a_group_is_said_with_its_file(tmp_path: Path, member: str) -> None:
     path = tmp_path / "mine.yaml"

@@ -1,0 +1,172 @@
+"""What lm-eval asks, as token ids: each distinct piece of text is encoded once, by lm-eval's own rules."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+import msgspec
+
+from harness.errors import InputError
+from harness.measure.pieces import Encoded, encode_all
+from harness.request_lines import Heads, alike
+
+FEWEST_SHARED = 64
+"""Tokens that are worth decoding in calls of their own."""
+LONGEST_ANSWER = 256
+"""lm-eval's default `max_gen_toks`."""
+
+Tokenize = Callable[[Sequence[str], bool, bool], list[list[int]]]
+"""Texts; whether each gets the special tokens that the model begins a text with; whether the text of a special
+token means that token."""
+
+
+class Tokenizer(msgspec.Struct, frozen=True, kw_only=True):
+    """What requests need of a model's tokenizer."""
+
+    encode: Tokenize
+    identity: str
+    """Other tokens, other identity."""
+    prefix_token: int
+    """Stands before a text without context."""
+    chat_template: str | None = None
+    bos: str = ""
+    """The text of the token that begins a text; empty: there is none."""
+    eos: str = ""
+
+
+def assemble(
+    asked: Iterable[dict[str, Any]], tokenizer: Tokenizer, context: int, *, chat: bool = False
+) -> Iterator[dict[str, Any]]:
+    """lm-eval's requests as token ids, by lm-eval's own rules, as lines of a request file.
+
+    A continuation's tokens are those of context + continuation without the context's; trailing blanks of
+    the context move to the continuation; an empty context is the model's prefix token. A chat prompt holds its
+    special tokens as text, that of the beginning among them.
+    """
+    asked = list(asked)
+    encoded = encode_all(
+        chain.from_iterable(_texts(request) for request in asked),
+        lambda texts, special: tokenizer.encode(texts, special, chat),
+        special=not chat,
+    )
+    heads, number = Heads(), 0
+    for request_number, request in enumerate(asked):
+        prompt = request["args"][0]
+        about = {key: request[key] for key in ("kind", "task", "doc", "index", "doc_hash")}
+        head = head_of(request) if request["kind"] != "loglikelihood_rolling" else ""
+        for part in _parts(request, encoded, context, tokenizer.prefix_token):
+            line = {"id": number, **about, "request": request_number, "prompt": prompt, **part}
+            yield from heads.lines(line, head, encoded[head] if head else [])
+            number += 1
+
+
+def _parts(request: dict[str, Any], encoded: Encoded, context: int, prefix_token: int) -> Iterable[dict[str, Any]]:
+    match request["kind"]:
+        case "loglikelihood":
+            return [_pair(request, encoded, context, prefix_token)]
+        case "loglikelihood_rolling":
+            return _rolling(encoded[request["args"][0]], context, prefix_token)
+        case "generate_until":
+            return [_generation(request, encoded, context, prefix_token)]
+        case other:
+            raise InputError(f"lm-eval asks for {other!r} in task {request['task']}, which is not supported")
+
+
+def _texts(request: dict[str, Any]) -> Iterable[str]:
+    args = request["args"]
+    if request["kind"] == "loglikelihood":
+        context, continuation = _moved_blanks(args[0], args[1])
+        yield head_of(request)
+        yield context
+        yield context + continuation
+        if context == "":
+            yield continuation
+        return
+    yield args[0]
+    if request["kind"] == "generate_until":
+        yield head_of(request)
+
+
+def head_of(request: dict[str, Any]) -> str:
+    """What a prompt may share with its neighbours, such as few-shot examples: all before the last question of a chat,
+    or all up to the last blank line.
+
+    It follows from this prompt alone, so that no score depends on which other questions are asked.
+    """
+    prompt: str = request["args"][0]
+    if (length := request.get("head")) is not None:
+        return prompt[:length]
+    return prompt[: prompt.rfind("\n\n") + 2] if "\n\n" in prompt else ""
+
+
+def _shared(tokens: list[int], head: list[int]) -> int:
+    """How many tokens the prompt and its head, encoded alone, begin with alike; 0 where that is not worth a call."""
+    shared = min(alike(tokens, head), len(tokens) - 1)
+    return shared if shared >= FEWEST_SHARED else 0
+
+
+def _moved_blanks(context: str, continuation: str) -> tuple[str, str]:
+    blanks = len(context) - len(context.rstrip())
+    if blanks:
+        return context[:-blanks], context[-blanks:] + continuation
+    return context, continuation
+
+
+def _pair(request: dict[str, Any], encoded: Encoded, limit: int, prefix_token: int) -> dict[str, Any]:
+    context, continuation = _moved_blanks(*request["args"])
+    whole = encoded[context + continuation]
+    if context == "":
+        head = [prefix_token]
+        tail = whole[1:] if whole[:1] == head else whole
+    else:
+        head = encoded[context]
+        tail = whole[len(head) :]
+    if not tail:
+        raise InputError(f"task {request['task']}: an answer of document {request['doc']} has no tokens of its own")
+    if len(tail) > limit:
+        raise InputError(
+            f"task {request['task']}: an answer of document {request['doc']} has {len(tail)} tokens,"
+            f" the context only {limit}"
+        )
+    room = limit + 1 - len(tail)  # as lm-eval: the last token is only predicted, it never goes through the model
+    cut = len(head) > room
+    shared = 0 if cut else _shared(head, encoded[head_of(request)])
+    line = {
+        "context": head[-room:] if cut else head,
+        "shared": shared,
+        "continuation": tail,
+        "target": request["args"][1],
+    }
+    return {**line, "truncated": True} if cut else line
+
+
+def _rolling(tokens: list[int], limit: int, prefix_token: int) -> Iterable[dict[str, Any]]:
+    """lm-eval's rolling windows with one token of context: each token is scored once.
+
+    The first window predicts up to `limit` tokens from the prefix token; a later one predicts the next
+    `limit` tokens, or the last fewer of them with as much context as fits. `limit` tokens of each go through the
+    model, the last one is only predicted.
+    """
+    yield {"context": [prefix_token], "continuation": tokens[:limit]}
+    for start in range(limit, len(tokens), limit):
+        end = min(start + limit, len(tokens))
+        begin = end - limit - 1
+        yield {"context": tokens[begin:start], "continuation": tokens[start:end]}
+
+
+def _generation(request: dict[str, Any], encoded: Encoded, limit: int, prefix_token: int) -> dict[str, Any]:
+    options = request["args"][1]
+    if options.get("do_sample"):
+        raise InputError(f"task {request['task']} samples its answers; only greedy generation is supported")
+    stop = options.get("until") or []
+    longest = min(int(options.get("max_gen_toks", LONGEST_ANSWER)), limit // 2)
+    tokens = encoded[request["args"][0]] or [prefix_token]
+    room = limit - longest
+    cut = len(tokens) > room
+    line = {
+        "tokens": tokens[-room:],
+        "shared": 0 if cut else _shared(tokens, encoded[head_of(request)]),
+        "max_tokens": longest,
+        "stop": [s for s in ([stop] if isinstance(stop, str) else stop) if s],
+    }
+    return {**line, "truncated": True} if cut else line
