@@ -30,6 +30,7 @@ KINDS = (
     "build",
     "references",
     "requests",
+    "task-names",
     "worker",
 )
 """Folders of the cache whose entries may be removed. Locks stay: a removed lock would let two makers in."""

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Hashable
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -73,6 +74,7 @@ def items_data(found: DrillDown) -> dict[str, Any]:
     return {**about, **shared, "choices": [list(map(readable, one)) for one in choices.values], "items": items}
 
 
+@lru_cache(maxsize=1 << 16)
 def readable(text: str) -> str:
     """Text of a data set as it is, line by line, less what is invisible and does harm."""
     return HARMFUL.sub("�", text.replace("\r\n", "\n"))
@@ -103,6 +105,7 @@ def _target(one: Drilled) -> int | str | None:
     return next((_known(side.answer) for side in (one.baseline, one.variant) if side.right), None)
 
 
+@lru_cache(maxsize=1 << 16)
 def _side(given: Given) -> tuple[Any, ...]:
     logprobs = [round(value, LOGPROB_DIGITS) for value in given.logprobs] or None
     return int(given.right), _known(given.answer), logprobs, _known(given.text)

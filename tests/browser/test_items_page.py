@@ -2,7 +2,6 @@
 
 import math
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from harness.render.items_page import items_page
 from harness.stats import Interval
 from tests.browser.test_page import COLOURS, contrast
 
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 pytestmark = pytest.mark.chromium
 SCREENSHOTS = Path(os.environ.get("BENCH_SCREENSHOTS", "build/screenshots"))
 COUNT = 20_000
@@ -92,16 +90,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, page in made.items():
         (folder / f"{name}.html").write_text(page, encoding="utf-8")
     return {name: folder / f"{name}.html" for name in made}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
@@ -236,6 +224,8 @@ def test_texts_stand_side_by_side_and_are_text(browser: Any, files: dict[str, Pa
     assert "Question: <b>how many</b>?" in page.inner_text("#detail .prompt")
     texts = page.locator(".texts pre").all_inner_texts()
     assert texts == ["There are <i>18</i>.\n#### 18", "There are 17.\n#### 17"]
+    counts = {name: page.inner_text(f"#filter-{name} span") for name in ("all", "changed", "lost", "other")}
+    assert counts == {"all": "3", "changed": "≥ 2", "lost": "1", "other": "not kept"}, "unseen is no 0"
     assert "right → wrong: 18 → 17" in page.inner_text("#detail .verdict")
     assert "cannot be told from guessing" in page.inner_text(".banner")
     page.click("#row-1")

@@ -2,8 +2,6 @@
 
 import os
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,6 @@ from harness.render.report import write_report
 from harness.values import Cell, Stands, TrialRecord
 from tests.builders import build_and_read, only
 
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 pytestmark = pytest.mark.chromium
 NAMES = ("plain", "two", "claims", "audit")
 SCREENSHOTS = Path(os.environ.get("BENCH_SCREENSHOTS", "build/screenshots"))
@@ -80,16 +77,6 @@ def beside_claims(folder: Path) -> Report:
     report = analyse([build_and_read(folder, name="20260716T101500Z-quick-example-00cc", claims=stands)])
     checked = check(load_claims("llama32-quantized"), report)
     return msgspec.structs.replace(report, claims=(checked,))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield opened
-        opened.close()
 
 
 def opened(browser: Any, path: Path, *, width: int = 1400, scheme: str = "light") -> Any:

@@ -9,7 +9,7 @@ import difflib
 from importlib.util import find_spec
 from pathlib import Path
 
-from harness.errors import InputError, UnknownNameError
+from harness.errors import InputError
 from harness.measure.tasks.by_name import named_files
 from harness.measure.tasks.names import lm_eval_names
 from harness.measure.tasks.places import found, nltk_folder
@@ -43,12 +43,12 @@ def resolve_task(name: str, data: Path | None, fewshot: int | None = None) -> li
     `fewshot`: the number of examples that is wished; None: the task's own.
 
     Raises:
-        UnknownNameError: no such task.
-        InputError: `BENCH_DATA` is not set, a file is missing (it is named), or the task cannot be measured here.
+        InputError: no such task, `BENCH_DATA` is not set, a file is missing (it is named), or the task cannot be
+            measured here.
     """
     if name not in TASKS:
         if (why := wrong_task(name)) is not None:
-            raise NoTaskError(why)
+            raise InputError(why)
         return named_files(name, data, fewshot)
     spec = TASKS[name]
     lacking = [module for module in spec.needs if find_spec(module) is None]
@@ -64,13 +64,6 @@ def resolve_task(name: str, data: Path | None, fewshot: int | None = None) -> li
     if not parts:
         raise InputError(f"task {name!r}: no .jsonl.gz file in {folder}")
     return [_task_file(f"{name}_{part}", spec, part, data, fewshot) for part in parts]
-
-
-class NoTaskError(UnknownNameError):
-    """A name that is neither in the table nor in lm-eval."""
-
-    def __init__(self, why: str) -> None:
-        InputError.__init__(self, why)
 
 
 def _task_file(name: str, spec: TaskSpec, part: str, data: Path | None, fewshot: int | None) -> TaskFile:

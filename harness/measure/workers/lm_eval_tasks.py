@@ -152,7 +152,8 @@ def prompt_lines(task: LocalTask, samples: dict[str, list[int]] | None) -> Itera
                 "answers": [],
             }
         line["answers"].append({"index": request.idx, "args": rest})
-    yield line
+    if line:
+        yield line
 
 
 def grade(job: dict[str, Any], answers: list[dict[str, Any]]) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:

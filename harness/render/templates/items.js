@@ -25,6 +25,12 @@
     return b.right ? "changed" : "other";
   }
 
+  /** Where answers were not kept, nobody knows which wrong ones changed. */
+  function counted(name, many) {
+    if (kept || !["changed", "other"].includes(name)) return numbers.format(many);
+    return name === "other" && many === 0 ? "not kept" : `≥ ${numbers.format(many)}`;
+  }
+
   function softmax(logprobs) {
     const most = Math.max(...logprobs);
     const powers = logprobs.map((value) => Math.exp(value - most));
@@ -52,6 +58,7 @@
     changed: (a, b) => (items[a].kind === "same") - (items[b].kind === "same"),
     moved: (a, b) => items[b].moved - items[a].moved,
   };
+  const kept = items.every((one) => one.baseline.answer !== null && one.variant.answer !== null);
   const byId = (id) => document.getElementById(id);
   const [list, rows, detail, search, sort, count] = ["list", "rows", "detail", "search", "sort", "count"].map(byId);
   let shown = [], chosen = 0, filter = "all", waiting = 0, drawn = new Map();
@@ -98,7 +105,7 @@
     }
     for (const [name, , fits] of FILTERS) {
       const many = found.filter((i) => fits(items[i])).length;
-      byId(`filter-${name}`).lastElementChild.textContent = numbers.format(many);
+      byId(`filter-${name}`).lastElementChild.textContent = counted(name, many);
     }
     const fits = FILTERS.find(([name]) => name === filter)[2];
     shown = found.filter((i) => fits(items[i])).sort(ORDERS[sort.value]);
