@@ -126,7 +126,8 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3)
     options = parser.parse_args()
     for name in options.tasks:
-        compare(Task(task=name, limit=options.limit), Path(os.environ["BENCH_DATA"]), options.turns)
+        fewshot = 5 if name.startswith("mmlu") else None
+        compare(Task(task=name, limit=options.limit, fewshot=fewshot), Path(os.environ["BENCH_DATA"]), options.turns)
 
 
 if __name__ == "__main__":

@@ -90,6 +90,52 @@ def test_answers_do_not_depend_on_company_order_or_batch(ask: Ask, model: str, t
         assert small[key]["logprob"] == pytest.approx(answer["logprob"], abs=1e-3)
 
 
+LARGE = {"context": 1024, "batch": 512, "ubatch": 512, "repack": True, "kv_type": "f16", "flash_attn": "auto"}
+"""Room for several questions in one call."""
+
+
+def questions() -> list[list[dict[str, Any]]]:
+    """Contexts of many lengths with four continuations each, some of which begin alike; two beginnings are shared."""
+    return [
+        [
+            {
+                "id": 10 * c + n,
+                "context": [*([7 + c % 2] * 70), *((c * 41 + i * i) % 49152 for i in range(3 + (17 * c) % 130))],
+                "shared": 70 if c < 14 else 0,
+                "continuation": [5, *(9 + (n * i) % 3 for i in range(c % 3 * 5)), 50 + n],
+            }
+            for n in range(4)
+        ]
+        for c in range(20)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variant", "changes"),
+    [
+        *((name, {}) for name in ("bf16", "f16", "int8", "int4-ptq")),
+        ("f16", {"flash_attn": "off"}),
+        ("f16", {"kv_type": "q8_0", "flash_attn": "on"}),
+        ("int8", {"repack": False}),
+    ],
+)
+def test_questions_in_one_call_are_answered_as_if_each_were_alone(
+    ask: Ask, artifacts: dict[str, Artifact], tmp_path: Path, variant: str, changes: dict[str, Any]
+) -> None:
+    """Bit for bit: what a question's neighbours are shows in none of its sums."""
+    model, settings, groups = artifacts[variant].path, {**LARGE, **changes}, questions()
+    whole = scores(ask, model, tmp_path, [line for group in groups for line in group], **settings)
+    assert len(whole) == 80
+    some = scores(ask, model, tmp_path, [line for group in groups[::-3] for line in group], **settings)
+    alone = [scores(ask, model, tmp_path, groups[c], **settings) for c in (0, 9, 19)]
+    for part in (some, *alone):
+        assert part == {key: whole[key] for key in part}
+    small = {**settings, "ubatch": 32}  # too small for more than one question
+    singly = scores(ask, model, tmp_path, [line for group in groups for line in group], **small)
+    apart = [abs(singly[key]["logprob"] - whole[key]["logprob"]) for key in whole]
+    assert max(apart) < 0.5 and sum(apart) / len(apart) < 0.1, "another way to the same sums"
+
+
 HEAD = [(31 * i) % 49152 for i in range(90)]
 """More than one batch of 64."""
 

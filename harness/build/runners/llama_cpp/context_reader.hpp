@@ -17,11 +17,12 @@ public:
     // The first `shared` tokens go through in calls of their own, whether or not they are there already:
     // so what comes out does not depend on the requests before. `shared` is less than all tokens.
     void read(const std::vector<llama_token> & tokens, size_t shared);
+    // The cache holds just the first `shared` tokens.
+    void keep_head(const std::vector<llama_token> & tokens, size_t shared);
 
     const float * logits() { return engine_.logits(int32_t(batch_.size()) - 1); }
 
 private:
-    void keep_head(const std::vector<llama_token> & tokens, size_t shared);
     void decode(const std::vector<llama_token> & tokens, size_t first, size_t end, bool last_wants_logits);
 
     Engine & engine_;

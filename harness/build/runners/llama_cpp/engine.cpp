@@ -265,6 +265,18 @@ void Engine::decode(const llama_batch & batch) {
     }
 }
 
+std::vector<uint8_t> Engine::save(llama_seq_id sequence) {
+    std::vector<uint8_t> saved(llama_state_seq_get_size(context_.get(), sequence));
+    saved.resize(llama_state_seq_get_data(context_.get(), saved.data(), saved.size(), sequence));
+    return saved;
+}
+
+void Engine::restore(llama_seq_id sequence, const std::vector<uint8_t> & saved) {
+    if (llama_state_seq_set_data(context_.get(), saved.data(), saved.size(), sequence) == 0) {
+        throw std::runtime_error("cells of the KV cache could not be put back" + session_.log().last_errors());
+    }
+}
+
 const float * Engine::logits(int32_t i) {
     const float * row = llama_get_logits_ith(context_.get(), i);
     if (row == nullptr) {

@@ -48,6 +48,12 @@ public:
     int32_t vocabulary() const { return llama_vocab_n_tokens(vocab()); }
     llama_memory_t memory() const { return llama_get_memory(context_.get()); }
     size_t batch_limit() const { return llama_n_batch(context_.get()); }
+    // Most tokens that go through the model at once; a larger batch is cut.
+    size_t call_limit() const { return llama_n_ubatch(context_.get()); }
+    // Whether a token may belong to several sequences: a recurrent state cannot.
+    bool can_branch() const {
+        return !llama_model_is_recurrent(model_.get()) && !llama_model_is_hybrid(model_.get());
+    }
     size_t context_size() const { return llama_n_ctx(context_.get()); }
     size_t rows_limit() const { return rows_limit_; }
 
@@ -61,6 +67,9 @@ public:
     void wake();
     void clear_memory() { llama_memory_clear(memory(), false); }
     void decode(const llama_batch & batch);
+    // A sequence's part of the cache, to be put back as another sequence, into the first free cells.
+    std::vector<uint8_t> save(llama_seq_id sequence);
+    void restore(llama_seq_id sequence, const std::vector<uint8_t> & saved);
     void synchronize() { llama_synchronize(context_.get()); }
     // Logits of the batch's i-th token; waits for them.
     const float * logits(int32_t i);

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <numeric>
 
 namespace bench {
 
@@ -30,39 +29,58 @@ float block_max(const float * values, size_t count) {
     return *std::max_element(lanes, lanes + kLanes);
 }
 
-// e^x for x ≤ 0, within 2e-7 of it, in steps that a compiler turns into vectors: std::exp for each of a row's
-// 49,152 logits took as long as a sixth of the model. Below e^-87 it is 0 but for a rest that no sum sees.
-float exp_below_zero(float x) {
+// Vectors of GCC and Clang, of the size that every processor has: left to itself, GCC 12 computes the loop below
+// number by number.
+constexpr size_t kWidth = 4;
+using Floats = float __attribute__((vector_size(kWidth * sizeof(float))));
+using Integers = int32_t __attribute__((vector_size(kWidth * sizeof(int32_t))));
+
+// e^x for x ≤ 0, within 2e-7 of it: std::exp for each of a row's 49,152 logits took as long as a sixth of the
+// model. Below e^-87 it is 0 but for a rest that no sum sees.
+inline Floats exp_below_zero(Floats x) {
     constexpr float log2_e = 1.44269504f, ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
-    x = x > -87.0f ? x : -87.0f;
-    const int32_t power = int32_t(x * log2_e - 0.5f);
-    const float f = (x - float(power) * ln2_high) - float(power) * ln2_low;
-    const float series =
-        1.0f + f * (1.0f + f * (1.0f / 2 + f * (1.0f / 6 + f * (1.0f / 24 + f * (1.0f / 120 + f / 720)))));
-    const int32_t bits = (power + 127) << 23;
-    float scale;
+    x = x > -87.0f ? x : Floats{} - 87.0f;
+    const Integers power = __builtin_convertvector(x * log2_e - 0.5f, Integers);
+    const Floats whole = __builtin_convertvector(power, Floats);
+    const Floats f = (x - whole * ln2_high) - whole * ln2_low;
+    constexpr float c3 = 1.0f / 6, c4 = 1.0f / 24, c5 = 1.0f / 120, c6 = 1.0f / 720;
+    const Floats series = 1.0f + f * (1.0f + f * (0.5f + f * (c3 + f * (c4 + f * (c5 + f * c6)))));
+    const Integers bits = (power + 127) << 23;
+    Floats scale;
     std::memcpy(&scale, &bits, sizeof(scale));
     return series * scale;
 }
 
+// Adds e^(x − best) of as many values as a vector has.
+inline void add(Floats & sums, Integers & no_numbers, const float * values, float best) {
+    Floats x;
+    std::memcpy(&x, values, sizeof(x));
+    sums += exp_below_zero(x - best);
+    no_numbers |= x != x;
+}
+
 double block_sum(const float * values, size_t count, float best) {
-    float lanes[kLanes] = {};
-    int32_t no_numbers = 0;
+    Floats sums[2] = {};
+    Integers no_numbers{};
     size_t i = 0;
-    for (; i + kLanes <= count; i += kLanes) {
-        for (size_t j = 0; j < kLanes; ++j) {
-            lanes[j] += exp_below_zero(values[i + j] - best);
-            no_numbers |= values[i + j] != values[i + j];
+    for (; i + 2 * kWidth <= count; i += 2 * kWidth) {
+        add(sums[0], no_numbers, values + i, best);
+        add(sums[1], no_numbers, values + i + kWidth, best);
+    }
+    for (; i < count; i += kWidth) {
+        float rest[kWidth];
+        std::fill(rest, rest + kWidth, kLowest);
+        std::copy(values + i, values + std::min(count, i + kWidth), rest);
+        add(sums[0], no_numbers, rest, best);
+    }
+    double total = 0.0;
+    for (size_t lane = 0; lane < kWidth; ++lane) {
+        if (no_numbers[lane]) {
+            throw NotFinite();
         }
+        total += double(sums[0][lane]) + double(sums[1][lane]);
     }
-    for (; i < count; ++i) {
-        lanes[0] += exp_below_zero(values[i] - best);
-        no_numbers |= values[i] != values[i];
-    }
-    if (no_numbers) {
-        throw NotFinite();
-    }
-    return std::accumulate(lanes, lanes + kLanes, 0.0);
+    return total;
 }
 
 }
