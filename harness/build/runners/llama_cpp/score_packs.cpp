@@ -1,6 +1,8 @@
+#include "requests.hpp"
 #include "score_groups.hpp"
 
 #include <algorithm>
+#include <stdexcept>
 
 namespace bench {
 
@@ -144,7 +146,12 @@ std::vector<Score> PackScorer::score(const std::vector<Group> & groups, const Pa
     std::vector<Score> scores;
     size_t at = 0;
     for (size_t i = 0; i < trees.size(); ++i) {
-        read(trees[i], groups[pack.first + i], at, scores);
+        const Group & group = groups[pack.first + i];
+        try {
+            read(trees[i], group, at, scores);
+        } catch (const NotFinite & error) {
+            throw std::runtime_error(request_name(group.items.front().id) + ": " + error.what());
+        }
         at += trees[i].nodes.size();
     }
     return scores;
