@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -134,6 +135,21 @@ def test_questions_in_one_call_are_answered_as_if_each_were_alone(
     singly = scores(ask, model, tmp_path, [line for group in groups for line in group], **small)
     apart = [abs(singly[key]["logprob"] - whole[key]["logprob"]) for key in whole]
     assert max(apart) < 0.5 and sum(apart) / len(apart) < 0.1, "another way to the same sums"
+
+
+def test_logits_that_are_no_numbers_end_the_job_by_the_requests_name(ask: Ask, model: str, tmp_path: Path) -> None:
+    from gguf import GGUFReader
+
+    spoiled = tmp_path / "spoiled.gguf"
+    shutil.copy(model, spoiled)
+    reader = GGUFReader(spoiled, "r+")
+    next(t for t in reader.tensors if t.name == "output_norm.weight").data[:] = math.nan
+    reader.data.flush()
+    asked = write(tmp_path / "q.jsonl", [line for group in questions()[3:] for line in group])
+    job = {"kind": "score", "model": str(spoiled), **COMMON, **LARGE, "reference": None, "requests": asked}
+    code, events, _ = ask({**job, "answers": str(tmp_path / "a.jsonl")})
+    assert code == 1 and events[-1]["event"] == "error"
+    assert "request 30: the model's logits are not numbers" in events[-1]["message"]
 
 
 HEAD = [(31 * i) % 49152 for i in range(90)]

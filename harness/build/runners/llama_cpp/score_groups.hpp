@@ -93,7 +93,7 @@ public:
 
     // In the order of the groups. Follows from all groups of the file, answered or not.
     std::vector<Pack> packs(const std::vector<Group> & groups) const;
-    // The scores of all items, group by group.
+    // The scores of all items, group by group. Throws with the name of a request whose logits are not numbers.
     std::vector<Score> score(const std::vector<Group> & groups, const Pack & pack);
 
 private:
@@ -102,6 +102,7 @@ private:
     };
 
     static Load load(const Group & group);
+    std::vector<Score> score_together(const std::vector<Group> & groups, const Pack & pack);
     bool fits(const Load & load, size_t shared) const;
     void decode(const std::vector<Tree> & trees, size_t shared);
     void place(const Tree & tree, size_t shared, llama_seq_id free, size_t & spare);

@@ -135,7 +135,7 @@ void PackScorer::decode(const std::vector<Tree> & trees, size_t shared) {
     }
 }
 
-std::vector<Score> PackScorer::score(const std::vector<Group> & groups, const Pack & pack) {
+std::vector<Score> PackScorer::score_together(const std::vector<Group> & groups, const Pack & pack) {
     const Group & front = groups[pack.first];
     std::vector<Tree> trees;
     for (size_t i = pack.first; i < pack.end; ++i) {
@@ -146,13 +146,25 @@ std::vector<Score> PackScorer::score(const std::vector<Group> & groups, const Pa
     std::vector<Score> scores;
     size_t at = 0;
     for (size_t i = 0; i < trees.size(); ++i) {
-        const Group & group = groups[pack.first + i];
-        try {
-            read(trees[i], group, at, scores);
-        } catch (const NotFinite & error) {
-            throw std::runtime_error(request_name(group.items.front().id) + ": " + error.what());
-        }
+        read(trees[i], groups[pack.first + i], at, scores);
         at += trees[i].nodes.size();
+    }
+    return scores;
+}
+
+// What is no number in one question's cells spoils its neighbours' sums: asked alone, the question shows itself.
+std::vector<Score> PackScorer::score(const std::vector<Group> & groups, const Pack & pack) {
+    try {
+        return score_together(groups, pack);
+    } catch (const NotFinite & error) {
+        if (pack.end - pack.first == 1) {
+            throw std::runtime_error(request_name(groups[pack.first].items.front().id) + ": " + error.what());
+        }
+    }
+    std::vector<Score> scores;
+    for (size_t i = pack.first; i < pack.end; ++i) {
+        const std::vector<Score> own = score(groups, {i, i + 1, true});
+        scores.insert(scores.end(), own.begin(), own.end());
     }
     return scores;
 }
