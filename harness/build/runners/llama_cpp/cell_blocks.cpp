@@ -18,10 +18,6 @@ CellBlocks::CellBlocks(Engine & engine, llama_seq_id first, size_t count)
     engine_.clear_memory();
 }
 
-void CellBlocks::fill(llama_seq_id sequence) {
-    engine_.restore(sequence, tile_);
-}
-
 void CellBlocks::reserve(size_t used, const std::vector<size_t> & runs) {
     const llama_memory_t memory = engine_.memory();
     const size_t begun = used % kTile;
@@ -34,12 +30,12 @@ void CellBlocks::reserve(size_t used, const std::vector<size_t> & runs) {
     }
     placed_ = 0;
     if (begun) {
-        fill(first_ + placed_);
+        engine_.restore(first_ + placed_, tile_);
         llama_memory_seq_rm(memory, first_ + placed_++, llama_pos(kTile - begun), -1);
     }
     llama_seq_id hole = first_ + placed_;
     while (size_t(placed_) < needed) {
-        fill(first_ + placed_++);
+        engine_.restore(first_ + placed_++, tile_);
     }
     for (const size_t run : runs) {
         for (size_t left = run; left > 0; ++hole) {

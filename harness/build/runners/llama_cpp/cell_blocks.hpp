@@ -31,8 +31,6 @@ public:
     void release();
 
 private:
-    void fill(llama_seq_id sequence);
-
     Engine & engine_;
     llama_seq_id first_;
     size_t count_;

@@ -1,9 +1,9 @@
 // Log-likelihood of continuations. What adjacent contexts share at their beginning is decoded once for them;
-// the rest of several contexts, each with its continuations, goes through the model in one call. Which go
-// together follows from the whole file, since another shape of batch rounds differently.
+// the rest of several contexts, each with its continuations, goes through the model in one call.
 #include "kinds.hpp"
 #include "requests.hpp"
-#include "score_groups.hpp"
+#include "score_packs.hpp"
+#include "score_single.hpp"
 
 #include <algorithm>
 #include <functional>

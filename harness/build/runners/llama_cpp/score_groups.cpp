@@ -1,5 +1,6 @@
 #include "score_groups.hpp"
 
+#include "context_reader.hpp"
 #include "fields.hpp"
 #include "requests.hpp"
 

@@ -1,5 +1,6 @@
+#include "score_packs.hpp"
+
 #include "requests.hpp"
-#include "score_groups.hpp"
 
 #include <algorithm>
 #include <stdexcept>

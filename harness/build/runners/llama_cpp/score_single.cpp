@@ -1,4 +1,4 @@
-#include "score_groups.hpp"
+#include "score_single.hpp"
 
 #include <algorithm>
 
