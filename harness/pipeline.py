@@ -119,7 +119,7 @@ def resume(name: str, results: Path, data: Path | None, progress: Progress) -> P
 
 def regrade(name: str, results: Path, data: Path | None, progress: Progress) -> Path:
     """Grade a run's answers again; nothing is measured."""
-    from harness.measure.session import forget_items, grade_missing
+    from harness.measure.grading import forget_items, grade_missing
 
     folder = resolve_run(name, results)
     planned = read_run(folder).plan
@@ -283,8 +283,9 @@ def data_folder(given: Path | None) -> Path | None:
 
 
 def _go_on(folder: Path, planned: Plan, ready: object, data: Path | None, progress: Progress) -> None:
+    from harness.measure.grading import grade_missing
     from harness.measure.ready import Ready
-    from harness.measure.session import execute_missing, grade_missing
+    from harness.measure.session import execute_missing
 
     assert isinstance(ready, Ready)
     try:

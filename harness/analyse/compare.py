@@ -11,6 +11,7 @@ from harness.analyse.findings import (
     ArtifactSeen,
     Condition,
     Distance,
+    Heat,
     Level,
     PairedItems,
     Report,
@@ -24,6 +25,7 @@ from harness.analyse.findings import (
     WeakBaseline,
 )
 from harness.analyse.fits import frontiers
+from harness.analyse.heat import heats
 from harness.analyse.levels import Measured, MeasuredCell, measure_cells
 from harness.analyse.limits import Footprint, Frontier, Roof
 from harness.analyse.memory import waterfall
@@ -57,6 +59,7 @@ class _Found:
         self.footprints: list[Footprint] = []
         self.frontiers: list[Frontier] = []
         self.threads: list[ThreadCounts] = []
+        self.heats: list[Heat] = []
         self.conditions: list[Condition] = []
         self.artifacts: list[ArtifactSeen] = []
         self.troubles: list[Trouble] = []
@@ -110,6 +113,7 @@ def analyse(runs: Sequence[Run], measured: Sequence[MeasuredRun] | None = None) 
         footprints=tuple(found.footprints),
         frontiers=tuple(found.frontiers),
         threads=tuple(found.threads),
+        heats=tuple(found.heats),
         conditions=tuple(found.conditions),
         artifacts=tuple(found.artifacts),
         troubles=tuple(found.troubles),
@@ -128,6 +132,7 @@ def _analyse_run(run: Run, of_run: MeasuredRun, found: _Found) -> None:
     found.roofs += roofs(run.id, cells, baselines)
     found.footprints += footprints(run.id, cells, baselines)
     found.threads += thread_counts(run, cells)
+    found.heats += heats(run.id, cells)
     random = frozenset(v.name for v in run.plan.suite.variants if has_random_weights(v))
     found.frontiers += frontiers(run.id, cells, random, run.plan.suite.families())
     by_place = {place(c): c for c in cells}

@@ -182,6 +182,34 @@ class ThreadCounts(InCell, frozen=True):
     """Empty for a baseline."""
 
 
+class Heat(InCell, frozen=True):
+    """What a phone's sensors saw around the trials of a cell; None where nothing could be read."""
+
+    trials: int
+    settled: int
+    """Trials before which the phone had cooled down."""
+    unknown: int
+    """Trials before which no sensor could be read."""
+    gate_s: float | None
+    """Median wait."""
+    cpu_before_c: float | None
+    """Median of the hottest readable zone when the program began."""
+    cpu_highest_c: float | None
+    skin_highest_c: float | None
+    thermal_status: float | None
+    """Highest that Android named."""
+    clock_share: float | None
+    """Lowest median clock of a cluster that was used, over its highest clock."""
+    capped: int
+    """Trials in which the system allowed less than the highest clock."""
+    discarded: int
+    windows: int
+    """Timed windows with the discarded ones."""
+    largest_kl_nats: float | None
+    """Of the artifact's logits on the device from those on the host."""
+    missing: tuple[str, ...]
+
+
 class ConditionValue(Value, frozen=True):
     value: str
     where: str
@@ -298,6 +326,8 @@ class Report(Value, frozen=True, kw_only=True):
     footprints: tuple[Footprint, ...]
     frontiers: tuple[Frontier, ...]
     threads: tuple[ThreadCounts, ...] = ()
+    heats: tuple[Heat, ...] = ()
+    """Of phones."""
     conditions: tuple[Condition, ...]
     artifacts: tuple[ArtifactSeen, ...]
     troubles: tuple[Trouble, ...]

@@ -9,7 +9,7 @@ import psutil
 
 from harness.doctor.kernel import CpuTimes, cpu_times, fields, text
 from harness.health import Check
-from harness.measure.execute import OTHER_LOAD_CORES
+from harness.measure.noise import OTHER_LOAD_CORES
 from harness.values import Value
 
 WATCHED_S = 1.0

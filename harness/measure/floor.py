@@ -8,7 +8,7 @@ from harness.build.runners import Runner
 from harness.measure.devices import open_device
 from harness.measure.execute import Equipment
 from harness.measure.inputs import Preparation, Reference
-from harness.measure.jobs import Device, Inputs
+from harness.measure.jobs import Device, Inputs, room_for
 from harness.measure.parts import part_of
 from harness.measure.ready import Ready
 from harness.measure.requests import Requests, plain_requests
@@ -31,6 +31,8 @@ class Floor:
         self.labels: dict[str, str] = {}
         self.remarks: dict[str, str] = {}
         """Cell → what makes its answers doubtful whatever they are, such as another tokenizer."""
+        self.chosen: dict[str, Runner] = {}
+        """Phone → the build of llama.cpp's runner that its trials are measured with."""
         self.broken: dict[str, str] = {}
         """Cell → why its inputs could not be made."""
 
@@ -72,7 +74,24 @@ class Floor:
             artifact=self.ready.artifact(cell),
             inputs=None,
             runner_sha256=runner.sha256 if runner else None,
+            run=self.folder.name,
+            traces=self.folder / "traces",
         )
+
+    def forget(self, trial: Trial, cell: Cell) -> None:
+        """The trial has its record: its device need keep nothing of it."""
+        self.devices[cell.device].forget(f"{self.folder.name}-{trial.id}-")
+
+    def interrupt(self) -> None:
+        """Every device ends what it does for this run."""
+        for device in self.devices.values():
+            device.interrupt()
+
+    def room(self, cell: Cell) -> int:
+        """Tokens of context for the cell's questions."""
+        trained = self.variants[str(cell.variant)].model.context
+        given = cell.workload.context if isinstance(cell.workload, Task) else None
+        return given or room_for(self.requests[cell.key].longest, trained)
 
     def answers(self, trial: Trial, cell: Cell) -> Path:
         """Answers in progress; those of other requests, another artifact or another runner are not gone on with."""
@@ -81,6 +100,8 @@ class Floor:
         return self.folder / "answers" / f"{answers_name(trial, cell)}-{of}.jsonl"
 
     def _runner(self, cell: Cell) -> Runner | None:
+        if cell.runtime is not None and cell.device in self.ready.builds:
+            return self.chosen.get(cell.device)
         found = self.ready.preparations.get(cell.runtime.name) if cell.runtime else None
         return found.runner if found else None
 
@@ -113,6 +134,7 @@ class Floor:
             answers=str(answers),
             reference=str(reference.path) if reference else None,
             generates=requests.generates,
+            context=self.room(cell),
             timeout_s=LONGEST_ANSWERING_S,
         )
 

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from harness.values import DeviceFacts, DeviceSpec, Observation, ProcessSeen
+from harness.values import DeviceFacts, DeviceSpec, Observation, ProcessSeen, Surroundings
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,6 +17,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Becomes the job file."""
     timeout_s: float
     env: dict[str, str] = {}
+    id: str = ""
+    """Of the trial in its run: by it, a device that outlives the host knows what it has begun already."""
+    timed: bool = False
+    """Whether what it says depends on how warm the device is: one that can wait until it is cool does so."""
+    reads: tuple[str, ...] = ()
+    """Keys of `spec` that name files of this machine; elsewhere the program gets copies."""
+    appends: tuple[str, ...] = ()
+    """Keys of `spec` that name a file of this machine which gains lines, also those written elsewhere."""
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +38,18 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     answers: str = ""
     reference: str | None = None
     generates: bool = False
+    context: int = 0
+    """Tokens that a task without a context of its own needs; see `room_for`."""
     timeout_s: float = 900.0
+
+
+def room_for(longest: int, trained: int) -> int:
+    """Tokens of context for questions of which the longest has so many.
+
+    Room beside it lets several questions of one long head go through the model together. Never less than 2,048, so
+    that most tasks have the same.
+    """
+    return min(max(2048, -(-longest // 256) * 256 + 512), max(trained, longest))
 
 
 class Parsed(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +72,14 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     timed_out: bool = False
     out_of_memory: bool = False
     """The kernel's out-of-memory killer struck while the job ran."""
+    surroundings: Surroundings | None = None
+    """What a device with sensors of its own saw around the job."""
+    doubts: tuple[str, ...] = ()
+    """What the device knows that makes the job's numbers doubtful, such as that it could not cool down."""
+    lost: str | None = None
+    """Why the end of the program was not seen: no fault of the program's."""
+    worthless: str | None = None
+    """Why what was timed counts for nothing and is worth repeating, such as a phone that slowed itself down."""
 
 
 class Conditions(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,5 +103,27 @@ class Device(Protocol):
     def conditions(self) -> Conditions: ...
 
     def run(self, job: Job, work: Path, on_progress: OnProgress | None = None) -> Outcome:
-        """Run to the end, to the time limit or to an interrupt; `work` is an empty folder for its files."""
+        """Run to the end, to the time limit or to an interrupt; `work` is an empty folder for its files.
+
+        Raises:
+            SetupError: the program cannot be started.
+            DeviceError: the device is out of reach, taken, or not the one that was named; nothing is recorded then,
+                and the same job can be asked for again.
+        """
+        ...
+
+    def hold(self, run: str) -> None:
+        """Work for the run of this name from now on; what a device does for another run it refuses."""
+        ...
+
+    def release(self) -> None:
+        """The run has ended."""
+        ...
+
+    def forget(self, begins: str) -> None:
+        """What the jobs came to whose ids begin so is on disk here: the device need not keep it."""
+        ...
+
+    def interrupt(self) -> None:
+        """End a job that another thread waits for; its `run` raises KeyboardInterrupt."""
         ...

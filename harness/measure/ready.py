@@ -5,6 +5,9 @@ from collections.abc import Iterable
 import msgspec
 
 from harness.build.artifacts import Workshop
+from harness.build.runners import Runner
+from harness.build.runners.choice import candidates
+from harness.build.runners.llama_cpp_build import ensure_runner
 from harness.errors import BuildError, InputError, StoreError
 from harness.measure.devices import open_device
 from harness.measure.inputs import Preparation
@@ -26,6 +29,8 @@ class Ready(msgspec.Struct):
     """Why an artifact could not be made."""
     preparations: dict[str, Preparation]
     """Runtime → what makes its inputs; empty where nothing is run."""
+    builds: dict[str, dict[str, Runner]] = {}
+    """Phone → target → program: what its cores can run."""
 
     def artifact(self, cell: Cell) -> Artifact | None:
         return self.artifacts.get(self.key(cell)) if cell.variant else None
@@ -71,7 +76,19 @@ def prepare(plan: Plan, progress: Progress) -> Ready:
     preparations = {
         name: Preparation(local, runner, workshop, suite, progress, name) for name, runner in runners.items()
     }
-    return Ready(workshop, artifacts, broken, preparations)
+    return Ready(workshop, artifacts, broken, preparations, _builds(plan, progress))
+
+
+def _builds(plan: Plan, progress: Progress) -> dict[str, dict[str, Runner]]:
+    """The programs that each phone of the plan may be measured with."""
+    found: dict[str, dict[str, Runner]] = {}
+    for spec in plan.suite.devices:
+        if spec.phone is None:
+            continue
+        wish = spec.phone.runner
+        targets = candidates(frozenset(plan.facts[spec.name].cpu_flags)) if wish == "auto" else (wish,)
+        found[spec.name] = {target: ensure_runner(progress, target) for target in targets}
+    return found
 
 
 def check_artifacts(run: Run, ready: Ready) -> None:

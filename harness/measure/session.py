@@ -1,30 +1,31 @@
-"""A run from its first trial to its last graded item: execute what has no record, grade what has no items."""
+"""A run from its first trial to its last record: every trial that has none, each device in a lane of its own."""
 
 import shutil
-from datetime import UTC, datetime
+import threading
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
-import msgspec
-
-from harness.errors import BuildError, InputError, StoreError
-from harness.measure.answering import open_accuracy, with_answers
-from harness.measure.enough import EarlyStop
-from harness.measure.enough_questions import EnoughQuestions
-from harness.measure.execute import execute
+from harness.errors import DeviceError
+from harness.measure.answering import open_accuracy
 from harness.measure.floor import WORK, Floor
-from harness.measure.grade import grade_task, grade_text
-from harness.measure.parts import part_of
+from harness.measure.lane import Lane, Tally
 from harness.measure.ready import Ready, check_artifacts
-from harness.measure.tasks import resolve_task
 from harness.progress import Progress
-from harness.store import Run, append_record, inside, read_lines, read_run, write_lines
-from harness.values import Answers, Cell, CrossChecked, Plan, Status, Task, Text, Trial, TrialRecord
+from harness.store import read_run
+from harness.values import Plan, Trial
+
+Errand = tuple[Lane, Sequence[Trial]]
 
 
 def execute_missing(folder: Path, plan: Plan, ready: Ready, data: Path | None, progress: Progress) -> None:
-    """Execute every trial without a record, in the plan's order, and append each record at once.
+    """Execute every trial without a record, those of a device in the plan's order, and append each record at once.
+
+    This machine's trials come first and alone, since looking after phones would be other load beside them. Phones
+    go on side by side; where one is lost, the others end their trials first.
 
     Raises:
+        DeviceError: a device is out of reach; what it has begun can be gone on with.
         StoreError: another artifact or other requests than those the run has records of, or the folder cannot be
             written.
     """
@@ -36,160 +37,37 @@ def execute_missing(folder: Path, plan: Plan, ready: Ready, data: Path | None, p
     shutil.rmtree(folder / WORK, ignore_errors=True)  # a killed process may have left half-written files
     floor = Floor(folder, plan, ready, data)
     open_accuracy(floor, run, [cells[t.cell] for t in left])
-    for record in run.records:
-        _remember_check(floor, record)
-    early, questions = EarlyStop(plan, run.records), _asked_before(folder, run, data, progress)
+    lock = threading.RLock()
     try:
         with progress.bar("trials", len(plan.trials)) as bar:
-            bar.update(len(done), len(plan.trials))
-            for number, trial in enumerate(left, len(done) + 1):
-                cell = cells[trial.cell]
-                spared = early.reason(trial, cell) or questions.reason(trial, cell)
-                record = _not_run(trial, "not_needed", spared) if spared else _one(floor, trial, cell, progress)
-                append_record(folder, record)
-                early.add(record)
-                _remember_check(floor, record)
-                _grade_round(folder, record, cell, questions, data, progress)
-                _report_trouble(record, cells[trial.cell], progress)
-                bar.update(number, len(plan.trials))
+            tally = Tally(bar, len(done), len(plan.trials))
+            errands: dict[bool, list[Errand]] = {True: [], False: []}
+            for spec in plan.suite.devices:
+                own = [record for record in run.records if cells[record.cell].device == spec.name]
+                lane = Lane(floor, spec.name, own, data, progress, lock)
+                todo = [trial for trial in left if cells[trial.cell].device == spec.name]
+                errands[spec.kind == "local"].append((lane, todo))
+            for lane, trials in errands[True]:
+                lane.go(trials, tally)
+            _side_by_side(floor, errands[False], tally)
+    except DeviceError as error:
+        raise type(error)(f"{error}; `bench run --resume {folder.name}` goes on") from error
     finally:
         shutil.rmtree(folder / WORK, ignore_errors=True)
 
 
-def _remember_check(floor: Floor, record: TrialRecord) -> None:
-    """A cell that a cross-check found wrong is not asked any more."""
-    if record.status == "failed" and any(isinstance(o, CrossChecked) for o in record.observations):
-        floor.broken[record.cell] = str(record.reason)
-
-
-def _asked_before(folder: Path, run: Run, data: Path | None, progress: Progress) -> EnoughQuestions:
-    """What earlier rounds of questions found, graded now where they are not yet."""
-    questions = EnoughQuestions(run.plan)
-    cells = {cell.key: cell for cell in run.plan.cells}
-    for record in run.records:
-        _grade_round(folder, record, cells[record.cell], questions, data, progress)
-    return questions
-
-
-def _grade_round(
-    folder: Path, record: TrialRecord, cell: Cell, questions: EnoughQuestions, data: Path | None, progress: Progress
-) -> None:
-    """Rounds of questions are graded one by one, since what they found decides whether to go on.
-
-    One that cannot be graded decides nothing; the end of the run says so.
-    """
-    if cell.key not in questions.cells or record.status != "ok":
+def _side_by_side(floor: Floor, errands: Sequence[Errand], tally: Tally) -> None:
+    """A thread for each; the first error is raised once all have ended, an interrupt ends them."""
+    if len(errands) == 0:
         return
-    build = record.environment.runner_sha256 if record.environment else None
-    for answers in (o for o in record.observations if isinstance(o, Answers)):
+    with ThreadPoolExecutor(len(errands), thread_name_prefix="lane") as pool:
+        futures: list[Future[None]] = [pool.submit(lane.go, trials, tally) for lane, trials in errands]
         try:
-            if not inside(folder, answers.items).exists():
-                _compress(folder, answers)
-                grade_record(folder, record, answers, cell, questions.plan, data)
-        except (BuildError, InputError, StoreError) as error:
-            progress.say(f"{cell.variant} {cell.workload.label}, round {record.round + 1}, not graded: {error}")
-            return
-        questions.add(cell.key, record.round, answers.of, build, read_lines(inside(folder, answers.items)))
-
-
-def forget_items(folder: Path) -> None:
-    """Remove every graded item, so that `grade_missing` makes them anew from the answers."""
-    shutil.rmtree(folder / "items", ignore_errors=True)
-
-
-def grade_missing(folder: Path, plan: Plan, data: Path | None, progress: Progress) -> None:
-    """Grade accuracy cells that have answers and no items yet, and compress their answers."""
-    cells = {cell.key: cell for cell in plan.cells}
-    run = read_run(folder)
-    todo = [(r, o) for r in run.records for o in r.observations if isinstance(o, Answers)]
-    todo = [(r, o) for r, o in todo if r.status == "ok" and not inside(folder, o.items).exists()]
-    if not todo:
-        return
-    troubles: list[str] = []
-    with progress.bar("grading", len(todo)) as bar:
-        for number, (record, answers) in enumerate(todo, 1):
-            _compress(folder, answers)
-            try:
-                grade_record(folder, record, answers, cells[record.cell], plan, data)
-            except (
-                BuildError,
-                StoreError,
-            ) as error:  # the other cells are graded all the same; this one can be graded again
-                troubles.append(str(error))
-            bar.update(number, len(todo))
-    if troubles:
-        raise BuildError(f"{'; '.join(troubles)} (the answers are kept: `bench regrade {folder.name}`)")
-
-
-def grade_record(
-    folder: Path, record: TrialRecord, answers: Answers, cell: Cell, plan: Plan, data: Path | None
-) -> None:
-    """Items of one record's answers.
-
-    Raises:
-        BuildError: lm-eval failed.
-        StoreError: requests and answers do not fit each other.
-    """
-    trial = Trial(id=record.trial, cell=record.cell, round=record.round)
-    part = part_of(plan, trial, cell)
-    try:
-        chosen = part.chosen(inside(folder, answers.requests)) if part else None
-        if isinstance(cell.workload, Task):
-            files = resolve_task(cell.workload.task, data, cell.workload.fewshot)
-            grade_task(folder, answers, cell.workload, files, plan.suite.seed, chosen)
-        else:
-            grade_text(folder, answers, chosen)
-    except (KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"{answers.answers} does not fit {answers.requests}: {error!r}") from error
-
-
-def _one(floor: Floor, trial: Trial, cell: Cell, progress: Progress) -> TrialRecord:
-    if cell.unsupported is None and (why := floor.why_not(cell)) is not None:
-        return _failed(trial, why)
-    work = floor.folder / WORK / "trial"
-    if cell.unsupported is not None:
-        return execute(trial, cell, floor.bare_equipment(cell), work, None)
-    try:
-        equipment = floor.equipment(trial, cell)
-    except BuildError as error:  # such as a model that llama.cpp cannot read
-        return _failed(trial, str(error))
-    if (changed := floor.changed(cell)) is not None:
-        return _failed(trial, changed)
-    if not isinstance(cell.workload, Task | Text):
-        return _unless_changed(floor, cell, execute(trial, cell, equipment, work, None))
-    what = f"{cell.variant} {cell.workload.label}"
-    with progress.bar(what) as bar:
-        record = _unless_changed(floor, cell, execute(trial, cell, equipment, work, bar.update))
-    return with_answers(floor, trial, cell, record) if record.status == "ok" else record
-
-
-def _unless_changed(floor: Floor, cell: Cell, record: TrialRecord) -> TrialRecord:
-    """What was seen of a file that changed meanwhile belongs to no artifact."""
-    changed = floor.changed(cell)
-    return record if changed is None else msgspec.structs.replace(record, status="invalid", reason=changed)
-
-
-def _failed(trial: Trial, why: str) -> TrialRecord:
-    return _not_run(trial, "failed", why)
-
-
-def _not_run(trial: Trial, status: Status, why: str) -> TrialRecord:
-    now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    return TrialRecord(trial=trial.id, cell=trial.cell, round=trial.round, status=status, reason=why, started=now)
-
-
-def _compress(folder: Path, answers: Answers) -> None:
-    """Plain while running, compressed when complete; doing it again changes nothing."""
-    target = inside(folder, answers.answers)
-    plain = target.with_suffix("")
-    if plain.exists():
-        write_lines(target, list(read_lines(plain)))
-        plain.unlink()
-
-
-def _report_trouble(record: TrialRecord, cell: Cell, progress: Progress) -> None:
-    if record.status in ("ok", "unsupported", "not_needed") and not record.noise:
-        return
-    what = " ".join(p for p in (cell.variant or cell.device, cell.measure, cell.workload.label) if p)
-    text = record.reason or "; ".join(record.noise)
-    progress.say(f"{what}, round {record.round + 1}: {record.status if record.reason else 'noisy'}: {text}")
+            pending = set(futures)
+            while pending:
+                _, pending = wait(pending, return_when=FIRST_COMPLETED)
+        except BaseException:
+            floor.interrupt()
+            raise
+    for future in futures:
+        future.result()

@@ -15,6 +15,7 @@ from harness.render.details import (
 )
 from harness.render.drawings import Drawing, chart, memory_drawing, metric_drawings
 from harness.render.first_screen import screen
+from harness.render.heat import heat_sentences, heat_table
 from harness.render.limit_drawings import roof_drawing, saving_drawing
 from harness.render.limits import CONTEXTS, FITS, ROOF, context_tables, fit_tables, roof_table
 from harness.render.page import Notes, Page, Section, Table
@@ -140,6 +141,7 @@ def _sections(
         section("plots", "Metric by metric", drawings=metric_drawings(setting)),
         section("roofline", "Roofline of decode", (ROOF,), (roof_table(setting, notes),), (roof_drawing(setting),)),
         section("threads", "Speed by threads", (THREADS,), (threads_table(setting),)),
+        section("heat", "Temperature and clocks", heat_sentences(setting), (heat_table(setting),)),
         section("depths", "Speed by depth", (DEPTHS,), depth_tables(setting, notes)),
         section("memory", "What the peak of memory is made of", (PEAKS, *warnings), (parts,), peaks),
         *_memory_sections(section, setting, notes),

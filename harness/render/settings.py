@@ -10,6 +10,7 @@ from harness.analyse.findings import (
     Condition,
     DeviceSeen,
     Distance,
+    Heat,
     Level,
     PairedItems,
     Report,
@@ -93,6 +94,10 @@ class Setting:
     @cached_property
     def threads(self) -> list[ThreadCounts]:
         return [t for t in self.report.threads if self._here(t)]
+
+    @cached_property
+    def heats(self) -> list[Heat]:
+        return [h for h in self.report.heats if self._here(h)]
 
     @cached_property
     def footprints(self) -> list[Footprint]:

@@ -55,6 +55,7 @@ from harness.values.seen import (
     Timing,
     TrialRecord,
 )
+from harness.values.surroundings import ClusterSeen, ParitySeen, Surroundings
 from harness.values.wished import (
     CheckpointSource,
     DeviceSpec,
@@ -102,6 +103,7 @@ __all__ = [
     "Cell",
     "CellKey",
     "CheckpointSource",
+    "ClusterSeen",
     "Count",
     "CrossChecked",
     "DeviceFacts",
@@ -123,6 +125,7 @@ __all__ = [
     "Name",
     "Observation",
     "Opened",
+    "ParitySeen",
     "Pin",
     "Plan",
     "Positive",
@@ -142,6 +145,7 @@ __all__ = [
     "Status",
     "Stretch",
     "Suite",
+    "Surroundings",
     "Sustained",
     "Task",
     "TaskName",

@@ -27,7 +27,7 @@ CellKey = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$(?!\n)")]
 """Part of file names: nothing that leads out of a run's folder can be one."""
 
 
-RunFile = Annotated[str, Meta(pattern=r"^(requests|answers|items)/[A-Za-z0-9][A-Za-z0-9._-]*$(?!\n)")]
+RunFile = Annotated[str, Meta(pattern=r"^(requests|answers|items|traces)/[A-Za-z0-9][A-Za-z0-9._-]*$(?!\n)")]
 """A file in one of three folders of a run, never elsewhere."""
 
 

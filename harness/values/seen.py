@@ -19,6 +19,7 @@ from harness.values.basic import (
     Whole,
 )
 from harness.values.made import ArtifactFile
+from harness.values.surroundings import ParitySeen, Surroundings
 
 
 class DeviceFacts(Value, frozen=True):
@@ -314,6 +315,8 @@ Observation = (
     | Answers
     | CrossChecked
     | ProcessSeen
+    | Surroundings
+    | ParitySeen
 )
 
 Status = Literal[

@@ -3,8 +3,9 @@
 import msgspec
 import pytest
 
-from harness.measure.execute import canary_loss, judge, noise, other_load_cores
 from harness.measure.jobs import Outcome, Parsed
+from harness.measure.judging import judge
+from harness.measure.noise import canary_loss, noise, other_load_cores
 from harness.values import (
     Artifact,
     ArtifactFile,

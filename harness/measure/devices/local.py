@@ -71,6 +71,18 @@ class LocalDevice:
             out_of_memory=seen.signal == "SIGKILL" and not timed_out and oom_kills() > kills_before,
         )
 
+    def hold(self, run: str) -> None:
+        del run  # two runs on one machine are not prevented: the other load is seen
+
+    def release(self) -> None:
+        """Nothing was taken."""
+
+    def forget(self, begins: str) -> None:
+        del begins  # its files ended with the program
+
+    def interrupt(self) -> None:
+        """Nothing to do: this machine's jobs run in the main thread, which is the one that is interrupted."""
+
 
 def _head(path: Path) -> bytes:
     if not path.exists():

@@ -25,10 +25,14 @@ from harness.values import (
     Sustained,
     Task,
     Text,
+    Timed,
     Variant,
     Workload,
 )
 
+READ = ("model", "requests", "reference")
+APPENDED = ("answers",)
+"""Keys of a job that name files."""
 POWERCAP = "/sys/class/powercap"
 SMALLEST_BUFFER = 256 << 20
 MOST_THREADS = 512
@@ -75,8 +79,9 @@ def supports(cell: Cell, variant: Variant | None) -> str | None:
         need = load.prompt_tokens + load.generated_tokens + (load.depth if isinstance(load, Speed) else 0)
         if need > load.context:
             return f"{need} tokens do not fit a context of {load.context}"
-    if model is not None and isinstance(load, Prompted | Load | Task) and load.context > model.context:
-        return f"context {load.context} is more than the {model.context} tokens the model was trained for"
+    context = load.context if isinstance(load, Prompted | Load | Task) else None
+    if model is not None and context is not None and context > model.context:
+        return f"context {context} is more than the {model.context} tokens the model was trained for"
     return None
 
 
@@ -128,13 +133,20 @@ def job(cell: Cell, inputs: Inputs, facts: DeviceFacts) -> Job:
                 "generated": load.generated_tokens,
             }
         case Task() as load:
-            spec = _asking(cell, inputs, facts, load.context)
+            spec = _asking(cell, inputs, facts, load.context or inputs.context)
         case Text() as load:
             spec = _asking(cell, inputs, facts, max(load.window, 512))
         case Size():
             raise AssertionError("a size cell runs no program")
     patience = inputs.timeout_s + _asked_to_last_s(cell.workload)
-    return Job(argv=(inputs.program, "{job}", "{events}"), spec=spec, timeout_s=patience)
+    return Job(
+        argv=(inputs.program, "{job}", "{events}"),
+        spec=spec,
+        timeout_s=patience,
+        timed=isinstance(cell.workload, Timed),
+        reads=tuple(key for key in READ if spec.get(key)),
+        appends=tuple(key for key in APPENDED if spec.get(key)),
+    )
 
 
 def _asked_to_last_s(load: Workload) -> float:

@@ -1,0 +1,89 @@
+"""Which build of the runner a phone gets: those that its CPU can run, in turns on the phone itself."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from harness.build.runners import Runner
+from harness.build.runners.choice import Choice, quickest, seconds_of
+from harness.errors import BuildError
+from harness.measure.events import parse_events
+from harness.measure.jobs import Device, Inputs
+from harness.measure.runtimes import llama_cpp
+from harness.progress import Progress
+from harness.values import Cell, DeviceFacts, Speed, Timing
+
+ROUNDS = 4
+"""Of every build, in turns."""
+PROMPT_TOKENS, GENERATED_TOKENS = 64, 16
+PATIENCE_S = 600.0
+
+
+def choose_runner(
+    device: Device,
+    facts: DeviceFacts,
+    runners: dict[str, Runner],
+    cell: Cell,
+    inputs: Inputs,
+    work: Path,
+    progress: Progress,
+) -> Choice:
+    """The quickest of several builds for this phone: the cell's artifact, short work, builds in turns.
+
+    `inputs` has a prompt of `PROMPT_TOKENS` tokens. A build that does not run there is left out.
+
+    Raises:
+        BuildError: none of them runs.
+        DeviceError: the device is out of reach.
+    """
+    if len(runners) == 1:
+        return Choice(target=next(iter(runners)), duels=())
+    seconds: dict[str, list[float]] = {target: [] for target in runners}
+    broken: dict[str, str] = {}
+    with progress.bar(f"{device.spec.name}: which build is quickest", ROUNDS * len(runners)) as bar:
+        for number in range(ROUNDS):
+            for target in sorted(runners.keys() - broken.keys(), reverse=number % 2 == 1):
+                try:
+                    seconds[target].append(_round(device, facts, runners[target], cell, inputs, work))
+                except BuildError as error:
+                    broken[target] = str(error)
+                bar.update(number * len(runners) + len(seconds))
+    working = {target: of_target for target, of_target in seconds.items() if target not in broken}
+    if not working:
+        raise BuildError(f"no build of the runner works on {device.spec.name}: {'; '.join(broken.values())}")
+    for why in broken.values():
+        progress.say(why)
+    return quickest(working)
+
+
+def _round(device: Device, facts: DeviceFacts, runner: Runner, cell: Cell, inputs: Inputs, work: Path) -> float:
+    load = Speed(
+        prompt_tokens=len(inputs.prompt), generated_tokens=GENERATED_TOKENS, repetitions=2, warmups=1, context=512
+    )
+    asked = msgspec.structs.replace(inputs, program=runner.path, timeout_s=PATIENCE_S)
+    job = llama_cpp.job(msgspec.structs.replace(cell, workload=load), asked, facts)
+    job = msgspec.structs.replace(job, id=f"choice-{runner.sha256[:16]}", timed=False)  # turns even out the heat
+    work.mkdir(parents=True, exist_ok=True)
+    outcome = device.run(job, work)
+    device.forget(job.id)
+    try:
+        parsed = parse_events(outcome.events)
+    except ValueError as error:
+        raise BuildError(
+            f"build {runner.sha256[:12]} on {device.spec.name} printed what is no event: {error}"
+        ) from error
+    timings = [o for o in parsed.observations if isinstance(o, Timing)]
+    if not parsed.done or not timings:
+        last = (outcome.stderr_tail.strip().splitlines() or ["no message"])[-1]
+        raise BuildError(f"build {runner.sha256[:12]} on {device.spec.name}: {parsed.error or last}")
+    return _typical([_seconds(timing) for timing in timings])
+
+
+def _seconds(timing: Timing) -> float:
+    decode_ns = timing.token_ns[-1] - timing.token_ns[0]
+    return seconds_of(timing.logits_ns / 1e9, decode_ns / 1e9)
+
+
+def _typical(values: Sequence[float]) -> float:
+    return sorted(values)[len(values) // 2]

@@ -1,0 +1,208 @@
+"""What is left of a job on a phone → what the host knows of it. Pure."""
+
+import hashlib
+import signal
+from collections.abc import Sequence
+from statistics import median
+
+import msgspec
+
+from harness.measure.devices.phone.gate import GateEnd, GateSeen, GateStep, parse_trace
+from harness.measure.devices.phone.gate import doubt as gate_doubt
+from harness.measure.devices.phone.job import Ended, JobState, parse_cores
+from harness.measure.devices.phone.samples import Samples, parse_samples, summarise
+from harness.measure.devices.phone.temperatures import celsius
+from harness.measure.jobs import Outcome
+from harness.values import ClusterSeen, CoreCluster, PhoneFacts, ProcessSeen, Surroundings
+
+DENIED, MISSING = 126, 127
+
+
+class Remains(msgspec.Struct, frozen=True, kw_only=True):
+    """A job's files, as they were fetched."""
+
+    state: JobState
+    events: bytes
+    stderr: bytes
+    samples: bytes
+    gate: bytes
+    cores: tuple[int, ...] = ()
+    """CPUs that were asked for."""
+    skin_zones: tuple[str, ...] = ()
+    """Types of the zones that are of the surface, as far as they are known."""
+    killed_for_memory: bool = False
+    """The phone's low-memory killer said that it struck."""
+
+
+def outcome_of(remains: Remains, phone: PhoneFacts) -> Outcome:
+    """The outcome of a job that has ended; of one that is gone, what it left and why that is all."""
+    state = remains.state
+    samples = parse_samples(remains.samples)
+    ended = state.rc
+    process = _process(ended)
+    around, worthless = _surroundings(remains, samples, phone)
+    return Outcome(
+        process=process,
+        events=remains.events,
+        stderr_tail=_said(remains.stderr, ended),
+        timed_out=ended is not None and ended.cause == "timed_out",
+        out_of_memory=process.signal == "SIGKILL" and remains.killed_for_memory,
+        surroundings=around,
+        worthless=worthless,
+        doubts=_doubts(remains),
+        lost=_lost(state),
+    )
+
+
+def _lost(state: JobState) -> str | None:
+    if state.phase == "gone":
+        return "the phone was started anew, or all processes of the job died, while it ran"
+    if state.rc is None or state.rc.cause == "lost":
+        return "the job's processes died on the phone, and nobody saw how the program ended"
+    return None
+
+
+def _process(ended: Ended | None) -> ProcessSeen:
+    number = ended.signal if ended else None
+    took = ended.end_ms - ended.start_ms if ended and ended.end_ms is not None and ended.start_ms is not None else 0
+    known = number is not None and number in {s.value for s in signal.Signals}
+    return ProcessSeen(
+        exit_code=ended.code if ended and number is None else None,
+        signal=None if number is None else signal.Signals(number).name if known else f"signal {number}",
+        wall_ns=max(0, took) * 1_000_000,
+        user_ns=None,
+        system_ns=None,
+        major_faults=None,
+    )
+
+
+def _said(stderr: bytes, ended: Ended | None) -> str:
+    text = stderr.decode(errors="replace")
+    if ended is not None and ended.code == DENIED:
+        text += "\nthe phone does not let the program be executed (exit code 126)"
+    if ended is not None and ended.code == MISSING:
+        text += "\nthe phone does not find the program (exit code 127)"
+    return text
+
+
+def _doubts(remains: Remains) -> tuple[str, ...]:
+    found = []
+    if remains.state.gate is not None and (why := gate_doubt(_gate(remains.state.gate, remains.gate))) is not None:
+        found.append(why)
+    if remains.cores and (why := _misplaced(remains.cores, remains.state.affinity)) is not None:
+        found.append(why)
+    return tuple(found)
+
+
+def _misplaced(wanted: Sequence[int], seen: str | None) -> str | None:
+    allowed = _cores(seen)
+    if allowed is None:
+        return "which cores the program could use was not seen"
+    return None if set(allowed) == set(wanted) else f"the program could use the cores {seen}, not those asked for"
+
+
+def _cores(text: str | None) -> tuple[int, ...] | None:
+    try:
+        return None if text is None else tuple(sorted(parse_cores(text)))
+    except ValueError:
+        return None
+
+
+def _gate(end: GateEnd, trace: bytes) -> GateSeen:
+    return GateSeen(result=end.result, waited_s=end.waited_s, steps=parse_trace(trace))
+
+
+def _surroundings(remains: Remains, samples: Samples, phone: PhoneFacts) -> tuple[Surroundings | None, str | None]:
+    """What the sensors saw, and why the timed windows are worthless; both None for a job that nobody sampled."""
+    state = remains.state
+    if state.gate is None and not remains.samples:
+        return None, None
+    steps = parse_trace(remains.gate)
+    last = steps[-1] if steps else None
+    start = state.rc.start_ms if state.rc else None
+    end = state.rc.end_ms if state.rc else None
+    first_ms, last_ms = (0, 1 << 62) if start is None or end is None else (start, end)
+    used = _names_of(samples, remains.cores, phone)
+    heat = summarise(samples, first_ms, last_ms, used)
+    levels = [one.level for one in samples.lines if one.level is not None]
+    missing = dict(heat.missing)
+    if last is not None and last.cpu_milli is None:
+        missing["cpu_before_c"] = "no zone of the processor can be read"
+    result = state.gate.result if state.gate else "none"
+    return (
+        Surroundings(
+            gate="not_settled" if result == "stopped" else result,
+            gate_s=float(state.gate.waited_s) if state.gate else None,
+            cpu_before_c=_celsius(last, "cpu_milli"),
+            cpu_highest_c=heat.hottest_c,
+            skin_before_c=_celsius(last, "skin_milli"),
+            skin_highest_c=_skin(samples, remains.skin_zones),
+            thermal_status=heat.worst_status,
+            clusters=_clusters(samples, phone),
+            affinity=remains.cores,
+            allowed=_cores(state.affinity),
+            battery_before_percent=levels[0] if levels else None,
+            battery_after_percent=levels[-1] if levels else None,
+            charging=_charging(samples),
+            samples=heat.samples,
+            boot_hash=hashlib.sha256(state.boot_id.encode()).hexdigest()[:16],
+            missing=missing,
+        ),
+        heat.discard,
+    )
+
+
+def _celsius(step: GateStep | None, field: str) -> float | None:
+    milli = getattr(step, field) if step is not None else None
+    return None if milli is None else milli / 1000
+
+
+def _skin(samples: Samples, types: Sequence[str]) -> float | None:
+    seen = [one.skin_milli / 1000 for one in samples.lines if one.skin_milli]
+    columns = [n for n, name in enumerate(samples.head.zones if samples.head else ()) if name in types]
+    seen += [c for one in samples.lines for n in columns if (c := celsius(one.zone[n])) is not None]
+    return max(seen, default=None)
+
+
+def _charging(samples: Samples) -> str | None:
+    told = {one.powered for one in samples.lines if one.powered is not None}
+    return None if not told else "plugged" if told == {True} else "unplugged" if told == {False} else "changed"
+
+
+def _names_of(samples: Samples, cores: Sequence[int], phone: PhoneFacts) -> tuple[str, ...] | None:
+    """The sampler's names of the clusters that these cores are of; None: all."""
+    if not cores or samples.head is None:
+        return None
+    return tuple(name for name in samples.head.clocks if set(_cpus(name, phone)) & set(cores))
+
+
+def _cpus(name: str, phone: PhoneFacts) -> tuple[int, ...]:
+    """`policy4` is the cluster that begins with CPU 4, `cpu4` that core alone."""
+    number = name.removeprefix("policy").removeprefix("cpu")
+    if not number.isdigit():
+        return ()
+    first = int(number)
+    if name.startswith("policy"):
+        of_cluster: list[CoreCluster] = [c for c in phone.clusters if first in c.cpus]
+        return of_cluster[0].cpus if of_cluster else (first,)
+    return (first,)
+
+
+def _clusters(samples: Samples, phone: PhoneFacts) -> tuple[ClusterSeen, ...]:
+    head = samples.head
+    if head is None:
+        return ()
+    found = []
+    for column, name in enumerate(head.clocks):
+        now = [khz for one in samples.lines if (khz := one.khz[column])]
+        cap = [khz for one in samples.lines if (khz := one.most_khz[column])]
+        found.append(
+            ClusterSeen(
+                cpus=_cpus(name, phone),
+                most_khz=head.top_khz[column] if column < len(head.top_khz) else None,
+                median_khz=round(median(now)) if now else None,
+                lowest_khz=min(now, default=None),
+                cap_khz=min(cap, default=None),
+            )
+        )
+    return tuple(found)

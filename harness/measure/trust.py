@@ -1,0 +1,153 @@
+"""What must be true of a phone before its numbers are believed: its build of the runner, and each artifact's logits.
+
+Found once a run and kept in `devices/<name>.json` beside the records, so that a resumed run goes on with the same.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from harness.build.runners.choice import Choice
+from harness.errors import BuildError, StoreError
+from harness.measure.choosing import PROMPT_TOKENS, choose_runner
+from harness.measure.floor import WORK, Floor
+from harness.measure.jobs import Inputs
+from harness.measure.kernel_check import Candidate, check_kernels
+from harness.measure.parity import check_parity
+from harness.progress import Progress
+from harness.store import DAMAGE, encode, write_durably
+from harness.values import Artifact, Cell, Name, ParitySeen, Value
+from harness.values.checked import KernelCheck
+
+
+class Trusted(Value, frozen=True, kw_only=True):
+    """What was found of one phone in one run."""
+
+    device: Name
+    choice: Choice | None = None
+    """The build of the runner, and by which measurements."""
+    runner_sha256: str | None = None
+    kernels: dict[str, KernelCheck] = {}
+    """By the types of the weights that were checked, sorted and joined by `+`."""
+    parity: dict[str, ParitySeen] = {}
+    """By the artifact's sha256."""
+
+
+class Trust:
+    """One phone of a run. What it finds wrong with an artifact fails that artifact's trials, and no others."""
+
+    def __init__(self, floor: Floor, device: str, progress: Progress) -> None:
+        self.floor, self.name, self.progress = floor, device, progress
+        self.found = read_trusted(floor.folder, device)
+        self.builds = floor.ready.builds[device]
+        if self.found.choice is not None:
+            self._take(self.found.choice)
+
+    def ensure(self, cell: Cell) -> ParitySeen | None:
+        """Choose the build if there is none yet, and check the cell's artifact once; None for a cell without one.
+
+        Raises:
+            BuildError: no build runs there, or the artifact computes something else there than on the host.
+            DeviceError: the device is out of reach.
+        """
+        artifact = self.floor.ready.artifact(cell)
+        if self.found.choice is None:
+            self._choose()
+        if artifact is None:
+            return None
+        self._check_kernels(cell, artifact)
+        if artifact.sha256 not in self.found.parity:
+            self._keep(parity={**self.found.parity, artifact.sha256: self._parity(cell, artifact)})
+        seen = self.found.parity[artifact.sha256]
+        if seen.wrong is not None:
+            raise BuildError(f"{cell.variant} on {self.name}: {seen.wrong}")
+        return seen
+
+    def _choose(self) -> None:
+        floor, smallest = self.floor, self._smallest()
+        if smallest is None or len(self.builds) == 1:
+            choice = Choice(target=next(iter(self.builds)), duels=())  # nothing to choose, or nothing to choose by
+        else:
+            cell, artifact = smallest
+            model = floor.variants[str(cell.variant)].model
+            tokens = floor.preparation(cell).prompt(model, artifact, PROMPT_TOKENS)
+            inputs = Inputs(program="", model=artifact.path, prompt=tokens)
+            device, work = floor.devices[self.name], floor.folder / WORK / self.name
+            choice = choose_runner(device, floor.facts[self.name], self.builds, cell, inputs, work, self.progress)
+        self._take(choice)
+        self._keep(choice=choice, runner_sha256=self.builds[choice.target].sha256)
+
+    def _take(self, choice: Choice) -> None:
+        """Raises StoreError: the build that the run began with is not among those that can be made now."""
+        built = self.builds.get(choice.target)
+        if built is None or (self.found.runner_sha256 not in (None, built.sha256)):
+            raise StoreError(
+                f"{self.floor.folder.name} measured {self.name} with build {choice.target} "
+                f"{(self.found.runner_sha256 or '')[:12]}, which is another one now: start a new run"
+            )
+        self.floor.chosen[self.name] = built
+
+    def _check_kernels(self, cell: Cell, artifact: Artifact) -> None:
+        """Raises BuildError: the build's answers to 200 questions are not the host's."""
+        kind = "+".join(sorted(artifact.tensor_types))
+        if kind not in self.found.kernels:
+            runtime = cell.runtime
+            assert runtime is not None
+            candidate = Candidate(
+                program=self.floor.chosen[self.name],
+                device=self.floor.devices[self.name],
+                runtime=runtime,
+                variant=self.floor.variants[str(cell.variant)],
+                artifact=artifact,
+            )
+            made = check_kernels(candidate, self.floor.preparation(cell))
+            self._keep(kernels={**self.found.kernels, kind: made})
+        if not (check := self.found.kernels[kind]).passed:
+            raise BuildError(f"{cell.variant} on {self.name}: {check.reason}")
+
+    def _parity(self, cell: Cell, artifact: Artifact) -> ParitySeen:
+        floor = self.floor
+        return check_parity(
+            floor.preparation(cell),
+            floor.devices[self.name],
+            floor.facts[self.name],
+            floor.chosen[self.name],
+            cell,
+            floor.variants[str(cell.variant)].model,
+            artifact,
+        )
+
+    def _smallest(self) -> tuple[Cell, Artifact] | None:
+        """The cell with the smallest artifact of all that are measured on this phone."""
+        made = [
+            (sum(file.bytes for file in artifact.files), cell.key, cell, artifact)
+            for cell in self.floor.plan.cells
+            if cell.device == self.name and cell.runtime and (artifact := self.floor.ready.artifact(cell))
+        ]
+        if not made:
+            return None
+        _, _, cell, artifact = min(made, key=lambda one: one[:2])
+        return cell, artifact
+
+    def _keep(self, **changes: object) -> None:
+        self.found = msgspec.structs.replace(self.found, **changes)
+        write_durably(_file(self.floor.folder, self.name), encode(self.found))
+
+
+def read_trusted(folder: Path, device: str) -> Trusted:
+    """What the run knows of a device; nothing yet where it was never looked at.
+
+    Raises:
+        StoreError: the file is damaged.
+    """
+    path = _file(folder, device)
+    if not path.is_file():
+        return Trusted(device=device)
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Trusted)
+    except DAMAGE as error:
+        raise StoreError(f"{path} is damaged: {error}") from error
+
+
+def _file(folder: Path, device: str) -> Path:
+    return folder / "devices" / f"{device}.json"
