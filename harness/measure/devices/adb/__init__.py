@@ -1,0 +1,1 @@
+"""Phones over ADB: how they are reached, and nothing about what is measured on them."""

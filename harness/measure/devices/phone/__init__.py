@@ -1,0 +1,1 @@
+"""What makes a phone a device that measures."""
