@@ -5,7 +5,15 @@ import os
 from harness.build.artifacts import Workshop
 from harness.build.cache import cache_folder
 from harness.doctor import kernels
-from harness.doctor.installed import MAKE, find_data, find_disk, find_model, find_packages, find_toolchain
+from harness.doctor.installed import (
+    MAKE,
+    find_cross_compiler,
+    find_data,
+    find_disk,
+    find_model,
+    find_packages,
+    find_toolchain,
+)
 from harness.doctor.machine import examine_machine
 from harness.doctor.self_test import Kit, self_test
 from harness.errors import BuildError
@@ -34,6 +42,7 @@ def examine(device: Device, suite: Suite, progress: Progress, *, quick: bool) ->
     parts = (
         *tools.parts,
         *find_packages(),
+        find_cross_compiler(),
         *find_model(variant, artifact is not None),
         find_data(os.environ.get("BENCH_DATA")),
         find_disk(),

@@ -2,8 +2,8 @@
 
 from harness.errors import BenchError
 from harness.health import Check
-from harness.measure.kernel_check import Candidate, check_kernels
 from harness.measure.inputs import Preparation
+from harness.measure.kernel_check import Candidate, check_kernels
 from harness.values.checked import KernelCheck
 
 NAME = "kernels"
@@ -34,7 +34,9 @@ def shown(found: KernelCheck) -> Check:
         name=NAME,
         state="good" if found.passed else "bad",
         seen=seen if found.passed else f"{seen}: {found.reason}",
-        effect="" if found.passed else "the runner computes another model than the file holds: no number is to be trusted",
-        advice="" if found.passed else "remove the runner from the cache and build it again; if it stays, tell us the CPU",
+        effect="" if found.passed else "the runner does not compute what the file holds: none of its numbers counts",
+        advice=""
+        if found.passed
+        else "remove the runner from the cache and build it again, by another compiler if that does not help",
         values={"agreed": found.agreed, "mean_nats": found.mean_nats, "largest_nats": found.largest_nats},
     )

@@ -3,6 +3,7 @@
 import math
 import os
 import random
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,8 @@ def test_more_features_never_take_a_build_away(some: frozenset[str], more: froze
 
 def cpuinfo(*cores: str) -> str:
     return "".join(
-        f"processor\t: {i}\nBogoMIPS\t: 38.40\nFeatures\t: {core}\nCPU part\t: 0xd4d\n\n" for i, core in enumerate(cores)
+        f"processor\t: {i}\nBogoMIPS\t: 38.40\nFeatures\t: {core}\nCPU part\t: 0xd4d\n\n"
+        for i, core in enumerate(cores)
     )
 
 
@@ -124,7 +126,7 @@ def test_what_is_no_measurement_is_refused(measured: dict[str, list[float]], why
 
 
 def test_an_unknown_build_is_named() -> None:
-    with pytest.raises(UnknownNameError, match="aarch64-dotprot.*did you mean 'aarch64-dotprod'"):
+    with pytest.raises(UnknownNameError, match=r"aarch64-dotprot.*did you mean 'aarch64-dotprod'"):
         quickest({"aarch64-dotprot": [1.0]})
     with pytest.raises(UnknownNameError, match="aarch46"):
         ensure_runner(Silent(), "aarch46")
@@ -157,7 +159,7 @@ def test_a_cross_compiler_that_cannot_link_statically_is_told(tmp_path: Path, mo
     compiler(tmp_path, "")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SetupError, match="has no libc.a, which static programs need"):
+    with pytest.raises(SetupError, match=r"has no libc\.a, which static programs need"):
         runner_hash("aarch64")
 
 
@@ -179,4 +181,4 @@ def test_each_target_has_a_program_of_its_own_and_those_for_phones_share_a_build
 
 def test_builds_stand_from_plain_to_special() -> None:
     needs = [TARGETS[name].needs for name in PHONE]
-    assert all(one < other for one, other in zip(needs, needs[1:], strict=False)) and not needs[0]
+    assert all(one < other for one, other in pairwise(needs)) and not needs[0]
