@@ -66,7 +66,7 @@ def logprob(number: int) -> float:
 
 
 class Answering:
-    """A device whose programs answer each request with the reference's log-probability plus an error."""
+    """A device whose programs answer as the reference does, but for an error against the likeliest choice."""
 
     def __init__(self, errors: dict[str, float], name: str = "local") -> None:
         self.spec, self.errors = DeviceSpec(name=name), errors
@@ -84,7 +84,12 @@ class Answering:
         error = self.errors[job.argv[0]]
         lines = read_lines(Path(job.spec["requests"]))
         answers = (
-            {"id": r["id"], "logprob": logprob(r["id"]) + error * (-1) ** (r["id"] // 2), "greedy": False, "tokens": 1}
+            {
+                "id": r["id"],
+                "logprob": logprob(r["id"]) + (-error if r["id"] * 7 % CHOICES == 0 else error),
+                "greedy": False,
+                "tokens": 1,
+            }
             for r in lines
         )
         if self.dies:
