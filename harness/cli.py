@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from harness import __version__
+from harness.building_commands import build
 from harness.comparing_commands import compare
 from harness.errors import BenchError
 from harness.options import HalfWidth, Names, ShardOf, json_option, results_option
@@ -278,7 +279,7 @@ def list_names(kinds: tuple[str, ...], suite: str, results: Path, as_json: bool)
             click.echo(f"  {name:<{width}}  {what}".rstrip())
 
 
-for command in (compare, *READING):
+for command in (build, compare, *READING):
     main.add_command(command)
 
 

@@ -16,14 +16,19 @@ settings.register_profile("bench", deadline=None)
 settings.load_profile("bench")
 
 STRICT = bool(os.environ.get("CI") or os.environ.get("BENCH_REQUIRE_ALL"))
-NEEDS = {"chromium": "chromium"}
+NEEDS = {
+    "chromium": ("chromium", "chromium"),
+    "cross": ("aarch64-linux-gnu-g++", "g++-aarch64-linux-gnu"),
+    "qemu": ("qemu-aarch64-static", "qemu-user-static"),
+}
+"""Marker → the program that its tests need, and the Debian package that has it."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for marker, program in NEEDS.items():
+    for marker, (program, package) in NEEDS.items():
         if STRICT or shutil.which(program):
             continue
-        reason = f"{program} is not installed (Debian, Ubuntu: apt-get install {program})"
+        reason = f"{program} is not installed (Debian, Ubuntu: apt-get install {package})"
         for item in items:
             if item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))

@@ -22,7 +22,8 @@ from harness.build.gguf_files import GgufFacts, read_facts, write_random
 from harness.build.programs import finish
 from harness.build.recipes import load_recipe
 from harness.build.runners import Runner
-from harness.build.runners.llama_cpp_build import SDIST_SHA256, ensure_runner
+from harness.build.runners.llama_cpp_build import ensure_runner
+from harness.build.runners.llama_cpp_sources import SDIST_SHA256
 from harness.errors import BuildError, InputError
 from harness.progress import Progress
 from harness.values import (

@@ -1,12 +1,16 @@
 """Which entries of the cache a suite needs, found without making anything."""
 
+from contextlib import suppress
+
 import msgspec
 
 from harness.build.artifacts import MANIFEST, Manifest, artifact_folder, base_variant
 from harness.build.checkpoints import DTYPES, checkpoint_folder
 from harness.build.downloads import member_key
 from harness.build.recipes import base_of
-from harness.build.runners.llama_cpp_build import SDIST_SHA256, build_key, runner_hash
+from harness.build.runners.llama_cpp_build import build_key, runner_hash
+from harness.build.runners.llama_cpp_sources import SDIST_SHA256
+from harness.build.runners.targets import TARGETS
 from harness.errors import InputError, SetupError
 from harness.values import CheckpointSource, FileSource, Model, RandomSource, Suite, Variant, WheelSource
 
@@ -20,12 +24,11 @@ def needed(suite: Suite) -> set[str]:
 
 
 def needed_tools() -> set[str]:
-    """The runner of this machine as it would be built now, and what it is built from."""
+    """The runners as they would be built here now, for this machine and for phones, and what they are built from."""
     found = {f"downloads/{SDIST_SHA256}", f"sources/{SDIST_SHA256[:16]}"}
-    try:
-        found |= {f"runners/{runner_hash()[:16]}", f"build/{build_key()}"}
-    except SetupError:  # no compiler: which runner belongs to this machine is not known
-        return found
+    for target in TARGETS:
+        with suppress(SetupError):  # no compiler for it: which runner would be built is not known
+            found |= {f"runners/{runner_hash(target)[:16]}", f"build/{build_key(target)}"}
     return found
 
 

@@ -15,6 +15,7 @@ import msgspec
 
 from harness.build.cache import cache_folder, only_one
 from harness.build.runners.llama_cpp_build import build_key
+from harness.build.runners.targets import TARGETS
 from harness.errors import SetupError
 from harness.store import write_durably
 from harness.values import Value
@@ -30,6 +31,7 @@ KINDS = (
     "build",
     "references",
     "requests",
+    "kernel-checks",
     "task-names",
     "worker",
 )
@@ -151,10 +153,11 @@ def _locks(entry: Entry) -> tuple[str, ...]:
 
 
 def _runner_locks() -> tuple[str, ...]:
-    """Those of every toolchain that built here, and of the one at hand."""
+    """Those of every toolchain that built here, and of those at hand."""
     names = {entry.name for entry in _entries("build")}
-    with suppress(SetupError):  # no compiler here: nothing is being built with it
-        names.add(build_key())
+    for target in TARGETS:
+        with suppress(SetupError):  # no compiler for it here: nothing is being built with one
+            names.add(build_key(target))
     return tuple(sorted(names))
 
 

@@ -4,14 +4,23 @@ import os
 
 from harness.build.artifacts import Workshop
 from harness.build.cache import cache_folder
-from harness.build.runners import Runner
-from harness.doctor.installed import MAKE, find_data, find_disk, find_model, find_packages, find_toolchain
+from harness.doctor import kernels
+from harness.doctor.installed import (
+    MAKE,
+    find_cross_compiler,
+    find_data,
+    find_disk,
+    find_model,
+    find_packages,
+    find_toolchain,
+)
 from harness.doctor.machine import examine_machine
 from harness.doctor.self_test import Kit, self_test
 from harness.errors import BuildError
-from harness.health import Health, SelfTest
+from harness.health import Check, Health, SelfTest
 from harness.measure.inputs import Preparation
 from harness.measure.jobs import Device
+from harness.measure.kernel_check import Candidate
 from harness.progress import Progress
 from harness.values import Artifact, Suite, Variant
 
@@ -33,11 +42,13 @@ def examine(device: Device, suite: Suite, progress: Progress, *, quick: bool) ->
     parts = (
         *tools.parts,
         *find_packages(),
+        find_cross_compiler(),
         *find_model(variant, artifact is not None),
         find_data(os.environ.get("BENCH_DATA")),
         find_disk(),
     )
     checks = examine_machine()
+    checked = kernels.unknown("--quick leaves it out" if quick else "there is no runner or no artifact to check")
     if quick:
         tested = SelfTest(state="skipped", reason="--quick leaves it out")
     elif tools.runner is None or workshop is None:
@@ -47,8 +58,16 @@ def examine(device: Device, suite: Suite, progress: Progress, *, quick: bool) ->
             state="impossible", reason=changed or f"the artifact {variant.name} is not made yet", get=MAKE
         )
     else:
-        tested = _tested(device, suite, variant, tools.runner, workshop, artifact, progress)
-    return Health(device=device.spec.name, parts=parts, checks=checks, self_test=tested, impossible=tools.impossible)
+        preparation = Preparation(device, tools.runner, workshop, suite, progress)
+        checked = _checked(device, suite, variant, artifact, preparation)
+        tested = _tested(device, suite, variant, artifact, preparation)
+    return Health(
+        device=device.spec.name,
+        parts=parts,
+        checks=(*checks, checked),
+        self_test=tested,
+        impossible=tools.impossible,
+    )
 
 
 def _stored(workshop: Workshop | None, variant: Variant) -> tuple[Artifact | None, str | None]:
@@ -61,16 +80,15 @@ def _stored(workshop: Workshop | None, variant: Variant) -> tuple[Artifact | Non
         return None, str(error)
 
 
-def _tested(
-    device: Device,
-    suite: Suite,
-    variant: Variant,
-    runner: Runner,
-    workshop: Workshop,
-    artifact: Artifact,
-    progress: Progress,
-) -> SelfTest:
-    preparation = Preparation(device, runner, workshop, suite, progress)
+def _checked(device: Device, suite: Suite, variant: Variant, artifact: Artifact, preparation: Preparation) -> Check:
+    candidate = Candidate(
+        program=preparation.runner, device=device, runtime=suite.runtimes[0], variant=variant, artifact=artifact
+    )
+    return kernels.kernels(candidate, preparation)
+
+
+def _tested(device: Device, suite: Suite, variant: Variant, artifact: Artifact, preparation: Preparation) -> SelfTest:
+    runner = preparation.runner
     kit = Kit(
         device=device,
         facts=device.facts(),
@@ -83,4 +101,4 @@ def _tested(
         kit.prompt(1)
     except BuildError as error:
         return SelfTest(state="impossible", reason=str(error), variant=variant.name)
-    return self_test(suite, variant, kit, progress)
+    return self_test(suite, variant, kit, preparation.progress)

@@ -14,6 +14,7 @@ from pathlib import Path
 from harness.build.cache import cache_folder
 from harness.build.runners import Runner
 from harness.build.runners.llama_cpp_build import runner_hash
+from harness.build.runners.toolchains import CROSS_COMPILER, CROSS_PACKAGE
 from harness.errors import InputError, SetupError
 from harness.health import Part
 from harness.measure.tasks import TASKS, resolve_task
@@ -176,6 +177,13 @@ def _compiler() -> Part:
     seen = _first_line([name, "--version"]) if name else None
     missing = f"{name} does not run" if name else "no C++ compiler found"
     return _part("C++ compiler", seen, "the runner", "apt-get install g++", missing=missing)
+
+
+def find_cross_compiler() -> Part:
+    """What builds the runners for phones."""
+    seen = _first_line([CROSS_COMPILER, "--version"]) if shutil.which(CROSS_COMPILER) else None
+    get, missing = f"apt-get install {CROSS_PACKAGE}", f"{CROSS_COMPILER} is not installed"
+    return _part("cross compiler", seen, "runners for Android phones (optional)", get, missing=missing)
 
 
 def _tool(name: str) -> Part:

@@ -4,7 +4,7 @@ import tarfile
 
 import pytest
 
-from harness.build.runners.llama_cpp_build import _refuse_escapes
+from harness.build.runners.llama_cpp_sources import refuse_escapes
 from harness.errors import BuildError
 
 
@@ -15,7 +15,7 @@ def member(name: str, kind: bytes = tarfile.REGTYPE) -> tarfile.TarInfo:
 
 
 def test_plain_files_and_folders_are_taken() -> None:
-    _refuse_escapes([member("a/vendor/llama.cpp/x.c"), member("a/vendor/llama.cpp/d", tarfile.DIRTYPE)])
+    refuse_escapes([member("a/vendor/llama.cpp/x.c"), member("a/vendor/llama.cpp/d", tarfile.DIRTYPE)])
 
 
 @pytest.mark.parametrize(
@@ -30,4 +30,4 @@ def test_plain_files_and_folders_are_taken() -> None:
 )
 def test_what_could_escape_is_refused(bad: tarfile.TarInfo) -> None:
     with pytest.raises(BuildError, match="no plain file"):
-        _refuse_escapes([bad])
+        refuse_escapes([bad])

@@ -14,7 +14,7 @@ from harness.build.cache import cache_folder, in_use, only_one, used
 from harness.build.gguf_files import GgufFacts
 from harness.build.needs import needed
 from harness.build.recipes import base_of
-from harness.build.runners.llama_cpp_build import SDIST_SHA256
+from harness.build.runners.llama_cpp_sources import SDIST_SHA256
 from harness.build.waste import DAY_S, KINDS, Entry, entries, remove
 from harness.config import load_devices, load_suite
 from harness.errors import ConfigError, InputError, SetupError, UnknownNameError
