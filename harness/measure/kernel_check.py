@@ -15,7 +15,7 @@ from harness.build.cache import cache_folder, only_one, used
 from harness.build.runners import Runner
 from harness.errors import BuildError
 from harness.measure.events import parse_events
-from harness.measure.execute import judge
+from harness.measure.judging import judge
 from harness.measure.grade import check_answers
 from harness.measure.inputs import Preparation
 from harness.measure.jobs import Device, Inputs, Parsed

@@ -11,7 +11,8 @@ from harness.analyse.compare import analyse
 from harness.config import load_devices, load_suite
 from harness.derivations import energy_j_token, trial_values, why_no_energy, why_not_sustained
 from harness.errors import ConfigError
-from harness.measure.execute import judge, noise, waiting_share
+from harness.measure.judging import judge
+from harness.measure.noise import noise, waiting_share
 from harness.measure.plan import make_plan, spread_out, thread_counts
 from harness.measure.runtimes.llama_cpp import job
 from harness.pipeline import known_names
