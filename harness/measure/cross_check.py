@@ -166,7 +166,7 @@ def _ask(
             dtype=dtype,
             batch_sizes=batch_sizes,
             threads=floor.facts[cell.device].usable_cores,
-            context=cell.workload.context,
+            context=cell.workload.context or floor.variants[str(cell.variant)].model.context,
         )
         floor.preparation(cell).run(job, Path(folder), f"cross-check of {cell.variant} in {dtype}")
         lines = list(read_lines(answers))

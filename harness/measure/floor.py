@@ -8,7 +8,7 @@ from harness.build.runners import Runner
 from harness.measure.devices import open_device
 from harness.measure.execute import Equipment
 from harness.measure.inputs import Preparation, Reference
-from harness.measure.jobs import Device, Inputs
+from harness.measure.jobs import Device, Inputs, room_for
 from harness.measure.parts import part_of
 from harness.measure.ready import Ready
 from harness.measure.requests import Requests, plain_requests
@@ -74,6 +74,12 @@ class Floor:
             runner_sha256=runner.sha256 if runner else None,
         )
 
+    def room(self, cell: Cell) -> int:
+        """Tokens of context for the cell's questions."""
+        trained = self.variants[str(cell.variant)].model.context
+        given = cell.workload.context if isinstance(cell.workload, Task) else None
+        return given or room_for(self.requests[cell.key].longest, trained)
+
     def answers(self, trial: Trial, cell: Cell) -> Path:
         """Answers in progress; those of other requests, another artifact or another runner are not gone on with."""
         runner = self._runner(cell)
@@ -113,6 +119,7 @@ class Floor:
             answers=str(answers),
             reference=str(reference.path) if reference else None,
             generates=requests.generates,
+            context=self.room(cell),
             timeout_s=LONGEST_ANSWERING_S,
         )
 

@@ -61,11 +61,14 @@ class Preparation:
         if isinstance(cell.workload, Text):
             return text_requests(cell.workload, tokenizer, self.suite.seed)
         assert isinstance(cell.workload, Task)
+        trained = variant.model.context
         if not of_the_hub(files):
-            return task_requests(cell.workload, files, tokenizer, self.suite.seed)
-        key = digest([cell.workload, files, tokenizer.identity, tokenizer.chat_template, tokenizer.bos, tokenizer.eos])
+            return task_requests(cell.workload, files, tokenizer, self.suite.seed, trained)
+        key = digest(
+            [cell.workload, trained, files, tokenizer.identity, tokenizer.chat_template, tokenizer.bos, tokenizer.eos]
+        )
         if key not in self._of_the_hub:  # once a run, so that all its variants are asked the same
-            self._of_the_hub[key] = task_requests(cell.workload, files, tokenizer, self.suite.seed)
+            self._of_the_hub[key] = task_requests(cell.workload, files, tokenizer, self.suite.seed, trained)
         return self._of_the_hub[key]
 
     def tokenizer(self, variant: Variant, artifact: Artifact) -> Tokenizer:

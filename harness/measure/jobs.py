@@ -30,7 +30,18 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     answers: str = ""
     reference: str | None = None
     generates: bool = False
+    context: int = 0
+    """Tokens that a task without a context of its own needs; see `room_for`."""
     timeout_s: float = 900.0
+
+
+def room_for(longest: int, trained: int) -> int:
+    """Tokens of context for questions of which the longest has so many.
+
+    Room beside it lets several questions of one long head go through the model together. Never less than 2,048, so
+    that most tasks have the same.
+    """
+    return min(max(2048, -(-longest // 256) * 256 + 512), max(trained, longest))
 
 
 class Parsed(msgspec.Struct, frozen=True, kw_only=True):

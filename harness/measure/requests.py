@@ -27,8 +27,10 @@ from harness.store import read_lines, write_lines
 from harness.values import Task, Text, digest
 
 # Raised when the same wish gives other requests, so that cached ones are not taken for new ones.
-WORKER_REVISION = 6
+WORKER_REVISION = 7
 TEXT_REVISION = 3
+WINDOW = 2048
+"""Tokens of a rolling window where a task names no context: a model's whole context would take gigabytes of cache."""
 NO_ROW = -1
 """A position that is scored but not compared with the reference."""
 CHAT = "chat template"
@@ -47,10 +49,14 @@ class Requests(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
     truncated: int = 0
     """Requests whose prompt was cut from the left to fit the context."""
+    longest: int = 0
+    """Tokens of the longest request, with those that it is answered with."""
 
 
-def task_requests(task: Task, files: list[TaskFile], tokenizer: Tokenizer, seed: int) -> Requests:
-    """Requests of an lm-eval task.
+def task_requests(
+    task: Task, files: list[TaskFile], tokenizer: Tokenizer, seed: int, trained: int = WINDOW
+) -> Requests:
+    """Requests of an lm-eval task; `trained` is the largest context that the model was trained for.
 
     Raises:
         BuildError: lm-eval failed on the task.
@@ -58,6 +64,7 @@ def task_requests(task: Task, files: list[TaskFile], tokenizer: Tokenizer, seed:
             model does not have.
     """
     chat = _chat(task, files, tokenizer)
+    limit, window = task.context or trained, task.context or min(trained, WINDOW)
     key = digest(
         [
             "task",
@@ -66,7 +73,8 @@ def task_requests(task: Task, files: list[TaskFile], tokenizer: Tokenizer, seed:
             task.task,
             task.limit,
             task.fewshot,
-            task.context,
+            limit,
+            window,
             seed,
             tokenizer.identity,
             tokenizer.prefix_token,
@@ -79,7 +87,8 @@ def task_requests(task: Task, files: list[TaskFile], tokenizer: Tokenizer, seed:
     def build() -> Iterable[dict[str, Any]]:
         head, asked = ask_worker({"kind": "requests", "chat": chat, **worker_job(task, files, seed)})
         versions = {**head["versions"], **_chat_version(chat)}
-        return [{"head": versions}, *assemble(_flat(asked), tokenizer, task.context, chat=chat is not None)]
+        lines = assemble(_flat(asked), tokenizer, limit, window=window, chat=chat is not None)
+        return [{"head": versions}, *lines]
 
     return _new(key, build) if of_the_hub(files) else _cached(key, build)
 
@@ -209,11 +218,18 @@ def _cached(key: str, build: Callable[[], Iterable[dict[str, Any]]]) -> Requests
             "count": len(body),
             "generates": any(line.get("kind") == "generate_until" for line in body),
             "truncated": sum(1 for line in whole_requests(lines) if line.get("truncated")),
+            "longest": max(map(_tokens, whole_requests(lines)), default=0),
         }
         write_lines(path, [{**head, "facts": facts}, *lines])
     used(path)
     head = next(read_lines(path))
     return Requests(path=path, hash=key, versions=head["head"], **head["facts"])
+
+
+def _tokens(line: dict[str, Any]) -> int:
+    """That a request and its answer have together."""
+    own = len(line.get("context", line.get("tokens", ())))
+    return own + len(line.get("continuation", ())) + int(line.get("max_tokens", 0))
 
 
 def head_tokens(tokens: list[int], count: int, what: str) -> tuple[int, ...]:

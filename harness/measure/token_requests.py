@@ -35,13 +35,19 @@ class Tokenizer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def assemble(
-    asked: Iterable[dict[str, Any]], tokenizer: Tokenizer, context: int, *, chat: bool = False
+    asked: Iterable[dict[str, Any]],
+    tokenizer: Tokenizer,
+    context: int,
+    *,
+    window: int | None = None,
+    chat: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """lm-eval's requests as token ids, by lm-eval's own rules, as lines of a request file.
 
     A continuation's tokens are those of context + continuation without the context's; trailing blanks of
     the context move to the continuation; an empty context is the model's prefix token. A chat prompt holds its
-    special tokens as text, that of the beginning among them.
+    special tokens as text, that of the beginning among them. Rolling texts go in windows of `window` tokens (None:
+    of `context`).
     """
     asked = list(asked)
     encoded = encode_all(
@@ -54,7 +60,8 @@ def assemble(
         prompt = request["args"][0]
         about = {key: request[key] for key in ("kind", "task", "doc", "index", "doc_hash")}
         head = head_of(request) if request["kind"] != "loglikelihood_rolling" else ""
-        for part in _parts(request, encoded, context, tokenizer.prefix_token):
+        limit = window or context if request["kind"] == "loglikelihood_rolling" else context
+        for part in _parts(request, encoded, limit, tokenizer.prefix_token):
             line = {"id": number, **about, "request": request_number, "prompt": prompt, **part}
             yield from heads.lines(line, head, encoded[head] if head else [])
             number += 1

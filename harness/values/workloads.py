@@ -144,7 +144,9 @@ class Task(Value, frozen=True, tag_field="kind", tag="task"):
     """Questions in all, drawn by the suite's seed; None: the whole set."""
     fewshot: Count | None = None
     """None: the task's own number."""
-    context: Tokens = 2048
+    context: Tokens | None = None
+    """Longer prompts are cut. None: as much as the longest question needs, at most what the model was trained for;
+    rolling windows then have 2,048 tokens."""
     chat: bool | None = None
     """Whether prompts go through the model's chat template, few-shot examples as turns; None: as the task says."""
     until: Annotated[float, Meta(gt=0, lt=1)] | None = None

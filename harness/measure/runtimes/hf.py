@@ -44,7 +44,7 @@ def supports(cell: Cell, variant: Variant | None) -> str | None:
     assert variant is not None
     if not is_checkpoint_of_its_own(variant) and variant.recipe not in DTYPES:
         return f"torch runs 16-bit weights; those of recipe {variant.recipe!r} are in a format of llama.cpp's own"
-    if load.context > variant.model.context:
+    if load.context is not None and load.context > variant.model.context:
         return f"context {load.context} is more than the {variant.model.context} tokens the model was trained for"
     return None
 
@@ -63,7 +63,7 @@ def job(cell: Cell, inputs: Inputs, facts: DeviceFacts) -> Job:
         "kind": "generate" if inputs.generates else "score",
         "model": inputs.model,
         "threads": resolved(runtime, facts).threads,
-        "context": load.context,
+        "context": load.context or inputs.context,
         "dtype": runtime.dtype,
         "device": runtime.processor,
         "program_sha256": find_hf().sha256,

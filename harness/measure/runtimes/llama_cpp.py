@@ -75,8 +75,9 @@ def supports(cell: Cell, variant: Variant | None) -> str | None:
         need = load.prompt_tokens + load.generated_tokens + (load.depth if isinstance(load, Speed) else 0)
         if need > load.context:
             return f"{need} tokens do not fit a context of {load.context}"
-    if model is not None and isinstance(load, Prompted | Load | Task) and load.context > model.context:
-        return f"context {load.context} is more than the {model.context} tokens the model was trained for"
+    context = load.context if isinstance(load, Prompted | Load | Task) else None
+    if model is not None and context is not None and context > model.context:
+        return f"context {context} is more than the {model.context} tokens the model was trained for"
     return None
 
 
@@ -128,7 +129,7 @@ def job(cell: Cell, inputs: Inputs, facts: DeviceFacts) -> Job:
                 "generated": load.generated_tokens,
             }
         case Task() as load:
-            spec = _asking(cell, inputs, facts, load.context)
+            spec = _asking(cell, inputs, facts, load.context or inputs.context)
         case Text() as load:
             spec = _asking(cell, inputs, facts, max(load.window, 512))
         case Size():
