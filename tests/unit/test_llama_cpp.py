@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.measure.events import parse_events
-from harness.measure.jobs import Inputs
+from harness.measure.jobs import Inputs, room_for
 from harness.measure.runtimes import llama_cpp
 from harness.values import (
     Bandwidth,
@@ -50,6 +50,24 @@ def test_bandwidth_reads_beyond_the_cache() -> None:
     assert llama_cpp.job(cell, INPUTS, FACTS).spec["buffer"] == 256 << 20
     more = msgspec.structs.replace(FACTS, llc_bytes=1 << 30)
     assert llama_cpp.job(cell, INPUTS, more).spec["buffer"] == 4 << 30
+
+
+def test_a_task_without_a_context_gets_what_its_longest_question_needs() -> None:
+    cell = msgspec.structs.replace(SPEED, workload=Task(task="t"))
+    inputs = msgspec.structs.replace(INPUTS, context=room_for(2900, trained=8192))
+    assert llama_cpp.job(cell, inputs, FACTS).spec["context"] == 3584
+    given = msgspec.structs.replace(cell, workload=Task(task="t", context=1024))
+    assert llama_cpp.job(given, inputs, FACTS).spec["context"] == 1024
+
+
+@pytest.mark.parametrize(
+    ("longest", "trained", "room"),
+    [(300, 8192, 2048), (300, 1024, 1024), (1601, 8192, 2304), (8000, 8192, 8192), (8193, 8192, 8193)],
+)
+def test_room_holds_the_longest_question_and_is_what_the_model_was_trained_for_at_most(
+    longest: int, trained: int, room: int
+) -> None:
+    assert room_for(longest, trained) == room >= longest
 
 
 def test_tasks_score_or_generate() -> None:

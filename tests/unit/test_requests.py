@@ -76,6 +76,14 @@ def test_rolling_windows_score_every_token_once_and_fit(text: str, context: int)
         assert line["context"] and len(line["context"]) + len(line["continuation"]) <= context + 1
 
 
+def test_rolling_windows_may_be_shorter_than_the_context_of_questions() -> None:
+    asked = [ask("loglikelihood_rolling", "a" * 50), ask("loglikelihood", "a" * 50, "b")]
+    tokenizer = Tokenizer(encode=by_character, identity="characters", prefix_token=1)
+    lines = list(whole_requests(assemble(asked, tokenizer, 60, window=20)))
+    assert max(len(line["continuation"]) for line in lines[:-1]) == 20
+    assert len(lines[-1]["context"]) == 50
+
+
 @given(st.lists(st.integers(2, 99), min_size=1, max_size=80), st.integers(min_value=1, max_value=20))
 def test_rolling_windows_are_those_of_lm_eval(tokens: list[int], context: int) -> None:
     from lm_eval.utils import get_rolling_token_windows, make_disjoint_window

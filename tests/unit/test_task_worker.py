@@ -314,6 +314,15 @@ def test_a_long_prompt_is_cut_from_the_left_and_counted(data: Path) -> None:
     assert all(len(line["context"]) + len(line["continuation"]) == 101 for line in read_requests(requests.path))
 
 
+def test_without_a_context_prompts_are_cut_only_beyond_what_the_model_was_trained_for(data: Path) -> None:
+    files = resolve_task("mmlu", data)
+    whole = task_requests(Task(task="mmlu"), files, PLAIN, 1, 100_000)
+    lengths = [len(line["context"]) + len(line["continuation"]) for line in read_requests(whole.path)]
+    assert whole.truncated == 0 and whole.longest == max(lengths) > 101
+    cut = task_requests(Task(task="mmlu"), files, PLAIN, 1, 100)
+    assert cut.truncated == 32 and cut.longest == 101
+
+
 # ---------------------------------------------------------------- when requests are made anew
 
 OWN = "include: base.yaml\ntask: mine\ndoc_to_target: !function code.target\n"
