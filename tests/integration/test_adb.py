@@ -6,6 +6,7 @@ import stat
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -105,16 +106,17 @@ def test_an_answer_that_is_cut_is_a_lost_phone_and_never_a_success(connection: C
 
 def test_adbd_restarts_and_reboots(connection: Connection, phone: StandIn) -> None:
     boot = connection.shell("cat /proc/sys/kernel/random/boot_id").stdout
-    connection.shell(f"setsid sh -c 'sleep 1000; true' >/dev/null 2>&1 </dev/null & echo $! > {TMP}/pid")
+    connection.shell(f"setsid sleep 12345 >/dev/null 2>&1 </dev/null & echo $! > {TMP}/pid")
+    running = "pgrep -x -f 'sleep 12345'"
     phone.restart_adbd()
-    assert again(connection).shell(f"kill -0 $(cat {TMP}/pid)").exit_code == 0
+    assert again(connection).shell(running).exit_code == 0
     assert connection.shell("cat /proc/sys/kernel/random/boot_id").stdout == boot
     phone.halt()
     with pytest.raises(DeviceLostError):
         connection.shell("true")
     phone.boot()
     assert again(connection).shell("cat /proc/sys/kernel/random/boot_id").stdout != boot
-    assert connection.shell(f"kill -0 $(cat {TMP}/pid)").exit_code == 1
+    assert connection.shell(running).exit_code == 1
     assert float(connection.shell("cat /proc/uptime").stdout.split()[0]) < 160
     assert connection.stat(f"{TMP}/pid") is not None
 
@@ -135,10 +137,14 @@ def test_nobody_is_there(via: Via) -> None:
         open_connection(None, f"127.0.0.1:{free_port()}", via)
 
 
-def test_a_phone_that_hangs_up(phone: StandIn, via: Via) -> None:
+def test_a_phone_that_hangs_up_or_says_nothing(phone: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.measure.devices.adb.direct.CONNECT_S", 0.3)
     phone.fault(refuse=True)
-    with pytest.raises(DeviceLostError):
-        open_connection(None, phone.address, via)
+    with pytest.raises(DeviceLostError, match="cannot connect"):
+        open_connection(None, phone.address, "direct")
+    phone.fault(refuse=False, silent=True)
+    with pytest.raises(DeviceLostError, match="no answer"):
+        open_connection(None, phone.address, "direct")
 
 
 def test_execution_that_is_forbidden(connection: Connection, phone: StandIn) -> None:
@@ -245,15 +251,16 @@ def again(connection: Connection | None, phone: StandIn | None = None, via: Via 
                 assert phone is not None
                 connection = open_connection(None, phone.address, via)
             connection.shell("true")
-            return connection
         except DeviceError:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
+        else:
+            return connection
 
 
-def wait_until(true: "object") -> None:
+def wait_until(true: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 30
-    while not true():  # type: ignore[operator]
+    while not true():
         assert time.monotonic() < deadline
         time.sleep(0.05)

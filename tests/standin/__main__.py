@@ -99,6 +99,11 @@ def obey(order: dict[str, Any], adbd: Adbd, machine: Machine) -> Any:
     return None
 
 
+def say(answer: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("root", type=Path)
@@ -109,21 +114,21 @@ def main() -> None:
     wish = parser.parse_args()
     phone = msgspec.json.decode(wish.phone.read_bytes(), type=Phone)
     try:
-        if wish.qemu and not run_aarch64(wish.qemu, wish.root / "standin" / "binfmt"):
-            raise BootError("programs of aarch64 cannot be run: no binfmt_misc of one's own (Linux 6.7)")
+        if wish.qemu:
+            run_aarch64(wish.qemu, wish.root / "standin" / "binfmt")
         machine = Machine(wish.root, quota_bytes=wish.quota_bytes)
     except (BootError, subprocess.CalledProcessError) as error:
-        print(json.dumps({"failed": f"{error} {getattr(error, 'stderr', '') or ''}"}), flush=True)
+        say({"failed": f"{error} {getattr(error, 'stderr', '') or ''}"})
         sys.exit(1)
     adbd = Adbd(phone, machine, wish.port)
-    print(json.dumps({"port": adbd.port}), flush=True)
+    say({"port": adbd.port})
     try:
         for line in sys.stdin:
             try:
                 answer = {"answer": obey(json.loads(line), adbd, machine)}
             except (OSError, ValueError, BootError, subprocess.CalledProcessError) as error:
                 answer = {"failed": repr(error)}
-            print(json.dumps(answer), flush=True)
+            say(answer)
     finally:
         machine.halt()
         os._exit(0)  # threads may wait in the kernel for hosts that are gone

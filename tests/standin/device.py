@@ -12,7 +12,7 @@ import msgspec
 
 from tests.standin.files import find_busybox, find_shell, make_root
 from tests.standin.machine import in_namespaces
-from tests.standin.phone import Phone
+from tests.standin.phone import ONEPLUS_12, Phone
 
 PROJECT = Path(__file__).parents[2]
 
@@ -39,7 +39,13 @@ class StandIn:
     """A phone that runs until `stop`."""
 
     def __init__(
-        self, folder: Path, phone: Phone = Phone(), *, aarch64: bool = False, quota_bytes: int | None = None, port: int = 0
+        self,
+        folder: Path,
+        phone: Phone = ONEPLUS_12,
+        *,
+        aarch64: bool = False,
+        quota_bytes: int | None = None,
+        port: int = 0,
     ) -> None:
         """`quota_bytes`: /data is in memory and no larger.
 

@@ -8,11 +8,18 @@ from pathlib import Path
 
 from tests.standin.phone import Phone
 
-SHELLS = ("/usr/lib/*-linux-musl*/bin/mksh", "/usr/lib/*dietlibc*/bin/mksh", "/bin/mksh-static", "/usr/lib/klibc/bin/mksh")
+SHELLS = (
+    "/usr/lib/*-linux-musl*/bin/mksh",
+    "/usr/lib/*dietlibc*/bin/mksh",
+    "/bin/mksh-static",
+    "/usr/lib/klibc/bin/mksh",
+)
 FOLDERS = ("data/local/tmp", "proc", "dev", "sdcard", "system/bin", "standin/settings", "standin/dumpsys")
 GETPROP = """#!/system/bin/sh
 if [ -z "$1" ]; then sed 's/^\\([^=]*\\)=\\(.*\\)$/[\\1]: [\\2]/' /standin/properties
-else while IFS='=' read -r key value; do [ "$key" = "$1" ] && echo "$value" && exit; done < /standin/properties; echo "$2"
+else
+  while IFS='=' read -r key value; do [ "$key" = "$1" ] && echo "$value" && exit; done < /standin/properties
+  echo "$2"
 fi
 """
 DUMPSYS = """#!/system/bin/sh

@@ -11,7 +11,7 @@ import pytest
 from harness.measure.devices.adb.connection import Connection
 from harness.measure.devices.adb.open import Via, open_connection
 from tests.standin.device import StandIn, StandInError, what_is_missing
-from tests.standin.phone import Phone
+from tests.standin.phone import ONEPLUS_12, Phone
 
 STRICT = bool(os.environ.get("CI") or os.environ.get("BENCH_REQUIRE_ALL"))
 MakePhone = Callable[..., StandIn]
@@ -47,7 +47,7 @@ def make_phone(tmp_path: Path) -> Iterator[MakePhone]:
     made: list[StandIn] = []
 
     def make(
-        phone: Phone = Phone(), *, aarch64: bool = False, quota_bytes: int | None = None, port: int = 0
+        phone: Phone = ONEPLUS_12, *, aarch64: bool = False, quota_bytes: int | None = None, port: int = 0
     ) -> StandIn:
         require_standin(aarch64=aarch64)
         folder = tmp_path / f"phone{len(made)}"

@@ -97,20 +97,22 @@ class Machine:
         )
 
 
-def run_aarch64(qemu: str, folder: Path) -> bool:
-    """Let this user namespace execute programs of aarch64; False where the kernel cannot (before 6.7).
+def run_aarch64(qemu: str, folder: Path) -> None:
+    """Let this user namespace execute programs of aarch64.
 
     Machines with binfmt set up for all of them, by Debian's package outside of containers, need nothing.
+
+    Raises:
+        BootError: the kernel has no binfmt_misc for each user namespace.
     """
     if _registered(Path("/proc/sys/fs/binfmt_misc")):
-        return True
+        return
     folder.mkdir(exist_ok=True)
     try:
         _mount("-t", "binfmt_misc", "binfmt_misc", folder)
         (folder / "register").write_text(f":standin-aarch64:M::{MAGIC}:{MASK}:{qemu}:F")
-    except (OSError, subprocess.CalledProcessError):
-        return False
-    return True
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise BootError("programs of aarch64 cannot be run: no binfmt_misc of one's own (Linux 6.7)") from error
 
 
 def _registered(folder: Path) -> bool:

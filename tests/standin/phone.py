@@ -87,6 +87,7 @@ class Phone(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
+ONEPLUS_12 = Phone()
 ANDROID_6 = Phone(
     serial="STANDIN06", model="Nexus 5", name="hammerhead", android="6.0.1", sdk=23, features=BEFORE_ANDROID_7
 )

@@ -10,7 +10,7 @@ from tests.standin.faults import Faults
 from tests.standin.files import inside
 from tests.standin.host import Stream
 
-WRITABLE = ("/data/local/tmp", "/sdcard")
+WRITABLE = ("data/local/tmp", "sdcard")
 DATA_BYTES = 64 << 10
 _HEAD = struct.Struct("<4sI")
 _STAT_V2 = struct.Struct("<4sIQQIIIIQqqq")
@@ -58,9 +58,8 @@ def _stat_v2(tag: bytes, path: Path, *, follow: bool) -> bytes:
 
 def _list(folder: Path, *, v2: bool) -> bytes:
     told = b""
-    names = sorted(os.listdir(folder)) if folder.is_dir() else []
-    for name in names:
-        encoded, path = os.fsencode(name), folder / name
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        encoded = os.fsencode(path.name)
         one = _stat_v2(b"DNT2", path, follow=False) if v2 else b"DENT" + _stat(path)[4:]
         told += one + struct.pack("<I", len(encoded)) + encoded
     return told + b"DONE" + bytes(72 if v2 else 16)
@@ -68,7 +67,7 @@ def _list(folder: Path, *, v2: bool) -> bytes:
 
 def _give(stream: Stream, path: Path) -> None:
     try:
-        file = open(path, "rb", buffering=0)
+        file = open(path, "rb", buffering=0)  # noqa: SIM115
     except OSError as error:
         stream.write(_failure(f"open failed: {os.strerror(error.errno or 0)}"))
         return
@@ -85,7 +84,7 @@ def _take(stream: Stream, root: Path, wish: str, faults: Faults) -> None:
     path = inside(root, name)
     refusal, whole, file = None, False, -1
     try:
-        if not os.path.normpath("/" + name).startswith(WRITABLE):
+        if not any(path.is_relative_to(root / folder) for folder in WRITABLE):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         path.parent.mkdir(parents=True, exist_ok=True)
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)

@@ -53,8 +53,6 @@ def signed(public_key: bytes, token: bytes, signature: bytes) -> bool:
     return False
 
 
-
-
 def _read(connected: socket.socket, length: int) -> bytearray | None:
     data = bytearray(length)
     left = memoryview(data)

@@ -218,7 +218,9 @@ def test_an_address(text: str, host: str, port: int) -> None:
     assert parse_address(str(parse_address(text))) == Address(host, port)
 
 
-@pytest.mark.parametrize("text", ["", "a b", "a;reboot", "$(id)", "host:", "host:0", "host:65536", "host:x", "-P:1", "a:1:2"])
+@pytest.mark.parametrize(
+    "text", ["", "a b", "a;reboot", "$(id)", "host:", "host:0", "host:65536", "host:x", "-P:1", "a:1:2"]
+)
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="no address"):
         parse_address(text)
@@ -279,15 +281,21 @@ def test_what_the_server_says_is_one_line_of_ours(message: str, error: type[Devi
     assert type(made) is error and str(made).startswith("phone: ") and "\n" not in str(made)
 
 
-@pytest.mark.parametrize(
-    ("text", "free"),
-    [
-        ("Filesystem 1K-blocks Used Available Use% Mounted on\n/dev/dm-52 113226732 22001420 91094240 20% /data\n", 91094240),
-        ("Filesystem           1K-blocks      Used Available Use% Mounted on\n/dev/a/very/long/name/of/it\n"
-         "                       976  12    964   1% /data\n", 964),
-        ("Filesystem               Size     Used     Free   Blksize\n/data                   10.9G     1.3G     9.6G   4096\n", None),
-        ("", None),
-    ],
-)  # fmt: skip
+TOYBOX = """\
+Filesystem       1K-blocks     Used Available Use% Mounted on
+/dev/block/dm-52 113226732 22001420  91094240  20% /data/user/0
+"""
+BUSYBOX = """\
+Filesystem           1K-blocks      Used Available Use% Mounted on
+/dev/a/very/long/name/of/it
+                       976        12       964   1% /data
+"""
+ANDROID_6 = """\
+Filesystem               Size     Used     Free   Blksize
+/data                   10.9G     1.3G     9.6G   4096
+"""
+
+
+@pytest.mark.parametrize(("text", "free"), [(TOYBOX, 91094240), (BUSYBOX, 964), (ANDROID_6, None), ("", None)])
 def test_free_space_as_toybox_busybox_and_android_6_tell_it(text: str, free: int | None) -> None:
     assert parse_free_bytes(text) == (None if free is None else free * 1024)
