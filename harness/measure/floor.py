@@ -82,6 +82,15 @@ class Floor:
         """The trial has its record: its device need keep nothing of it."""
         self.devices[cell.device].forget(f"{self.folder.name}-{trial.id}-")
 
+    def hold(self) -> None:
+        """Every device works for this run from now on."""
+        for device in self.devices.values():
+            device.hold(self.folder.name)
+
+    def release(self) -> None:
+        for device in self.devices.values():
+            device.release()
+
     def interrupt(self) -> None:
         """Every device ends what it does for this run."""
         for device in self.devices.values():

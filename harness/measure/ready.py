@@ -14,7 +14,7 @@ from harness.measure.inputs import Preparation
 from harness.measure.runtimes import load_runtime
 from harness.progress import Progress
 from harness.store import Run
-from harness.values import Artifact, Cell, DeviceSpec, Format, Plan, Size
+from harness.values import Artifact, Cell, DeviceSpec, Format, PhoneSpec, Plan, Size
 
 Key = tuple[str, Format]
 """Variant and format."""
@@ -83,7 +83,7 @@ def _builds(plan: Plan, progress: Progress) -> dict[str, dict[str, Runner]]:
     """The programs that each phone of the plan may be measured with."""
     found: dict[str, dict[str, Runner]] = {}
     for spec in plan.suite.devices:
-        if spec.phone is None:
+        if not isinstance(spec.phone, PhoneSpec):
             continue
         wish = spec.phone.runner
         targets = candidates(frozenset(plan.facts[spec.name].cpu_flags)) if wish == "auto" else (wish,)

@@ -36,6 +36,7 @@ def execute_missing(folder: Path, plan: Plan, ready: Ready, data: Path | None, p
     left = [trial for trial in plan.trials if trial.id not in done]
     shutil.rmtree(folder / WORK, ignore_errors=True)  # a killed process may have left half-written files
     floor = Floor(folder, plan, ready, data)
+    floor.hold()
     open_accuracy(floor, run, [cells[t.cell] for t in left])
     lock = threading.RLock()
     try:
@@ -50,6 +51,7 @@ def execute_missing(folder: Path, plan: Plan, ready: Ready, data: Path | None, p
             for lane, trials in errands[True]:
                 lane.go(trials, tally)
             _side_by_side(floor, errands[False], tally)
+        floor.release()
     except DeviceError as error:
         raise type(error)(f"{error}; `bench run --resume {folder.name}` goes on") from error
     finally:

@@ -6,7 +6,10 @@ from harness.errors import UnknownNameError
 from harness.measure.jobs import Device
 from harness.values import DeviceSpec
 
-DEVICES: dict[str, str] = {"local": "harness.measure.devices.local:LocalDevice"}
+DEVICES: dict[str, str] = {
+    "local": "harness.measure.devices.local:LocalDevice",
+    "phone": "harness.measure.devices.phone.device:PhoneDevice",
+}
 
 
 def open_device(spec: DeviceSpec) -> Device:
