@@ -6,6 +6,12 @@ BenchError                  anything the user can act on: printed as one line, n
 │   └── UnknownNameError    a name nobody knows; knows the choices and offers the nearest
 ├── SetupError              something the machine lacks (exit 2): compiler, network, package, disk
 ├── BuildError              an artifact or a runner could not be made (exit 1)
+├── DeviceError             a phone refused or failed (exit 1)
+│   ├── DeviceLostError         it is out of reach: cable, offline, no answer in time
+│   ├── UnauthorizedDeviceError it does not trust this machine yet
+│   ├── NoSpaceError            its storage is full
+│   ├── DeviceBusyError         another run holds its lock
+│   └── WrongDeviceError        its model or memory is not the named one
 └── StoreError              a run folder cannot be read, written or resumed (exit 2)
 
 A bug is any other exception and shows its traceback.
@@ -64,6 +70,30 @@ class SetupError(BenchError):
 
 class BuildError(BenchError):
     """An artifact or a runner could not be made."""
+
+
+class DeviceError(BenchError):
+    """A phone refused or failed; the message names it and says what to do."""
+
+
+class DeviceLostError(DeviceError):
+    """A phone is out of reach. What it was doing may go on there: look again after connecting anew."""
+
+
+class UnauthorizedDeviceError(DeviceError):
+    """A phone does not trust this machine's key yet."""
+
+
+class NoSpaceError(DeviceError):
+    """A phone's storage is full."""
+
+
+class DeviceBusyError(DeviceError):
+    """Another run holds a phone's lock."""
+
+
+class WrongDeviceError(DeviceError):
+    """A phone's model or memory is not the one of its name."""
 
 
 class StoreError(BenchError):
