@@ -13,6 +13,7 @@ import click
 
 from harness import __version__
 from harness.comparing_commands import compare
+from harness.device_commands import devices
 from harness.errors import BenchError
 from harness.options import HalfWidth, Names, ShardOf, json_option, results_option
 from harness.reading_commands import READING
@@ -278,7 +279,7 @@ def list_names(kinds: tuple[str, ...], suite: str, results: Path, as_json: bool)
             click.echo(f"  {name:<{width}}  {what}".rstrip())
 
 
-for command in (compare, *READING):
+for command in (compare, devices, *READING):
     main.add_command(command)
 
 

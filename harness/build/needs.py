@@ -8,7 +8,7 @@ from harness.build.downloads import member_key
 from harness.build.recipes import base_of
 from harness.build.runners.llama_cpp_build import SDIST_SHA256, build_key, runner_hash
 from harness.errors import InputError, SetupError
-from harness.values import CheckpointSource, FileSource, Model, RandomSource, Suite, Variant, WheelSource
+from harness.values import CheckpointSource, FileSource, HubSource, Model, RandomSource, Suite, Variant, WheelSource
 
 
 def needed(suite: Suite) -> set[str]:
@@ -55,7 +55,7 @@ def _of_model(model: Model) -> set[str]:
     return _of_source(source)
 
 
-def _of_source(source: WheelSource | FileSource | CheckpointSource) -> set[str]:
-    if isinstance(source, FileSource | CheckpointSource):
+def _of_source(source: WheelSource | FileSource | CheckpointSource | HubSource) -> set[str]:
+    if isinstance(source, FileSource | CheckpointSource | HubSource):
         return set()
     return {f"downloads/{source.sha256}", f"members/{member_key(source.sha256, source.member)}"}
