@@ -13,9 +13,10 @@ import msgspec
 
 from harness.build.artifacts import Workshop
 from harness.build.runners.llama_cpp_build import ensure_runner
-from harness.config import load_devices, load_suite
+from harness.config import load_suite
 from harness.data.sources import PROMPT_TEXT, read_text
 from harness.derivations import trial_values
+from harness.device_files import load_devices
 from harness.doctor.self_test import SIDES, Kit, of_itself
 from harness.measure.devices import open_device
 from harness.measure.execute import Equipment, execute

@@ -18,9 +18,10 @@ import msgspec
 
 from harness.build.artifacts import Workshop
 from harness.build.runners.llama_cpp_build import ensure_runner
-from harness.config import load_devices, load_suite
+from harness.config import load_suite
 from harness.data.sources import PROMPT_TEXT, read_text
 from harness.derivations import decode_tok_s
+from harness.device_files import load_devices
 from harness.measure.devices import open_device
 from harness.measure.events import parse_events
 from harness.measure.inputs import Preparation

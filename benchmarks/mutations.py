@@ -34,7 +34,8 @@ from harness.build.cache import cache_folder  # noqa: E402
 from harness.build.gguf_files import read_facts, write_16bit  # noqa: E402
 from harness.build.runners.llama_cpp_build import runner_hash  # noqa: E402
 from harness.claim_files import load_claims  # noqa: E402
-from harness.config import load_devices, load_suite  # noqa: E402
+from harness.config import load_suite  # noqa: E402
+from harness.device_files import load_devices  # noqa: E402
 from harness.errors import BenchError  # noqa: E402
 from harness.measure.plan import make_plan  # noqa: E402
 from harness.pipeline import known_names  # noqa: E402

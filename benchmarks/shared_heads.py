@@ -12,7 +12,8 @@ from statistics import median
 
 from harness.build.artifacts import Workshop
 from harness.build.runners.llama_cpp_build import ensure_runner
-from harness.config import load_devices, load_suite
+from harness.config import load_suite
+from harness.device_files import load_devices
 from harness.measure.devices import open_device
 from harness.measure.events import parse_events
 from harness.measure.inputs import Preparation

@@ -16,7 +16,8 @@ from statistics import median
 from typing import Any
 
 from harness.build.artifacts import Workshop
-from harness.config import load_devices, load_suite
+from harness.config import load_suite
+from harness.device_files import load_devices
 from harness.measure.devices import open_device
 from harness.measure.events import parse_events
 from harness.measure.inputs import Preparation

@@ -14,6 +14,7 @@ import click
 from harness import __version__
 from harness.building_commands import build
 from harness.comparing_commands import compare
+from harness.device_commands import devices
 from harness.errors import BenchError
 from harness.options import HalfWidth, Names, ShardOf, json_option, results_option
 from harness.reading_commands import READING
@@ -279,7 +280,7 @@ def list_names(kinds: tuple[str, ...], suite: str, results: Path, as_json: bool)
             click.echo(f"  {name:<{width}}  {what}".rstrip())
 
 
-for command in (build, compare, *READING):
+for command in (build, compare, devices, *READING):
     main.add_command(command)
 
 

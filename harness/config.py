@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from harness.errors import ConfigError, InputError, UnknownNameError, one_line, unknown_name
@@ -21,6 +22,7 @@ from harness.values import (
     FileSource,
     Model,
     Name,
+    Positive,
     Runtime,
     Size,
     Source,
@@ -35,6 +37,7 @@ from harness.values import (
     Whole,
     Workload,
     is_task_file,
+    only_for,
 )
 from harness.yaml_text import DEEPEST, load_yaml
 
@@ -67,6 +70,7 @@ class ModelFile(Value, frozen=True):
     label: str
     licence: str = ""
     context: Tokens = 2048
+    parameters: Positive | UnsetType = UNSET
 
 
 class VariantFile(Value, frozen=True):
@@ -249,21 +253,6 @@ def load_suite(name: str, known: Known, devices: dict[str, DeviceSpec]) -> Suite
     )
 
 
-def load_devices(path: Path | None = None) -> dict[str, DeviceSpec]:
-    """The devices known by name, from `./devices.yaml` or the project's own."""
-    if path is None:
-        here = Path("devices.yaml")
-        path = here if here.is_file() else PROJECT / "devices.yaml"
-    document = Document(path)
-    specs: dict[str, DeviceSpec] = {}
-    for name, entry in document.data.items():
-        inner = f"$.{name}"
-        if not isinstance(entry, dict):
-            raise document.error("expected a mapping", inner)
-        specs[name] = document.convert(DeviceSpec, {"name": name, **entry}, inner)
-    return specs
-
-
 def _suite_folders() -> list[Path]:
     return [Path("suites"), PROJECT / "suites"]
 
@@ -326,6 +315,8 @@ def _check_names(document: Document, parts: SuiteFile, known: Known, devices: di
     for index, name in enumerate(parts.devices):
         check("device", name, devices, f"$.devices[{index}]")
     for index, measure in enumerate(parts.measures):
+        for number, name in enumerate(only_for(measure)):
+            check("variant", name, parts.variants, f"$.measures[{index}].variants[{number}]")
         if isinstance(measure, Task) and (why := known.wrong_task(measure.task)) is not None:
             raise document.error(why, f"$.measures[{index}].task")
         if isinstance(measure, Text):

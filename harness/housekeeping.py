@@ -9,7 +9,8 @@ from harness.build.artifacts import MANIFEST, Manifest
 from harness.build.cache import cache_folder, nobody_uses_it
 from harness.build.needs import needed, needed_tools
 from harness.build.waste import DAY_S, Entry, Pins, entries, old, read_pins, remove, write_pins
-from harness.config import find_suite, list_suites, load_devices, load_suite
+from harness.config import find_suite, list_suites, load_suite
+from harness.device_files import load_devices
 from harness.errors import InputError, UnknownNameError
 from harness.pipeline import known_names
 

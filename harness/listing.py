@@ -2,13 +2,19 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness import pipeline
 from harness.claim_files import find_claims, list_claims
-from harness.config import find_suite, list_suites, load_devices, load_suite
+from harness.config import find_suite, list_suites, load_suite
+from harness.device_files import load_devices
+from harness.errors import one_line
 from harness.metrics import METRICS
 from harness.store import find_runs
 from harness.values import Cell, Plan, Timed
+
+if TYPE_CHECKING:
+    from harness.measure.devices.phone.roster import Listed
 
 
 def listing(kinds: Sequence[str], suite: str, results: Path) -> dict[str, dict[str, str]]:
@@ -56,6 +62,38 @@ def plan_lines(plan: Plan) -> Iterator[str]:
         if cell.unsupported is not None:
             yield f"  impossible: {cell.variant} {cell.measure} {cell.workload.label}: {cell.unsupported}"
     yield f"{len(plan.cells)} cells, {len(plan.trials)} trials, seed {suite.seed}"
+    yield from _times(plan)
+
+
+def _times(plan: Plan) -> Iterator[str]:
+    from harness.measure.plan_time import expected_times
+
+    for time in expected_times(plan):
+        cooling, trials = in_hours(time.cool_down_s), f"{time.trials} trials"
+        yield f"time on {time.device}: about {in_hours(time.total_s)} for {trials}, {cooling} of it to cool down"
+        if time.too_large:
+            yield f"  too large for its memory, as far as can be foreseen: {', '.join(time.too_large)}"
+        if time.unknown:
+            yield f"  without the work of {', '.join(time.unknown)}: nothing says how large they are"
+
+
+def in_hours(seconds: float) -> str:
+    """Such as `2 h 50 min`, never less than a minute."""
+    hours, minutes = divmod(max(1, round(seconds / 60)), 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min"
+
+
+def device_lines(found: "Sequence[Listed]") -> Iterator[str]:
+    """One line a device, its advice below it."""
+    rows = [(one.name or "–", one.state, one.serial or "", one.seen or one.title) for one in found]
+    widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
+    for row, one in zip(rows, found, strict=True):
+        parts = [part.ljust(width) for part, width in zip(row, widths, strict=False)]
+        yield one_line("  ".join([*parts, row[3]]).rstrip())  # a phone may say anything of itself
+        if one.advice and one.state != "not connected":
+            yield one_line(f"{'':<{widths[0]}}  → {one.advice}")
+    if absent := sorted({one.advice for one in found if one.state == "not connected"}):
+        yield f"what is not connected: {' or '.join(absent)}"
 
 
 def _recipes() -> dict[str, str]:

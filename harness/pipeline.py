@@ -10,12 +10,13 @@ import msgspec
 
 from harness.build.cache import in_use
 from harness.claim_files import load_claims
-from harness.config import Known, load_devices, load_suite, locate_task
+from harness.config import Known, load_suite, locate_task
+from harness.device_files import load_devices
 from harness.errors import InputError, UnknownNameError
 from harness.metrics import check_names
 from harness.progress import Progress
 from harness.store import create_run, hold_run, read_run, resolve_run
-from harness.values import FAILED, CheckpointSource, DeviceSpec, FileSource, Plan, Shard, Suite, Task
+from harness.values import FAILED, CheckpointSource, DeviceSpec, FileSource, HubSource, Plan, Shard, Suite, Task
 
 if TYPE_CHECKING:
     from harness.analyse.audit.findings import Audit
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from harness.analyse.sides import SideBySide
     from harness.analyse.verdicts.values import Check
     from harness.health import Health
-    from harness.measure.jobs import Device
+    from harness.measure.devices.phone.roster import Listed
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,13 +60,16 @@ def known_names() -> Known:
     )
 
 
-def plan(wish: Wish, command: Sequence[str]) -> Plan:
+def plan(wish: Wish, command: Sequence[str], *, to_run: bool = False) -> Plan:
     """Read the suite, look at the devices, decide what can be done. Touches nothing.
+
+    Unless it is `to_run`, a phone need not be there, and neither need a model's file that the user must get.
 
     Raises:
         InputError: a wrong suite, an unknown name, a missing model or data file, nothing possible.
+        DeviceError: a phone that is needed is out of reach.
     """
-    from harness.measure.devices import open_device
+    from harness.measure.devices import planned_facts
     from harness.measure.plan import make_plan, only_asking, select
 
     known, devices = known_names(), load_devices()
@@ -85,9 +89,8 @@ def plan(wish: Wish, command: Sequence[str]) -> Plan:
     )
     if wish.shard is not None:
         suite = only_asking(suite)
-    _check_files(suite, wish.data)
-    opened: dict[str, Device] = {spec.name: open_device(spec) for spec in suite.devices}
-    facts = {name: device.facts() for name, device in opened.items()}
+    _check_files(suite, wish.data, hub=to_run)
+    facts = {spec.name: planned_facts(spec, connected=to_run) for spec in suite.devices}
     planned = make_plan(suite, facts, tuple(command))
     return msgspec.structs.replace(planned, shard=wish.shard, cross_check=wish.cross_check)
 
@@ -96,7 +99,7 @@ def run(wish: Wish, command: Sequence[str], results: Path, progress: Progress) -
     """plan → build → run → grade; returns the run's folder."""
     from harness.measure.ready import prepare
 
-    planned = plan(wish, command)
+    planned = plan(wish, command, to_run=True)
     with in_use():
         ready = prepare(planned, progress)
         folder = create_run(results, planned, host=socket.gethostname())
@@ -270,6 +273,17 @@ def doctor(device: str, progress: Progress, *, quick: bool) -> "Health":
     return examine(opened, load_suite("quick", known_names(), devices), progress, quick=quick)
 
 
+def list_devices() -> "tuple[Listed, ...]":
+    """Every known device and every attached phone, with its state.
+
+    Raises:
+        ConfigError: devices.yaml is wrong.
+    """
+    from harness.measure.devices.phone.look import list_devices as look
+
+    return look()
+
+
 def data_folder(given: Path | None) -> Path | None:
     """`--data`, or the environment's BENCH_DATA.
 
@@ -303,15 +317,18 @@ def _device(name: str, devices: dict[str, DeviceSpec]) -> DeviceSpec:
     return devices[name]
 
 
-def _check_files(suite: Suite, data: Path | None, *, models: bool = True) -> None:
-    """What a plan can know to be missing is said before anything is made."""
+def _check_files(suite: Suite, data: Path | None, *, models: bool = True, hub: bool = True) -> None:
+    """What a plan can know to be missing is said before anything is made; `hub`: also models known by hub names."""
     from harness.build.checkpoints import find_checkpoint
+    from harness.build.hub_models import hub_file
     from harness.measure.tasks import resolve_task
 
     for variant in suite.variants if models else ():
         source = variant.model.source
         if isinstance(source, FileSource) and not Path(source.path).is_file():
             raise InputError(f"model {variant.model.name!r}: no file at {source.path}")
+        if isinstance(source, HubSource) and hub:
+            hub_file(variant.model.name, source)
         if isinstance(source, CheckpointSource):
             find_checkpoint(variant.model.name, source.path)
     for measure in suite.measures:

@@ -11,9 +11,10 @@ from typing import Any
 import msgspec
 
 from harness.config import Known, SuiteFile
+from harness.device_files import LocalFile, PhoneFile
 from harness.errors import UnknownNameError
 from harness.published import ClaimFile
-from harness.values import DeviceSpec, Name, Plan, Runtime, TrialRecord
+from harness.values import Name, Plan, Runtime, TrialRecord
 
 Schema = dict[str, Any]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -86,11 +87,9 @@ def _part_name(name: str) -> str:
 
 
 def _devices(_: Known) -> Schema:
-    found = msgspec.json.schema(dict[Name, DeviceSpec])
-    device = found["$defs"]["DeviceSpec"]
-    device["properties"].pop("name")
-    device["required"] = [key for key in device["required"] if key != "name"]
-    return found
+    (local, phone), parts = msgspec.json.schema_components((LocalFile, PhoneFile), ref_template="#/$defs/{name}")
+    names = msgspec.json.schema(dict[Name, int])["propertyNames"]
+    return {"type": "object", "propertyNames": names, "additionalProperties": {"anyOf": [local, phone]}, "$defs": parts}
 
 
 def _claims(_: Known) -> Schema:

@@ -19,6 +19,7 @@ from harness.build.checkpoints import (
 )
 from harness.build.downloads import download, extract_member
 from harness.build.gguf_files import GgufFacts, read_facts, write_random
+from harness.build.hub_models import hub_file
 from harness.build.programs import finish
 from harness.build.recipes import load_recipe
 from harness.build.runners import Runner
@@ -32,6 +33,7 @@ from harness.values import (
     CheckpointSource,
     FileSource,
     Format,
+    HubSource,
     Model,
     RandomSource,
     Value,
@@ -152,6 +154,8 @@ class Workshop:
             return self.artifact(base_variant(model))
         if isinstance(model.source, CheckpointSource):
             raise InputError(f"model {model.name!r} is a checkpoint, no GGUF file")
+        if isinstance(model.source, HubSource):
+            return hub_file(model.name, model.source)
         return self._file(model.name, model.source)
 
     def draw(self, model: Model, target: Path) -> None:
@@ -215,6 +219,8 @@ def artifact_folder(variant: Variant) -> Path:
     inputs: list[object] = [source, variant.model.context] if isinstance(source, RandomSource) else [source]
     if isinstance(source, FileSource):
         inputs = [sha256_file(require_file(variant.model.name, source.path))]
+    if isinstance(source, HubSource):
+        inputs = [sha256_file(hub_file(variant.model.name, source))]
     wish = [variant.recipe, variant.settings, inputs, variant.model.label, _versions(), RECIPE_REVISION]
     return cache_folder("artifacts") / digest(wish)[:16]
 

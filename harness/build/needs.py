@@ -12,7 +12,7 @@ from harness.build.runners.llama_cpp_build import build_key, runner_hash
 from harness.build.runners.llama_cpp_sources import SDIST_SHA256
 from harness.build.runners.targets import TARGETS
 from harness.errors import InputError, SetupError
-from harness.values import CheckpointSource, FileSource, Model, RandomSource, Suite, Variant, WheelSource
+from harness.values import CheckpointSource, FileSource, HubSource, Model, RandomSource, Suite, Variant, WheelSource
 
 
 def needed(suite: Suite) -> set[str]:
@@ -58,7 +58,7 @@ def _of_model(model: Model) -> set[str]:
     return _of_source(source)
 
 
-def _of_source(source: WheelSource | FileSource | CheckpointSource) -> set[str]:
-    if isinstance(source, FileSource | CheckpointSource):
+def _of_source(source: WheelSource | FileSource | CheckpointSource | HubSource) -> set[str]:
+    if isinstance(source, FileSource | CheckpointSource | HubSource):
         return set()
     return {f"downloads/{source.sha256}", f"members/{member_key(source.sha256, source.member)}"}

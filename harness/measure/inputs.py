@@ -10,6 +10,7 @@ from harness.build.artifacts import Workshop
 from harness.build.cache import cache_folder, only_one, sha256_file, used
 from harness.build.checkpoints import checkpoint_text, tokenizer_sha256
 from harness.build.gguf_header import read_chat_template
+from harness.build.hub_models import hub_file
 from harness.build.runners import Runner
 from harness.data.sources import PROMPT_TEXT, read_text
 from harness.errors import BuildError, StoreError
@@ -21,7 +22,20 @@ from harness.measure.tasks import TaskFile
 from harness.measure.token_requests import Tokenizer
 from harness.progress import Progress
 from harness.store import read_lines
-from harness.values import Artifact, Cell, DeviceFacts, FileSource, Format, Model, Suite, Task, Text, Variant, digest
+from harness.values import (
+    Artifact,
+    Cell,
+    DeviceFacts,
+    FileSource,
+    Format,
+    HubSource,
+    Model,
+    Suite,
+    Task,
+    Text,
+    Variant,
+    digest,
+)
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +111,8 @@ class Preparation:
         if artifact.format == "checkpoint":
             return tokenizer_sha256(artifact)
         source = variant.model.source
+        if isinstance(source, HubSource):
+            return sha256_file(hub_file(variant.model.name, source))
         return sha256_file(Path(source.path)) if isinstance(source, FileSource) else source
 
     def reference(self, cell: Cell, variant: Variant, artifact: Artifact, requests: Requests) -> Reference:

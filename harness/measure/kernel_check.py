@@ -15,10 +15,10 @@ from harness.build.cache import cache_folder, only_one, used
 from harness.build.runners import Runner
 from harness.errors import BuildError
 from harness.measure.events import parse_events
-from harness.measure.judging import judge
 from harness.measure.grade import check_answers
 from harness.measure.inputs import Preparation
 from harness.measure.jobs import Device, Inputs, Parsed
+from harness.measure.judging import judge
 from harness.measure.kernel_agreement import choices_of, compare, limits_for, why_not
 from harness.measure.requests import Requests, plain_requests
 from harness.measure.runtimes import llama_cpp

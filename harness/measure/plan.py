@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from harness import __version__
 from harness.errors import InputError, UnknownNameError
@@ -30,6 +31,7 @@ from harness.values import (
     Workload,
     digest,
     is_task_file,
+    only_for,
 )
 
 
@@ -188,17 +190,31 @@ def thread_counts(cores: int) -> tuple[int, ...]:
 
 
 def _cells(suite: Suite, device: str, facts: DeviceFacts) -> Iterable[Cell]:
-    for load in (one for measure in suite.measures for one in spread_out(measure, facts)):
-        match load:
-            case Size():
-                yield from (_cell(v, None, device, load) for v in suite.variants)
-            case Bandwidth():
-                cells = [_cell(None, _resolved(runtime, facts), device, load) for runtime in suite.runtimes]
-                yield next((cell for cell in cells if cell.unsupported is None), cells[0])
-            case _:
-                for runtime in suite.runtimes:
-                    settled = _with_threads(_resolved(runtime, facts), load)
-                    yield from (_cell(v, settled, device, load) for v in suite.variants)
+    for measure in suite.measures:
+        only = only_for(measure)
+        chosen = [v for v in suite.variants if not only or v.name in only]
+        for load in spread_out(_for_all(measure), facts):
+            yield from _cells_of(load, suite, chosen, device, facts)
+
+
+def _cells_of(
+    load: Workload, suite: Suite, variants: Sequence[Variant], device: str, facts: DeviceFacts
+) -> Iterable[Cell]:
+    match load:
+        case Size():
+            yield from (_cell(v, None, device, load) for v in variants)
+        case Bandwidth():
+            cells = [_cell(None, _resolved(runtime, facts), device, load) for runtime in suite.runtimes]
+            yield next((cell for cell in cells if cell.unsupported is None), cells[0])
+        case _:
+            for runtime in suite.runtimes:
+                settled = _with_threads(_resolved(runtime, facts), load)
+                yield from (_cell(v, settled, device, load) for v in variants)
+
+
+def _for_all(load: Workload) -> Workload:
+    """Which variants a measure is for is no part of what is measured of each."""
+    return msgspec.structs.replace(load, variants=UNSET) if only_for(load) else load
 
 
 def _cell(variant: Variant | None, runtime: Runtime | None, device: str, load: Workload) -> Cell:

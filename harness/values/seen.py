@@ -6,7 +6,7 @@ may be `None` was not seen; the reason stands in the record's `reason` or `missi
 
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from harness.values.basic import (
     SCHEMA_VERSION,
@@ -19,6 +19,7 @@ from harness.values.basic import (
     Whole,
 )
 from harness.values.made import ArtifactFile
+from harness.values.phones import PhoneFacts
 from harness.values.surroundings import ParitySeen, Surroundings
 
 
@@ -32,7 +33,7 @@ class DeviceFacts(Value, frozen=True):
     cpu: str
     logical_cpus: Positive
     usable_cores: Positive
-    """Physical cores that this process may use (affinity and cgroup limit considered)."""
+    """Physical cores that this process may use (affinity and cgroup limit considered); of a phone its big ones."""
     memory_bytes: Positive | None
     llc_bytes: Positive | None
     """Last-level cache, all instances together."""
@@ -41,9 +42,11 @@ class DeviceFacts(Value, frozen=True):
     """Hypervisor, when one says so."""
     governor: str | None = None
     host_hash: str = ""
-    """Hash of the host's name: tells machines apart without naming them."""
+    """Hash of the host's name or the phone's serial number: tells machines apart without naming them."""
     missing: dict[str, str] = {}
     """field → why it was not seen."""
+    phone: PhoneFacts | UnsetType = UNSET
+    """Set exactly for a phone; elsewhere no file holds the key, so that facts hash as they always did."""
 
 
 class Files(Value, frozen=True, tag_field="event", tag="files"):

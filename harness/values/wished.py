@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from harness.values.basic import Dimension, Name, Pin, Positive, Sha256, Tokens, Value, Whole
+from harness.values.phones import PhoneSpec
 from harness.values.workloads import Workload
 
 
@@ -52,7 +53,14 @@ class RandomSource(Value, frozen=True, tag_field="from", tag="random"):
     seed: Whole = 0
 
 
-Source = WheelSource | FileSource | CheckpointSource | RandomSource
+class HubSource(Value, frozen=True, tag_field="from", tag="hub"):
+    """A model by its name on the hub, whose 16-bit GGUF file the user has; see harness/build/hub_models.py."""
+
+    repository: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$(?!\n)")]
+    """Such as `meta-llama/Llama-3.2-1B-Instruct`."""
+
+
+Source = WheelSource | FileSource | CheckpointSource | RandomSource | HubSource
 
 
 class Model(Value, frozen=True):
@@ -65,6 +73,8 @@ class Model(Value, frozen=True):
     licence: str = ""
     context: Tokens = 2048
     """Largest context the model was trained for, in tokens."""
+    parameters: Positive | UnsetType = UNSET
+    """How many weights it has, so that time and memory can be reckoned before the file is there."""
 
 
 class Variant(Value, frozen=True):
@@ -101,8 +111,14 @@ class DeviceSpec(Value, frozen=True):
     """A device known by name (devices.yaml)."""
 
     name: Name
-    kind: Literal["local"] = "local"
+    kind: Literal["local", "phone"] = "local"
     title: str = ""
+    phone: PhoneSpec | UnsetType = UNSET
+    """Set exactly for a phone; elsewhere plans do not hold the key, as those of old."""
+
+    def __post_init__(self) -> None:
+        if (self.kind == "phone") != isinstance(self.phone, PhoneSpec):
+            raise ValueError("a device has `phone` exactly if its `kind` is `phone`")
 
 
 class Stands(Value, frozen=True):

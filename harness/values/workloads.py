@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from harness.values.basic import Count, Name, Positive, Repetitions, Rounds, Tokens, Value
 
@@ -75,6 +75,8 @@ class Speed(Value, frozen=True, tag_field="kind", tag="speed"):
     """A measure for each; `standard`: 0, 512, 2,048, and what fills 8,192 tokens with prompt and generated ones."""
     thread_counts: tuple[Positive, ...] | Literal["each"] = ()
     """A measure for each; `each`: 1, 2, 4 … and all usable cores."""
+    variants: tuple[Name, ...] | UnsetType = UNSET
+    """Only these; what takes a weak baseline hours may be left out for it. Left out: all of the suite."""
 
     def __post_init__(self) -> None:
         if self.depths and self.depth:
@@ -152,6 +154,8 @@ class Task(Value, frozen=True, tag_field="kind", tag="task"):
     until: Annotated[float, Meta(gt=0, lt=1)] | None = None
     """Half width of the paired interval of the difference from which on no more questions are asked, as a share
     (0.01: one point); None: all are asked."""
+    variants: tuple[Name, ...] | UnsetType = UNSET
+    """Only these; left out: all of the suite."""
 
     @property
     def label(self) -> str:
@@ -172,6 +176,8 @@ class Text(Value, frozen=True, tag_field="kind", tag="text"):
     """How many positions are compared with the reference, drawn by the suite's seed."""
     reference: Name | None = None
     """Variant whose distribution is the reference; None: the suite's first baseline."""
+    variants: tuple[Name, ...] | UnsetType = UNSET
+    """Only these; left out: all of the suite."""
 
     @property
     def label(self) -> str:
@@ -183,3 +189,9 @@ Timed = Bandwidth | Memory | Speed | Load | Sustained
 Prompted = Memory | Speed | Sustained
 """Workloads that prefill the published text's head and decode."""
 Workload = Size | Bandwidth | Memory | Speed | Load | Sustained | Task | Text
+
+
+def only_for(load: Workload) -> tuple[Name, ...]:
+    """Variants that a measure is restricted to; empty: all."""
+    only = getattr(load, "variants", UNSET)
+    return () if only is UNSET else tuple(only)

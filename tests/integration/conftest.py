@@ -14,7 +14,8 @@ import pytest
 
 from harness.build.artifacts import Workshop
 from harness.build.runners.llama_cpp_build import Runner, ensure_runner
-from harness.config import PROJECT, load_devices, load_suite
+from harness.config import PROJECT, load_suite
+from harness.device_files import load_devices
 from harness.pipeline import known_names
 from harness.progress import Silent
 from harness.store import read_lines

@@ -23,7 +23,8 @@ from harness.build.checkpoints import (
     tokenizer_sha256,
 )
 from harness.build.runners import Runner
-from harness.config import load_devices, load_suite
+from harness.config import load_suite
+from harness.device_files import load_devices
 from harness.errors import BuildError, ConfigError, InputError
 from harness.measure.runtimes import hf
 from harness.pipeline import known_names

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.config import PROJECT, Document, find_suite, load_devices, load_suite
+from harness.config import PROJECT, Document, find_suite, load_suite
+from harness.device_files import load_devices
 from harness.errors import ConfigError, InputError, UnknownNameError
 from harness.pipeline import Wish, known_names, plan
 from harness.values import Speed, Suite, Task

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from harness.build.runners.llama_cpp_build import Runner
-from harness.config import PROJECT, load_devices, load_suite
+from harness.config import PROJECT, load_suite
+from harness.device_files import load_devices
 from harness.doctor import installed
 from harness.doctor.installed import find_data, find_packages, find_toolchain, lacking, requirement
 from harness.doctor.self_test import MOST_ROUNDS, Kit, _kind, of_itself, self_test

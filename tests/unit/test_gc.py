@@ -16,7 +16,8 @@ from harness.build.needs import needed
 from harness.build.recipes import base_of
 from harness.build.runners.llama_cpp_sources import SDIST_SHA256
 from harness.build.waste import DAY_S, KINDS, Entry, entries, remove
-from harness.config import load_devices, load_suite
+from harness.config import load_suite
+from harness.device_files import load_devices
 from harness.errors import ConfigError, InputError, SetupError, UnknownNameError
 from harness.pipeline import known_names
 from harness.values import ArtifactFile, RandomSource, Suite, digest

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.config import load_devices, load_suite
+from harness.config import load_suite
+from harness.device_files import load_devices
 from harness.errors import InputError, UnknownNameError
 from harness.measure.parts import ROUNDS
 from harness.measure.plan import make_plan, only_asking, select

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from harness.analyse.compare import analyse
-from harness.config import PROJECT, Document, load_devices, load_suite
+from harness.config import PROJECT, Document, load_suite
+from harness.device_files import load_devices
 from harness.errors import ConfigError, UnknownNameError
 from harness.pipeline import known_names
 from harness.reading_commands import SCHEMAS

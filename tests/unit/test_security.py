@@ -12,7 +12,8 @@ import pytest
 from harness import stats, store
 from harness.analyse.items import read_graded
 from harness.build.downloads import extract_member
-from harness.config import PROJECT, Document, load_devices, load_suite
+from harness.config import PROJECT, Document, load_suite
+from harness.device_files import load_devices
 from harness.errors import BenchError, BuildError, ConfigError, StoreError
 from harness.measure.grade import grade_text
 from harness.pipeline import known_names

@@ -8,8 +8,9 @@ import pytest
 
 from harness.analyse.canaries import apart, uneven
 from harness.analyse.compare import analyse
-from harness.config import load_devices, load_suite
+from harness.config import load_suite
 from harness.derivations import energy_j_token, trial_values, why_no_energy, why_not_sustained
+from harness.device_files import load_devices
 from harness.errors import ConfigError
 from harness.measure.judging import judge
 from harness.measure.noise import noise, waiting_share

@@ -4,7 +4,7 @@ from importlib import import_module
 
 from harness.errors import UnknownNameError
 from harness.measure.jobs import Device
-from harness.values import DeviceSpec
+from harness.values import DeviceFacts, DeviceSpec, PhoneSpec
 
 DEVICES: dict[str, str] = {
     "local": "harness.measure.devices.local:LocalDevice",
@@ -23,3 +23,17 @@ def open_device(spec: DeviceSpec) -> Device:
     module, name = DEVICES[spec.kind].split(":")
     device: Device = getattr(import_module(module), name)(spec)
     return device
+
+
+def planned_facts(spec: DeviceSpec, *, connected: bool) -> DeviceFacts:
+    """Facts to plan with; a phone that need not be `connected` is as devices.yaml expects it, if that says enough.
+
+    Raises:
+        UnknownNameError: no such kind of device.
+        DeviceError: a phone is needed and out of reach, or not the named one.
+    """
+    if isinstance(spec.phone, PhoneSpec) and spec.phone.usable_cores is not None and not connected:
+        from harness.measure.devices.phone.expected import expected_facts
+
+        return expected_facts(spec)
+    return open_device(spec).facts()

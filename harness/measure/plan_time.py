@@ -1,0 +1,185 @@
+"""How long a plan will take on a phone, reckoned before anything was measured there. Pure.
+
+Rough on purpose: what a phone's cores and memory can do at most, times what of it llama.cpp usually reaches, and a
+cool-down before each timed program. It answers whether a run takes one hour or ten, and is no prediction of speed.
+"""
+
+from collections.abc import Iterable
+
+from msgspec import UNSET
+
+from harness.measure.plan import rounds_of
+from harness.values import (
+    Bandwidth,
+    Cell,
+    DeviceFacts,
+    DeviceSpec,
+    Load,
+    Memory,
+    Model,
+    PhoneFacts,
+    PhoneSpec,
+    Plan,
+    RandomSource,
+    Size,
+    Speed,
+    Sustained,
+    Task,
+    Text,
+    Timed,
+    Value,
+    Variant,
+)
+
+BANDWIDTH_SHARE = 0.5
+"""Of the memory's theoretical bandwidth that decoding reaches."""
+USUAL_GB_S = 30.0
+"""Of a phone whose memory bandwidth is not known."""
+USUAL_KHZ = 2_000_000
+STORAGE_BYTES_S = 1.0e9
+OPERATIONS_A_CYCLE = {"bf16": 1.0, "f16": 6.0, "quantized": 16.0}
+"""Of one large core in a prefill: llama.cpp has no Arm kernel for BF16, and adds its products one by one."""
+BITS = {"q8_0": 8.5, "q4_0": 4.5, "bf16": 16.0, "f16": 16.0}
+START_S = 3.0
+"""Pushing a job, starting its program, fetching what it wrote."""
+BANDWIDTH_S = 15.0
+CACHE_BYTES = 0.5e9
+"""Beside the weights."""
+AVAILABLE_SHARE = 0.6
+"""Of a phone's memory that programs can have while nothing else runs."""
+ROOM = 1.3
+TASKS: dict[str, tuple[int, int]] = {"knowledge_200": (200, 30)}
+"""Task → questions, tokens a question."""
+OTHER_TASK = (1000, 400)
+TEXTS = {"text_5000": 5000}
+
+
+class TimeExpected(Value, frozen=True):
+    """Of one device's part of a plan. All rounds are counted: what ends early takes less."""
+
+    device: str
+    trials: int
+    work_s: float
+    cool_down_s: float
+    """At the least that is waited before each timed program."""
+    too_large: tuple[str, ...] = ()
+    """Variants that will hardly fit its memory: they take no time."""
+    unknown: tuple[str, ...] = ()
+    """Variants whose size is not known: their work is not counted."""
+
+    @property
+    def total_s(self) -> float:
+        return self.work_s + self.cool_down_s
+
+
+def expected_times(plan: Plan) -> tuple[TimeExpected, ...]:
+    """One entry for each phone of the plan."""
+    phones = [spec for spec in plan.suite.devices if isinstance(spec.phone, PhoneSpec)]
+    return tuple(_of_phone(plan, spec, plan.facts[spec.name]) for spec in phones)
+
+
+def _of_phone(plan: Plan, spec: DeviceSpec, facts: DeviceFacts) -> TimeExpected:
+    phone = spec.phone
+    assert isinstance(phone, PhoneSpec)
+    variants = {v.name: v for v in plan.suite.variants}
+    sizes = {name: weight_bytes(v) for name, v in variants.items()}
+    too_large = [name for name, size in sizes.items() if size is not None and not _fits(size, facts)]
+    work, cool, trials = 0.0, 0.0, 0
+    for cell in plan.cells:
+        if cell.device != spec.name or cell.unsupported is not None:
+            continue
+        rounds = rounds_of(cell)
+        trials += rounds
+        if isinstance(cell.workload, Size) or cell.variant in too_large:
+            continue
+        if isinstance(cell.workload, Timed):
+            cool += rounds * phone.cool_down.least_s
+        variant = variants[cell.variant] if cell.variant else None
+        work += rounds * (START_S + _trial_s(cell, variant, phone, facts))
+    unknown = tuple(name for name, size in sizes.items() if size is None)
+    return TimeExpected(
+        device=spec.name,
+        trials=trials,
+        work_s=work,
+        cool_down_s=cool,
+        too_large=tuple(too_large),
+        unknown=unknown,
+    )
+
+
+def weight_bytes(variant: Variant) -> float | None:
+    """About how large its weights are; None where nobody says how many there are."""
+    count = _parameters(variant.model)
+    return None if count is None else count * _bits(variant) / 8
+
+
+def _parameters(model: Model) -> int | None:
+    if model.parameters is not UNSET:
+        return int(model.parameters)
+    shape = model.source
+    if not isinstance(shape, RandomSource) or shape.vocabulary is None:
+        return None
+    head = shape.head or shape.embedding // shape.heads
+    attention = 2 * shape.embedding * head * (shape.heads + shape.kv_heads)
+    return shape.vocabulary * shape.embedding + shape.layers * (attention + 3 * shape.embedding * shape.feed_forward)
+
+
+def _bits(variant: Variant) -> float:
+    return BITS.get(str(variant.settings.get("weights", variant.recipe)), 16.0)
+
+
+def _fits(size: float, facts: DeviceFacts) -> bool:
+    if facts.memory_bytes is None:
+        return True
+    return ROOM * (size + CACHE_BYTES) <= AVAILABLE_SHARE * facts.memory_bytes
+
+
+def _trial_s(cell: Cell, variant: Variant | None, phone: PhoneSpec, facts: DeviceFacts) -> float:
+    """One program from its start to its end."""
+    load = cell.workload
+    if variant is None:
+        return BANDWIDTH_S
+    size, count = weight_bytes(variant), _parameters(variant.model)
+    if size is None or count is None:
+        return 0.0
+    prefill_s = 2 * count / _operations_s(variant, facts)
+    token_s = max(size / _read_bytes_s(phone), prefill_s)
+    read_s = size / STORAGE_BYTES_S
+    match load:
+        case Speed():
+            window = load.prompt_tokens * prefill_s + (load.generated_tokens - 1) * token_s + load.idle_s
+            return read_s + load.depth * prefill_s + (load.repetitions + load.warmups) * window
+        case Memory():
+            return read_s + load.prompt_tokens * prefill_s + load.generated_tokens * token_s
+        case Sustained():
+            return read_s + load.seconds + load.idle_s
+        case Load():
+            return read_s
+        case Task():
+            questions, tokens = TASKS.get(load.task, OTHER_TASK)
+            asked = min(load.limit or questions, questions) / rounds_of(cell)
+            return read_s + asked * tokens * prefill_s
+        case Text():
+            return read_s + TEXTS.get(load.text, 5000) * prefill_s
+        case Bandwidth() | Size():
+            return 0.0
+
+
+def _operations_s(variant: Variant, facts: DeviceFacts) -> float:
+    weights = str(variant.settings.get("weights", variant.recipe))
+    kind = "f16" if weights == "f16" else "quantized" if weights in ("q4_0", "q8_0") else "bf16"
+    return OPERATIONS_A_CYCLE[kind] * sum(_clocks_hz(facts))
+
+
+def _clocks_hz(facts: DeviceFacts) -> Iterable[float]:
+    """Of each core that is used, the fastest first."""
+    seen = facts.phone
+    clusters = seen.clusters if isinstance(seen, PhoneFacts) else ()
+    known = [1000.0 * (c.max_khz or USUAL_KHZ) for c in clusters for _ in c.cpus]
+    usual = [1000.0 * USUAL_KHZ] * facts.usable_cores
+    return sorted([*known, *usual] if len(known) < facts.usable_cores else known, reverse=True)[: facts.usable_cores]
+
+
+def _read_bytes_s(phone: PhoneSpec) -> float:
+    known = phone.memory_bandwidth
+    return 1e9 * (known.gb_s * BANDWIDTH_SHARE if known else USUAL_GB_S * BANDWIDTH_SHARE)
