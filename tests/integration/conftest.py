@@ -19,6 +19,7 @@ from harness.pipeline import known_names
 from harness.progress import Silent
 from harness.store import read_lines
 from harness.values import Artifact, Suite
+from tests.standin.fixtures import adb_server, connection, make_phone, phone, via  # noqa: F401
 
 WHEEL = """{
       from: wheel,

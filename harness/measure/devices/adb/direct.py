@@ -35,15 +35,15 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
 class DirectConnection:
     """See `Connection`. One socket carries one service at a time; after a loss the next call connects anew."""
 
-    def __init__(self, address: Address, *, accept_s: float = ACCEPT_S) -> None:
-        """`accept_s`: how long somebody may take to accept the dialog on the phone.
+    def __init__(self, address: Address, *, accept_s: float | None = None) -> None:
+        """`accept_s`: how long somebody may take to accept the dialog on the phone; `ACCEPT_S` unless said otherwise.
 
         Raises:
             DeviceLostError: nobody answers there, or not in ADB.
             UnauthorizedDeviceError: the phone does not trust this machine.
         """
         self.name = str(address)
-        self._accept_s = accept_s
+        self._accept_s = ACCEPT_S if accept_s is None else accept_s
         self._transport = Transport(address.host, address.port)
         self._peer: Peer | None = None
         self._last_local = 0
@@ -141,5 +141,5 @@ class DirectConnection:
     def _say(self, command: bytes, first: int, second: int, data: bytes) -> None:
         self._transport.send_packet(command, first, second, data, checksum=True, timeout_s=CONNECT_S)
 
-    def _hear(self, timeout_s: float = CONNECT_S) -> Packet:
-        return self._transport.read_packet(timeout_s)
+    def _hear(self, timeout_s: float | None = None) -> Packet:
+        return self._transport.read_packet(CONNECT_S if timeout_s is None else timeout_s)

@@ -38,7 +38,6 @@ class Transport(TcpTransport):  # type: ignore[misc]  # adb-shell has no types
         super().connect(transport_timeout_s)
         self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * MOST_PAYLOAD)
 
     def bulk_read(self, numbytes: int, transport_timeout_s: float | None) -> bytes:
         """Exactly `numbytes`."""
@@ -46,8 +45,7 @@ class Transport(TcpTransport):  # type: ignore[misc]  # adb-shell has no types
         left = memoryview(data)
         deadline = _deadline(transport_timeout_s)
         while left:
-            self._connection.settimeout(_left(deadline))
-            got = self._connection.recv_into(left)
+            got = self._ready(_left(deadline)).recv_into(left)
             if not got:
                 raise ConnectionResetError("it hung up")
             left = left[got:]
@@ -62,8 +60,7 @@ class Transport(TcpTransport):  # type: ignore[misc]  # adb-shell has no types
         left = [memoryview(part) for part in parts if len(part)]
         total, deadline = sum(map(len, left)), _deadline(transport_timeout_s)
         while left:
-            self._connection.settimeout(_left(deadline))
-            sent = self._connection.sendmsg(left)
+            sent = self._ready(_left(deadline)).sendmsg(left)
             while left and sent >= len(left[0]):
                 sent -= len(left.pop(0))
             if sent:
@@ -72,12 +69,18 @@ class Transport(TcpTransport):  # type: ignore[misc]  # adb-shell has no types
 
     def readable(self) -> bool:
         """Whether bytes, or the end, have come already."""
-        self._connection.settimeout(0)
         try:
-            self._connection.recv(1, socket.MSG_PEEK)
+            self._ready(0).recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             return False
         return True
+
+    def _ready(self, timeout_s: float | None) -> socket.socket:
+        connection: socket.socket | None = self._connection
+        if connection is None:
+            raise ConnectionResetError("it is closed")
+        connection.settimeout(timeout_s)
+        return connection
 
     def send_packet(
         self, command: bytes, first: int, second: int, data: Octets, *, checksum: bool, timeout_s: float

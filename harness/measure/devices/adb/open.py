@@ -24,7 +24,9 @@ def open_connection(serial: str | None, tcp: str | None, via: Via = "server") ->
         raise InputError(f"a phone has a serial ({serial}) or an address ({tcp}), not both")
     if via == "direct":
         if tcp is None:
-            raise InputError("a direct connection needs the phone's address (tcp: host:port); a serial needs the server")
+            raise InputError(
+                "a direct connection needs the phone's address (tcp: host:port); a serial needs the server"
+            )
         from harness.measure.devices.adb.direct import DirectConnection
 
         return DirectConnection(parse_address(tcp))

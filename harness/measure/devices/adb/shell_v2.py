@@ -78,9 +78,7 @@ def converse(stream: ByteStream, stdin: bytes) -> Completed:
                 if packet.kind in told:
                     told[packet.kind] += packet.data
                 elif packet.kind == EXIT and packet.data:
-                    return Completed(
-                        exit_code=packet.data[0], stdout=bytes(told[STDOUT]), stderr=bytes(told[STDERR])
-                    )
+                    return Completed(exit_code=packet.data[0], stdout=bytes(told[STDOUT]), stderr=bytes(told[STDERR]))
     except OutOfStepError as error:
         raise gone(stream.name, f"the stream is out of step: {error}") from error
     raise gone(stream.name, "the connection ended before the command told its exit code")

@@ -143,7 +143,7 @@ def _raise_refusal(stream: ByteStream, target: str, lost: DeviceError) -> None:
 
 
 def _refused(stream: ByteStream, path: str, length: int) -> DeviceError:
-    message = _exactly(stream, min(length, 4096)).decode(errors="replace")
+    message = bytes(_exactly(stream, min(length, 4096))).decode(errors="replace")
     text = f"{stream.name}: {path}: {message}"
     if os.strerror(errno.ENOSPC).lower() in message.lower():
         return NoSpaceError(f"{text} (free some storage on the phone)")

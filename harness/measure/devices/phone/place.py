@@ -14,6 +14,7 @@ import re
 import stat as modes
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 from shlex import quote
 
@@ -81,15 +82,13 @@ def place(
         raise
     unverified = _verify(connection, part, size, sha256)
     _must(connection, f"chmod {mode} {quote(part)} && mv -f {quote(part)} {quote(target)}")
-    return PlaceResult(
-        target=target, size_bytes=size, sent_bytes=size - kept, kept_bytes=kept, unverified=unverified
-    )
+    return PlaceResult(target=target, size_bytes=size, sent_bytes=size - kept, kept_bytes=kept, unverified=unverified)
 
 
 def parse_free_bytes(df: str) -> int | None:
     """Bytes available, from what `df -k PATH` prints; None where that is not understood (before Android 7)."""
     words = " ".join(df.splitlines()[1:]).split()
-    for available, share in zip(words, words[1:], strict=False):
+    for available, share in pairwise(words):
         if re.fullmatch(r"[0-9]{1,3}%", share) and re.fullmatch(r"[0-9]{1,15}", available):
             return int(available) * 1024
     return None
@@ -111,14 +110,12 @@ def _check_space(connection: Connection, target: str, needed: int) -> None:
     free = parse_free_bytes(done.stdout.decode(errors="replace"))
     if free is not None and free < needed + SPARE_BYTES:
         raise NoSpaceError(
-            f"{connection.name}: {target} needs {(needed + SPARE_BYTES) / 1e6:.0f} MB, and {free / 1e6:.0f} MB are free "
-            f"there (free some storage on the phone)"
+            f"{connection.name}: {target} needs {(needed + SPARE_BYTES) / 1e6:.0f} MB there, and {free / 1e6:.0f} MB "
+            f"are free (free some storage on the phone)"
         )
 
 
-def _send(
-    connection: Connection, source: Path, part: str, piece: str, wanted: range, on_bytes: OnBytes | None
-) -> None:
+def _send(connection: Connection, source: Path, part: str, piece: str, wanted: range, on_bytes: OnBytes | None) -> None:
     if wanted.start == 0 and wanted.stop <= PIECE_BYTES:
         connection.push(source, part, on_bytes)
         return
