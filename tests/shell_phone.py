@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from harness.measure.devices.phone.job import JobState, JobWish
 SHELLS = {"mksh": "mksh", "dash": "dash", "ash": "busybox"}
 PACKAGES = {"mksh": "mksh", "dash": "dash", "busybox": "busybox-static"}
 TOOLS = (
-    *("cat", "chmod", "env", "head", "ln", "ls", "mkdir", "mv", "readlink", "rm", "rmdir", "setsid", "sha256sum"),
+    *("cat", "chmod", "df", "env", "head", "ln", "ls", "mkdir", "mv", "readlink", "rm", "rmdir", "setsid", "sha256sum"),
     *("sleep", "sort", "stat", "tail", "taskset", "timeout"),
 )
 """All that the wrapper and this test's programs may call."""
@@ -102,7 +104,12 @@ class ShellPhone:
         return RemoteFile(size_bytes=seen.st_size, mode=seen.st_mode, modified_s=int(seen.st_mtime))
 
     def close(self) -> None:
-        return
+        """Ends whatever a test left running on this phone."""
+        mark = f"FAKE={self.fake}".encode()
+        while left := [pid for pid in _processes() if mark in _environment(pid).split(b"\0")]:
+            for pid in left:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     @property
     def env(self) -> dict[str, str]:
@@ -194,6 +201,17 @@ class Session:
         """Of a living process of a job: supervisor, guard, runner, sampler, program."""
         file = self.folder(name) / "run" / role
         return wait_for(lambda: file.exists() and int(file.read_text().split()[0]))
+
+
+def _processes() -> list[int]:
+    return [int(one.name) for one in Path("/proc").iterdir() if one.name.isdigit()]
+
+
+def _environment(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
 
 
 def wait_for(look: Callable[[], Any]) -> Any:

@@ -28,6 +28,7 @@ measures:
   - {kind: task, task: knowledge_200, limit: 8, context: 512}
 """
 DEVICES = """
+local: {{kind: local, title: this machine}}
 standin:
   kind: phone
   title: a stand-in for a phone

@@ -1,6 +1,7 @@
 """The protocols of ADB on bytes alone: packets cut anywhere, answers cut in the middle, words that mean harm."""
 
 import struct
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -187,12 +188,9 @@ def test_a_phone_that_refuses_is_heard(tmp_path: Path) -> None:
 @given(st.lists(st.binary(min_size=1, max_size=500)), st.integers(1, 300))
 def test_a_file_is_fetched(blocks: list[bytes], pieces: int) -> None:
     said = b"".join(b"DATA" + struct.pack("<I", len(block)) + block for block in blocks) + b"DONE" + bytes(4)
-    target = Path("/dev/shm/bench-test-fetched") if Path("/dev/shm").is_dir() else Path("fetched")
-    try:
-        sync.receive(Told(said, pieces), "/from", target)
-        assert target.read_bytes() == b"".join(blocks)
-    finally:
-        target.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        sync.receive(Told(said, pieces), "/from", Path(folder, "target"))
+        assert Path(folder, "target").read_bytes() == b"".join(blocks)
 
 
 def test_a_fetch_that_is_cut_is_a_lost_phone(tmp_path: Path) -> None:

@@ -38,7 +38,6 @@ class Transport(TcpTransport):  # type: ignore[misc]  # adb-shell has no types
         super().connect(transport_timeout_s)
         self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * MOST_PAYLOAD)
 
     def bulk_read(self, numbytes: int, transport_timeout_s: float | None) -> bytes:
         """Exactly `numbytes`."""

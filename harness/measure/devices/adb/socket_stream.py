@@ -7,8 +7,6 @@ from collections import deque
 
 from harness.measure.devices.adb.stream import STALL_S, Octets, from_server, gone, too_late
 
-BUFFER_BYTES = 4 << 20
-
 
 class SocketStream:
     """Owns the socket; see `ByteStream`."""
@@ -19,8 +17,6 @@ class SocketStream:
         self.name = name
         self._socket = connected
         self._socket.setblocking(False)
-        # The server takes what it can; the rest waits in the kernel instead of in this process.
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
         self._poll = select.poll()
         self._inbox: deque[bytes] = deque()
         self._ended = False
@@ -38,7 +34,7 @@ class SocketStream:
             except BlockingIOError:
                 # Both directions: a service that waits for us to read would never take more.
                 if self._wait(select.POLLOUT | (0 if self._ended else select.POLLIN)) & select.POLLIN:
-                    self._receive(BUFFER_BYTES)
+                    self._receive(self.block_bytes)
             except OSError as error:
                 raise gone(self.name, f"the connection broke: {error.strerror}") from error
 

@@ -123,7 +123,7 @@ class PhoneDevice:
         if state.rc is not None and state.rc.cause == "stopped":
             self._clear(wrapper, folder)
             raise DeviceError(f"{self.spec.name}: the job was stopped by somebody else")
-        return outcome_of(self._remains(wrapper, state, folder, wish, work), self._phone_facts())
+        return outcome_of(self._remains(state, folder, wish, work), self._phone_facts())
 
     def forget(self, begins: str) -> None:
         """See `Device`; jobs that still run are left alone."""
@@ -249,7 +249,7 @@ class PhoneDevice:
                 return state
             self.link.rest(POLL_S)
 
-    def _remains(self, wrapper: Wrapper, state: JobState, folder: str, wish: JobWish, work: Path) -> Remains:
+    def _remains(self, state: JobState, folder: str, wish: JobWish, work: Path) -> Remains:
         found: dict[str, bytes] = {}
         for name in (EVENTS, STDERR, SAMPLES, GATE):
             local = work / name

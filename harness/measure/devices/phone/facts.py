@@ -47,8 +47,8 @@ QUESTIONS = {
     "kernel": "uname -r",
     "machine": "uname -m",
 }
-PAGE = 1 << 20
-"""Memory is told in whole MiB: some kernels keep a few pages more or less at each start."""
+MEMORY_STEP = 16 << 20
+"""Memory is told in such steps: some kernels keep a few pages more or less at each start, and it is one phone still."""
 
 
 def read_phone_facts(connection: Connection, device: str, spec: PhoneSpec) -> DeviceFacts:
@@ -79,7 +79,7 @@ def facts_from(said: Mapping[str, Answer], device: str, spec: PhoneSpec) -> Devi
         cpu=", ".join(part for part in (phone.soc or phone.platform, in_words(cores)) if part) or "unknown",
         logical_cpus=len(known) or 1,
         usable_cores=len(usable) or 1,
-        memory_bytes=memory // PAGE * PAGE if memory else None,
+        memory_bytes=memory // MEMORY_STEP * MEMORY_STEP if memory else None,
         llc_bytes=None,
         cpu_flags=common_features(cores, usable),
         governor=_governor(clocks, usable),

@@ -82,7 +82,7 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
     settings_changed: bool
     """The phone's settings are not its own at the moment: `recover` once no job runs."""
     bytes: dict[str, int]
-    """Of each file that can be fetched."""
+    """Of each file that can be fetched and is there."""
     uptime_ms: int | None
     boot_id: str
 

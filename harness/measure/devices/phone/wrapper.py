@@ -1,12 +1,14 @@
 """The script that runs on a phone: put together, installed under its hash, and asked.
 
-Its parts are `wrapper/*.sh`; on the phone they are one file. A job that runs keeps the file it was started with:
+Its parts are `script/*.sh`; on the phone they are one file. A job that runs keeps the file it was started with:
 another version is another file.
 """
 
 import hashlib
 import shlex
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +16,7 @@ import msgspec
 
 from harness.errors import DeviceBusyError, DeviceError
 from harness.measure.devices.adb.connection import Completed, Connection
+from harness.measure.devices.phone.place import place
 
 ROOT = "/data/local/tmp/bench"
 PARTS = ("base", "lock", "conf", "settings", "sensors", "gate", "sampler", "job", "host")
@@ -43,7 +46,7 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
 
 def script() -> bytes:
     """The whole script."""
-    folder = Path(__file__).parent / "wrapper"
+    folder = Path(__file__).parent / "script"
     return b"\n".join((folder / f"{part}.sh").read_bytes() for part in PARTS)
 
 
@@ -51,25 +54,21 @@ def install(connection: Connection, root: str = ROOT, environment: dict[str, str
     """Bring the script to the phone unless it is there.
 
     Raises:
-        DeviceError: it cannot be written there, or is not what was sent.
+        DeviceError, DeviceLostError, NoSpaceError: as `place`.
     """
     content = script()
     sha256 = hashlib.sha256(content).hexdigest()
     path = f"{root}/wrapper-{sha256[:16]}.sh"
-    if not _is_there(connection, path, sha256):
-        write(connection, content, path)
-        if not _is_there(connection, path, sha256):
-            raise DeviceError(f"{connection.name}: {path} is not what was sent there: free storage, or remove it")
+    with _file(content) as source:
+        place(connection, source, path, sha256)
     return Wrapper(path=path, root=root, environment=environment or {})
 
 
 def write(connection: Connection, content: bytes, path: str) -> None:
     """A small file as a whole: pushed beside its place and renamed."""
     part = f"{path}.part"
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(content)
-        file.flush()
-        connection.push(Path(file.name), part)
+    with _file(content) as source:
+        connection.push(source, part)
     done = connection.shell(shlex.join(["mv", "-f", part, path]))
     if done.exit_code != 0:
         raise DeviceError(f"{connection.name}: cannot write {path}: {complaint(done)}")
@@ -122,6 +121,9 @@ def complaint(done: Completed) -> str:
     return said.decode(errors="replace")
 
 
-def _is_there(connection: Connection, path: str, sha256: str) -> bool:
-    done = connection.shell(shlex.join(["sha256sum", path]))
-    return done.exit_code == 0 and done.stdout.split()[:1] == [sha256.encode()]
+@contextmanager
+def _file(content: bytes) -> Iterator[Path]:
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        yield Path(file.name)

@@ -1,5 +1,7 @@
 # ---- what the host asks
 
+FETCHED='events.jsonl answers.jsonl samples.jsonl gate.jsonl stdout.txt stderr.txt settings.txt'
+
 start() { # JOB PROGRAM…
     local job="$1" verdict="verdict.$$" turns=0
     shift
@@ -46,13 +48,18 @@ phase_of() {
     fi
 }
 
-size_of() {
-    SIZE=$(stat -c %s "$1" 2>/dev/null) || SIZE=0
-    is_number "$SIZE" || SIZE=0
+# SIZES of the files that are there, as members of a JSON object.
+sizes_of() {
+    local word
+    SIZES=
+    for word in $(cd "$1" 2>/dev/null && stat -c '"%n":%s' $FETCHED 2>/dev/null); do
+        SIZES=$SIZES,$word
+    done
+    SIZES=${SIZES#,}
 }
 
 state() {
-    local rc=null gate=null pid=null affinity=null changed=false file sizes=''
+    local rc=null gate=null pid=null affinity=null changed=false
     phase_of "$1"
     # Read after the phase: with `ended`, all of it is there.
     first_line "$1/rc" && rc=$LINE
@@ -60,13 +67,10 @@ state() {
     first_line "$1/affinity" && affinity="\"$LINE\""
     alive "$1/run/program" && pid=$PID
     [ -e "$SAVED" ] && changed=true
-    for file in events.jsonl answers.jsonl samples.jsonl gate.jsonl stdout.txt stderr.txt settings.txt; do
-        size_of "$1/$file"
-        sizes="$sizes,\"$file\":$SIZE"
-    done
+    sizes_of "$1"
     uptime_now
     say "{\"phase\":\"$PHASE\",\"pid\":$pid,\"rc\":$rc,\"gate\":$gate,\"affinity\":$affinity," \
-        "\"settings_changed\":$changed,\"bytes\":{${sizes#,}},\"uptime_ms\":$UP_MS,\"boot_id\":\"$BOOT\"}"
+        "\"settings_changed\":$changed,\"bytes\":{$SIZES},\"uptime_ms\":$UP_MS,\"boot_id\":\"$BOOT\"}"
 }
 
 # Ends the job and waits until its settings are restored; where nobody is left to do that, a new guard is.
