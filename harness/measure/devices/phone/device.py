@@ -25,7 +25,7 @@ from harness.measure.devices.phone.parsers.battery import parse_battery
 from harness.measure.devices.phone.parsers.proc import parse_meminfo
 from harness.measure.devices.phone.place import place
 from harness.measure.devices.phone.preflight import check_identity, preflight
-from harness.measure.devices.phone.resolve import resolve, serial_of
+from harness.measure.devices.phone.resolve import goes_direct, resolve
 from harness.measure.devices.phone.settings import SettingsWish
 from harness.measure.devices.phone.state import read_phone_state
 from harness.measure.devices.phone.wrapper import ROOT, Wrapper, install, write
@@ -48,10 +48,8 @@ def connect(spec: DeviceSpec, reach: DeviceReach) -> Connection:
         UnauthorizedDeviceError: it does not trust this machine.
         InputError: several phones fit.
     """
-    if reach.via == "direct":
-        return open_connection(None, reach.tcp, "direct")
-    there = attached()
-    if reach.via == "auto" and reach.tcp is not None and serial_of(reach) not in {one.serial for one in there}:
+    there = attached() if reach.via != "direct" else ()
+    if goes_direct(reach, there):
         return open_connection(None, reach.tcp, "direct")
     return open_connection(resolve(spec, reach, there).serial, None)
 

@@ -45,6 +45,13 @@ def resolve(spec: DeviceSpec, reach: DeviceReach, there: Sequence[Attached]) -> 
     raise DeviceLostError(f"device {spec.name!r} is not connected: {PLUG_IN} ({_attached(there)})")
 
 
+def goes_direct(reach: DeviceReach, there: Sequence[Attached]) -> bool:
+    """Whether a phone is spoken to straight over TCP: asked for, or no adb server knows the address."""
+    if reach.via == "auto":
+        return reach.tcp is not None and serial_of(reach) not in {one.serial for one in there}
+    return reach.via == "direct"
+
+
 def serial_of(reach: DeviceReach) -> str | None:
     """The serial by which an adb server knows a phone; None where any that fits is meant."""
     if reach.tcp is None:
