@@ -4,6 +4,8 @@ import os
 
 from harness.build.artifacts import Workshop
 from harness.build.cache import cache_folder
+from harness.build.runners import Runner
+from harness.build.runners.choice import candidates
 from harness.doctor import kernels
 from harness.doctor.installed import (
     MAKE,
@@ -12,18 +14,24 @@ from harness.doctor.installed import (
     find_disk,
     find_model,
     find_packages,
+    find_runner,
     find_toolchain,
 )
 from harness.doctor.machine import examine_machine
-from harness.doctor.self_test import Kit, self_test
+from harness.doctor.self_test import LONGEST_S, Kit, self_test
 from harness.errors import BuildError
 from harness.health import Check, Health, SelfTest
+from harness.measure.devices import open_device
 from harness.measure.inputs import Preparation
 from harness.measure.jobs import Device
 from harness.measure.kernel_check import Candidate
 from harness.progress import Progress
-from harness.values import Artifact, Suite, Variant
+from harness.values import Artifact, DeviceSpec, Suite, Variant
 
+LOCAL = DeviceSpec(name="local")
+PHONE_S = 900.0
+"""A phone waits a minute before each trial, until it is cool."""
+MAKE_PHONE = "bench build --runners phone"
 TESTED = "int4-ptq"
 """The smallest artifact of suite `quick`: its trials are short, so a minute holds most rounds of it."""
 
@@ -47,20 +55,25 @@ def examine(device: Device, suite: Suite, progress: Progress, *, quick: bool) ->
         find_data(os.environ.get("BENCH_DATA")),
         find_disk(),
     )
-    checks = examine_machine()
+    if device.spec.kind == "phone":
+        checks, program, make = _of_phone(device)
+        seconds = PHONE_S
+    else:
+        checks, program, make, seconds = examine_machine(), tools.runner, MAKE, LONGEST_S
     checked = kernels.unknown("--quick leaves it out" if quick else "there is no runner or no artifact to check")
     if quick:
         tested = SelfTest(state="skipped", reason="--quick leaves it out")
-    elif tools.runner is None or workshop is None:
-        tested = SelfTest(state="impossible", reason="the runner is not built", get=None if tools.impossible else MAKE)
+    elif tools.runner is None or workshop is None or program is None:
+        tested = SelfTest(state="impossible", reason="the runner is not built", get=None if tools.impossible else make)
     elif artifact is None:
         tested = SelfTest(
             state="impossible", reason=changed or f"the artifact {variant.name} is not made yet", get=MAKE
         )
     else:
-        preparation = Preparation(device, tools.runner, workshop, suite, progress)
-        checked = _checked(device, suite, variant, artifact, preparation)
-        tested = _tested(device, suite, variant, artifact, preparation)
+        preparation = Preparation(open_device(LOCAL), tools.runner, workshop, suite, progress)
+        checked = _checked(device, suite, variant, artifact, program, preparation)
+        tested = _tested(device, suite, variant, artifact, program, preparation, seconds)
+        device.release()
     return Health(
         device=device.spec.name,
         parts=parts,
@@ -68,6 +81,18 @@ def examine(device: Device, suite: Suite, progress: Progress, *, quick: bool) ->
         self_test=tested,
         impossible=tools.impossible,
     )
+
+
+def _of_phone(device: Device) -> tuple[tuple[Check, ...], Runner | None, str]:
+    """Checks of a phone, the best build for it that is made already, and how to make one."""
+    from harness.doctor.phone import phone_checks
+    from harness.measure.devices.phone.device import PhoneDevice
+
+    assert isinstance(device, PhoneDevice)
+    wish = device.phone.runner
+    targets = candidates(frozenset(device.facts().cpu_flags)) if wish == "auto" else (wish,)
+    found = (find_runner(target)[0] for target in targets)
+    return phone_checks(device), next((one for one in found if one is not None), None), MAKE_PHONE
 
 
 def _stored(workshop: Workshop | None, variant: Variant) -> tuple[Artifact | None, str | None]:
@@ -80,25 +105,32 @@ def _stored(workshop: Workshop | None, variant: Variant) -> tuple[Artifact | Non
         return None, str(error)
 
 
-def _checked(device: Device, suite: Suite, variant: Variant, artifact: Artifact, preparation: Preparation) -> Check:
-    candidate = Candidate(
-        program=preparation.runner, device=device, runtime=suite.runtimes[0], variant=variant, artifact=artifact
-    )
+def _checked(
+    device: Device, suite: Suite, variant: Variant, artifact: Artifact, program: Runner, preparation: Preparation
+) -> Check:
+    candidate = Candidate(program=program, device=device, runtime=suite.runtimes[0], variant=variant, artifact=artifact)
     return kernels.kernels(candidate, preparation)
 
 
-def _tested(device: Device, suite: Suite, variant: Variant, artifact: Artifact, preparation: Preparation) -> SelfTest:
-    runner = preparation.runner
+def _tested(
+    device: Device,
+    suite: Suite,
+    variant: Variant,
+    artifact: Artifact,
+    program: Runner,
+    preparation: Preparation,
+    seconds: float,
+) -> SelfTest:
     kit = Kit(
         device=device,
         facts=device.facts(),
         artifact=artifact,
-        program=runner.path,
-        runner_sha256=runner.sha256,
+        program=program.path,
+        runner_sha256=program.sha256,
         prompt=lambda count: preparation.prompt(variant.model, artifact, count),
     )
     try:
         kit.prompt(1)
     except BuildError as error:
         return SelfTest(state="impossible", reason=str(error), variant=variant.name)
-    return self_test(suite, variant, kit, preparation.progress)
+    return self_test(suite, variant, kit, preparation.progress, seconds)

@@ -14,6 +14,7 @@ from pathlib import Path
 from harness.build.cache import cache_folder
 from harness.build.runners import Runner
 from harness.build.runners.llama_cpp_build import runner_hash
+from harness.build.runners.targets import NATIVE
 from harness.build.runners.toolchains import CROSS_COMPILER, CROSS_PACKAGE
 from harness.errors import InputError, SetupError
 from harness.health import Part
@@ -70,10 +71,10 @@ def find_toolchain() -> Toolchain:
     return Toolchain(runner=runner, parts=tuple(parts), impossible=tuple(impossible))
 
 
-def find_runner() -> tuple[Runner | None, str | None]:
+def find_runner(target: str = NATIVE) -> tuple[Runner | None, str | None]:
     """(The built runner, why there cannot be one). Its place follows from the hash of what goes into it."""
     try:
-        key = runner_hash()
+        key = runner_hash(target)
         path = cache_folder("runners") / key[:16] / "bench-llama"
     except SetupError as error:
         return None, str(error)

@@ -25,18 +25,20 @@ from harness.measure.devices.phone.parsers.battery import parse_battery
 from harness.measure.devices.phone.parsers.proc import parse_meminfo
 from harness.measure.devices.phone.place import place
 from harness.measure.devices.phone.preflight import check_identity, preflight
+from harness.measure.devices.phone.probe import Probed, run_probe
 from harness.measure.devices.phone.resolve import goes_direct, resolve
 from harness.measure.devices.phone.settings import SettingsWish
 from harness.measure.devices.phone.state import read_phone_state
 from harness.measure.devices.phone.wrapper import ROOT, Wrapper, install, write
 from harness.measure.jobs import Conditions, Job, OnProgress, Outcome
-from harness.values import DeviceFacts, DeviceReach, DeviceSpec, PhoneFacts, PhoneSpec
+from harness.values import DeviceFacts, DeviceReach, DeviceSpec, PhoneFacts, PhoneSpec, PhoneState
 
 POLL_S = 5.0
 KEPT_S = 1800
 """Between two jobs the lock stays with the run for so long."""
 MOST_STARTS = 2
 """Of a job that a reboot ended."""
+PROBE_LIMIT_S = 60.0
 EVENTS, STDERR, SAMPLES, GATE = "events.jsonl", "stderr.txt", "samples.jsonl", "gate.jsonl"
 
 
@@ -139,6 +141,28 @@ class PhoneDevice:
         wrapper = self._wrapper
         if wrapper is not None:
             self.link.once(lambda c: lock.free(c, wrapper, self.owner))
+
+    def state(self) -> PhoneState:
+        """How the phone is right now."""
+        return self.link.ask(lambda c: read_phone_state(c, self.phone))
+
+    def probe(self, argv: tuple[str, ...]) -> Probed:
+        """A plain command with everything that is done around a timed job but for the wait for a cool phone."""
+        wrapper = self._session()
+        big, little = self._cores()
+        wish = JobWish(
+            folder=f"{self.root}/jobs/probe",
+            owner=self.owner,
+            argv=argv,
+            limit_s=PROBE_LIMIT_S,
+            cores=big,
+            little_cores=little,
+            keep_s=KEPT_S,
+            settings=SettingsWish(),
+            zones=self._zones(),
+            sampler=SamplerWish(period_s=0.5),
+        )
+        return run_probe(self.link, wrapper, wish)
 
     def _phone_facts(self) -> PhoneFacts:
         phone = self.facts().phone
