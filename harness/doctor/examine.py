@@ -73,7 +73,7 @@ def examine(device: Device, suite: Suite, progress: Progress, *, quick: bool) ->
         preparation = Preparation(open_device(LOCAL), tools.runner, workshop, suite, progress)
         checked = _checked(device, suite, variant, artifact, program, preparation)
         tested = _tested(device, suite, variant, artifact, program, preparation, seconds)
-        device.release()
+    device.release()
     return Health(
         device=device.spec.name,
         parts=parts,
