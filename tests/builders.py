@@ -340,7 +340,7 @@ class _Maker:
         )
 
     def _loaded(self, cell: Cell, truth: Truth) -> Loaded:
-        context: int = getattr(cell.workload, "context", 512)
+        context: int = getattr(cell.workload, "context", 512) or 2048
         kv = 2 * 30 * 192 * context * 2
         mode = getattr(cell.workload, "load_mode", "none")
         return Loaded(

@@ -38,7 +38,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     answers: str = ""
     reference: str | None = None
     generates: bool = False
-    context: int = 0
+    context: int = 2048
     """Tokens that a task without a context of its own needs; see `room_for`."""
     timeout_s: float = 900.0
 
