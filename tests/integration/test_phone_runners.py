@@ -1,6 +1,7 @@
 """The runners for phones: static, for the CPU they are named after, and computing what the native one computes."""
 
 import json
+import os
 import shlex
 import shutil
 import struct
@@ -121,7 +122,8 @@ def test_kernels_are_compiled_as_llama_cpp_compiles_them_but_for_the_cpu(built: 
         for one in (c for c in commands if f"/{folder}.dir/" in c["output"]):
             words = shlex.split(one["command"])
             source = words[words.index("-c") + 1]
-            found[source] = set(words) - {one["output"], words[words.index("-o") + 1]}
+            told = {f"-I{os.path.normpath(w[2:])}" if w.startswith("-I") else w for w in words}
+            found[source] = told - {one["output"], words[words.index("-o") + 1]}
         return found
 
     own = options("ggml-cpu")

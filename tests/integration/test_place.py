@@ -3,12 +3,13 @@
 import hashlib
 import os
 import struct
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from harness.errors import DeviceError, DeviceLostError, NoSpaceError
+from harness.errors import DeviceError, DeviceLostError, NoSpaceError, UnauthorizedDeviceError
 from harness.measure.devices.adb.connection import Connection
 from harness.measure.devices.adb.open import Via, open_connection
 from harness.measure.devices.phone import place as module
@@ -98,6 +99,7 @@ FAULTS: dict[str, dict[str, object]] = {
     "cable pulled before anything": {"cut_before": "sync:"},
     "cable pulled in the first piece": {"cut_after_bytes": 500_000},
     "cable pulled in a later piece": {"cut_after_bytes": 2_500_000},
+    "cable pulled, and adbd keeps what it got": {"cut_after_bytes": 500_000, "keep_partial": True},
     "cable pulled while appending": {"cut_after": "cat "},
     "cable pulled before appending": {"cut_before": "cat "},
     "cable pulled while verifying": {"cut_after": "sha256sum"},
@@ -120,7 +122,7 @@ def test_after_a_fault_the_same_call_goes_on(
         if fault.get("cut_after_bytes") == 2_500_000:
             assert result.kept_bytes >= 1_000_000
     assert result.size_bytes == SIZE
-    assert not any(phone.switch(name) for name in fault), "the fault never happened"
+    assert not any(phone.switch(name) for name in fault if name != "keep_partial"), "the fault never happened"
     assert phone.read(TARGET) == source.read_bytes()
     assert leftovers(connection) == []
 
@@ -133,6 +135,27 @@ def test_a_reboot_in_the_middle(connection: Connection, phone: StandIn, source: 
     with pytest.raises(DeviceLostError):
         place(connection, source, TARGET, sha256(source), reboot)
     phone.boot()
+    assert put(again(connection), source).kept_bytes >= 2_000_000
+    assert phone.read(TARGET) == source.read_bytes()
+
+
+def test_trust_that_ends_in_the_middle(phone: StandIn, via: Via, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.measure.devices.adb.direct.ACCEPT_S", 0.3)
+    connection = open_connection(None, phone.address, via)
+
+    def revoke(done: int) -> None:
+        if done == 3_000_000:
+            phone.fault(auth="ask")
+            phone.restart_adbd()
+
+    with pytest.raises(DeviceLostError):
+        place(connection, source, TARGET, sha256(source), revoke)
+    with pytest.raises(UnauthorizedDeviceError, match="Always allow"):
+        for _ in range(100):  # the server first notices that the phone is gone
+            with suppress(DeviceLostError):
+                put(connection, source)
+    phone.accept()
+    phone.restart_adbd()
     assert put(again(connection), source).kept_bytes >= 2_000_000
     assert phone.read(TARGET) == source.read_bytes()
 

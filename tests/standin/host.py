@@ -170,7 +170,8 @@ class Host:
         if self.waiting_key is not None:
             self._keys.append(self.waiting_key)
             self.waiting_key = None
-            self.welcome()
+            with suppress(OSError):  # who asked may be gone by now; it is trusted when it comes again
+                self.welcome()
 
     def _open(self, remote: int, service: str) -> None:
         self._faults.asked.append(service)

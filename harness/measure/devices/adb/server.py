@@ -15,7 +15,7 @@ from harness.measure.devices.adb.socket_stream import SocketStream
 from harness.measure.devices.adb.stream import from_server, gone, too_late
 
 if TYPE_CHECKING:
-    from adbutils import AdbDevice
+    from adbutils import AdbClient
 
 ANSWER_S = 30.0
 """The server itself, and a phone that is asked what it can do, answer within so many seconds."""
@@ -35,7 +35,7 @@ class ServerConnection:
         self.name = serial
         self._address = address
         self._features: frozenset[str] | None = None
-        self._device: AdbDevice = adb_client().device(serial)
+        self._client: AdbClient = adb_client()
         self.features()
 
     def shell(self, script: str, *, timeout_s: float = 30.0, stdin: bytes = b"") -> Completed:
@@ -61,7 +61,7 @@ class ServerConnection:
             if self._address is not None:
                 self._connect(self._address)
             try:
-                self._features = frozenset(self._device.get_features().split(","))
+                self._features = frozenset(self._client.device(self.name).get_features().split(","))
             except AdbTimeout as error:
                 raise too_late(self.name, ANSWER_S) from error
             except (AdbError, OSError) as error:
@@ -74,7 +74,7 @@ class ServerConnection:
     def _connect(self, address: Address) -> None:
         from adbutils import AdbError
 
-        client = adb_client()
+        client = self._client
         try:
             told = client.connect(str(address), timeout=ANSWER_S)
             if told.startswith("already connected") and self._state() == "offline":
@@ -91,7 +91,7 @@ class ServerConnection:
         from adbutils import AdbError
 
         with suppress(AdbError, OSError):
-            return str(self._device.get_state())
+            return str(self._client.device(self.name).get_state())
         return "offline"
 
     @contextmanager
@@ -100,7 +100,7 @@ class ServerConnection:
 
         self.features()
         try:
-            connection = self._device.open_transport(timeout=ANSWER_S)
+            connection = self._client.make_connection(timeout=ANSWER_S)
         except AdbTimeout as error:
             self._features = None
             raise too_late(self.name, ANSWER_S) from error
@@ -110,6 +110,8 @@ class ServerConnection:
         with connection:
             stream = SocketStream(self.name, connection.conn)
             try:
+                stream.within(ANSWER_S)
+                _ask(stream, b"host:transport:" + os.fsencode(self.name))
                 stream.within(within_s)
                 _ask(stream, service)
                 yield stream

@@ -17,6 +17,9 @@ class SocketStream:
         self.name = name
         self._socket = connected
         self._socket.setblocking(False)
+        if connected.family != socket.AF_UNIX:
+            # A request and the data after it are two writes: the second must not wait for the kernel's delayed answer.
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._poll = select.poll()
         self._inbox: deque[bytes] = deque()
         self._ended = False
