@@ -125,32 +125,26 @@ class ShellPhone:
 
     def uptime(self, seconds: float) -> None:
         """From now on the clock is what the test says."""
-        file = self.sys / "proc/uptime"
-        part = file.with_name("uptime.part")
-        part.write_text(f"{seconds:.2f} 0.00\n")
-        part.replace(file)
+        put(self.sys / "proc/uptime", f"{seconds:.2f} 0.00\n")
 
     def zone(self, index: int, kind: str, value: int | None) -> None:
         """A thermal zone; None: it cannot be read."""
         folder = self.sys / f"sys/class/thermal/thermal_zone{index}"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "type").write_text(kind + "\n")
-        (folder / "temp").unlink(missing_ok=True)
-        if value is not None:
-            (folder / "temp").write_text(f"{value}\n")
+        put(folder / "temp", None if value is None else f"{value}\n")
 
     def clock(self, name: str, now: int, most: int, top: int) -> None:
         folder = self.sys / "sys/devices/system/cpu/cpufreq" / name
         folder.mkdir(parents=True, exist_ok=True)
         for file, khz in (("scaling_cur_freq", now), ("scaling_max_freq", most), ("cpuinfo_max_freq", top)):
-            (folder / file).write_text(f"{khz}\n")
+            put(folder / file, f"{khz}\n")
 
     def thermal(self, status: int | None, cpu: str | None = None, skin: str | None = None) -> None:
         """What the thermal service says; None: it does not answer."""
         file = self.fake / "dumpsys.thermalservice"
-        file.unlink(missing_ok=True)
         if status is None:
-            return
+            return put(file, None)
         lines = ["IsStatusOverride: false", f"Thermal Status: {status}", "Cached temperatures:"]
         lines += ["\tTemperature{mValue=99.9, mType=3, mName=skin, mStatus=0}", "HAL Ready: true"]
         lines += ["Current temperatures from HAL:"]
@@ -159,7 +153,7 @@ class ShellPhone:
         if skin is not None:
             lines.append(f"\tTemperature{{mValue={skin}, mType=3, mName=skin, mStatus=0}}")
         lines += ["Current cooling devices from HAL:", "\tCoolingDevice{mValue=0, mType=2, mName=cpu0}"]
-        file.write_text("\n".join(lines) + "\n")
+        return put(file, "\n".join(lines) + "\n")
 
     def setting(self, space: str, key: str, value: str | None) -> None:
         file = self.fake / "settings" / f"{space}.{key}"
@@ -233,6 +227,16 @@ def is_dead(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] in "ZX"
     except (FileNotFoundError, ProcessLookupError):
         return True
+
+
+def put(path: Path, text: str | None) -> None:
+    """A sensor changes at once: nobody reads half a number. None: it is gone."""
+    if text is None:
+        return path.unlink(missing_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(text)
+    part.replace(path)
+    return None
 
 
 def write_program(path: Path, text: str) -> None:
