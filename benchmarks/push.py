@@ -53,6 +53,7 @@ def measure(folder: Path, size: int, rounds: int, seed: int) -> dict[str, list[f
         draw = random.Random(seed)
         for number in range(rounds + 1):
             for name in draw.sample(list(by_name), len(by_name)):
+                phone.remove(TARGET)
                 started = time.monotonic()
                 by_name[name]()
                 if number:  # the first round warms everybody up

@@ -76,6 +76,8 @@ def obey(order: dict[str, Any], adbd: Adbd, machine: Machine) -> Any:
             path = inside(machine.root, order["path"])
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(base64.b64decode(order["data"]))
+        case "remove":
+            inside(machine.root, order["path"]).unlink(missing_ok=True)
         case "chmod":
             inside(machine.root, order["path"]).chmod(order["mode"])
         case "read":

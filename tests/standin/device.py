@@ -90,6 +90,10 @@ class StandIn:
         told = self._order("read", path=path)
         return None if told is None else base64.b64decode(told)
 
+    def remove(self, path: str) -> None:
+        """A file that may not be there."""
+        self._order("remove", path=path)
+
     def chmod(self, path: str, mode: int) -> None:
         self._order("chmod", path=path, mode=mode)
 

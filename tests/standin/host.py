@@ -20,12 +20,12 @@ class Stream:
         self.host, self.local, self.remote = host, local, remote
         self.on_close: Callable[[], None] | None = None
         self._arrived: queue.SimpleQueue[memoryview | None] = queue.SimpleQueue()
-        self._current = memoryview(b"")
+        self._current = self._whole = memoryview(b"")
         self._may_send = threading.Semaphore(1)
         self._closed = threading.Event()
 
     def some(self, most: int) -> memoryview:
-        """At least one byte; EOFError at the end."""
+        """At least one byte, good until the next call; EOFError at the end."""
         if not self._current:
             # None stays in the queue, so that whoever asks again hears the same.
             if (data := self._arrived.get()) is None:
@@ -33,7 +33,8 @@ class Stream:
                 raise EOFError
             if not self._closed.is_set():
                 self.host.send(b"OKAY", self.local, self.remote)
-            self._current = data
+            self.host.give_back(self._whole)
+            self._current = self._whole = data
         taken, self._current = self._current[:most], self._current[most:]
         return taken
 
@@ -58,9 +59,9 @@ class Stream:
             with suppress(OSError):
                 self.host.send(b"CLSE", self.local, self.remote)
 
-    def arrived(self, data: bytearray) -> None:
+    def arrived(self, data: memoryview) -> None:
         if data:
-            self._arrived.put(memoryview(data))
+            self._arrived.put(data)
 
     def acknowledged(self) -> None:
         self._may_send.release()
@@ -88,6 +89,7 @@ class Host:
         self._version, self.most_payload = 0x01000000, 4096
         self._token = os.urandom(TOKEN_BYTES)
         self._online = False
+        self._spare: list[bytearray] = []
         self.waiting_key: bytes | None = None
 
     def send(self, command: bytes, first: int, second: int, data: bytes | memoryview = b"") -> None:
@@ -99,7 +101,7 @@ class Host:
 
     def run(self) -> None:
         try:
-            while packet := read_packet(self._socket, check_sum=self._version < VERSION):
+            while packet := read_packet(self._socket, check_sum=self._version < VERSION, spare=self._spare):
                 if self._cable_pulled(len(packet.data)):
                     self.abort()
                     return
@@ -110,6 +112,11 @@ class Host:
             for stream in list(self._streams.values()):
                 stream.end()
             self._socket.close()
+
+    def give_back(self, data: memoryview) -> None:
+        """A payload that was read to its end: fresh memory for each would cost more than what is done with it."""
+        if isinstance(data.obj, bytearray) and len(data.obj) == MOST_PAYLOAD:
+            self._spare.append(data.obj)
 
     def abort(self) -> None:
         """As a pulled cable: at once, with nothing said."""

@@ -17,7 +17,7 @@ class Packet(NamedTuple):
     command: bytes
     first: int
     second: int
-    data: bytearray
+    data: memoryview
 
 
 def pack_header(command: bytes, first: int, second: int, data: bytes | bytearray | memoryview, version: int) -> bytes:
@@ -25,15 +25,17 @@ def pack_header(command: bytes, first: int, second: int, data: bytes | bytearray
     return _HEADER.pack(command, first, second, len(data), total, int.from_bytes(command, "little") ^ 0xFFFFFFFF)
 
 
-def read_packet(connected: socket.socket, *, check_sum: bool) -> Packet | None:
-    """None when the host is gone or sends no packets."""
-    head = _read(connected, _HEADER.size)
+def read_packet(connected: socket.socket, *, check_sum: bool, spare: list[bytearray] | None = None) -> Packet | None:
+    """None when the host is gone or sends no packets. A payload may lie in one of the `spare` buffers."""
+    head = _read(connected, memoryview(bytearray(_HEADER.size)))
     if head is None:
         return None
     command, first, second, length, total, magic = _HEADER.unpack(head)
     if int.from_bytes(command, "little") ^ 0xFFFFFFFF != magic or length > MOST_PAYLOAD:
         return None
-    data = _read(connected, length)
+    large = length > MOST_PAYLOAD // 4
+    buffer = (spare.pop() if spare else bytearray(MOST_PAYLOAD)) if large else bytearray(length)
+    data = _read(connected, memoryview(buffer)[:length])
     if data is None or (check_sum and sum(data) & 0xFFFFFFFF != total):
         return None
     return Packet(command, first, second, data)
@@ -53,9 +55,8 @@ def signed(public_key: bytes, token: bytes, signature: bytes) -> bool:
     return False
 
 
-def _read(connected: socket.socket, length: int) -> bytearray | None:
-    data = bytearray(length)
-    left = memoryview(data)
+def _read(connected: socket.socket, data: memoryview) -> memoryview | None:
+    left = data
     while left:
         try:
             got = connected.recv_into(left)

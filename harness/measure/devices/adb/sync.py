@@ -5,6 +5,7 @@ import os
 import stat as modes
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from harness.errors import DeviceError, NoSpaceError
@@ -14,6 +15,7 @@ from harness.measure.devices.adb.stream import STALL_S, ByteStream, Octets, gone
 DATA_BYTES = 64 << 10
 """The most that a phone takes in one DATA frame."""
 MOST_PATH_BYTES = 1024
+SETTLE_S = 5.0
 _HEAD = struct.Struct("<4sI")
 _STAT = struct.Struct("<4sIII")
 _STAT_V2 = struct.Struct("<4sIQQIIIIQqqq")
@@ -69,7 +71,9 @@ def send(stream: ByteStream, source: Path, target: str, on_bytes: OnBytes | None
             _raise_refusal(stream, target, lost)
     tag, length = _HEAD.unpack(_exactly(stream, _HEAD.size))
     if tag == b"FAIL":
-        raise _refused(stream, target, length)
+        refusal = _refused(stream, target, length)
+        _wait_for_the_end(stream)
+        raise refusal
     _expect(stream, tag, b"OKAY")
 
 
@@ -131,6 +135,16 @@ def _send_data(stream: ByteStream, source: int, on_bytes: OnBytes | None) -> boo
         if stream.answered():
             return False
     return True
+
+
+def _wait_for_the_end(stream: ByteStream) -> None:
+    """Adbd removes what it has of a file once it has heard that no more comes; a new push must not be before that."""
+    with suppress(DeviceError):
+        stream.within(SETTLE_S)
+        stream.write(_HEAD.pack(b"DONE", 0))
+        leave(stream)
+        while stream.read(1 << 16):
+            pass
 
 
 def _raise_refusal(stream: ByteStream, target: str, lost: DeviceError) -> None:
