@@ -222,7 +222,8 @@ def test_packages_of_bench_and_its_extras_are_told_apart() -> None:
 
 
 def test_no_compiler_makes_measuring_impossible(monkeypatch: pytest.MonkeyPatch) -> None:
-    def none() -> str:
+    def none(target: str) -> str:
+        del target
         raise SetupError("no C++ compiler found")
 
     monkeypatch.setattr(installed, "runner_hash", none)
@@ -232,7 +233,7 @@ def test_no_compiler_makes_measuring_impossible(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_runner_that_can_be_built_is_no_hindrance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
-    monkeypatch.setattr(installed, "runner_hash", lambda: "ab" * 32)
+    monkeypatch.setattr(installed, "runner_hash", lambda _: "ab" * 32)
     tools = find_toolchain()
     assert tools.runner is None and tools.impossible == ()
     assert next(p for p in tools.parts if p.name == "runner").get == installed.MAKE
