@@ -1,10 +1,13 @@
 """A service of a phone through one socket of the adb server."""
 
+import os
 import select
 import socket
 import time
 from collections import deque
+from collections.abc import Callable
 
+from harness.measure.devices.adb.frames import Head
 from harness.measure.devices.adb.stream import STALL_S, Octets, from_server, gone, too_late
 
 
@@ -30,16 +33,21 @@ class SocketStream:
         self._deadline = time.monotonic() + seconds
 
     def write(self, data: Octets) -> None:
-        left = memoryview(data)
-        while left:
-            try:
-                left = left[self._socket.send(left) :]
-            except BlockingIOError:
-                # Both directions: a service that waits for us to read would never take more.
-                if self._wait(select.POLLOUT | (0 if self._ended else select.POLLIN)) & select.POLLIN:
-                    self._receive(self.block_bytes)
-            except OSError as error:
-                raise gone(self.name, f"the connection broke: {error.strerror}") from error
+        self._send(data, 0)
+
+    def write_frames(self, file: int, head: Head, frame_bytes: int) -> int:
+        """The kernel sends the file's pages themselves: nothing is copied into this process."""
+        left = os.fstat(file).st_size - os.lseek(file, 0, os.SEEK_CUR)
+        wanted = min(left, max(1, self.block_bytes // frame_bytes) * frame_bytes)
+        for start in range(0, wanted, frame_bytes):
+            length = min(frame_bytes, wanted - start)
+            self._send(head(length), socket.MSG_MORE)
+            while length:
+                sent = self._when_ready(lambda most: os.sendfile(self._socket.fileno(), file, None, most), length)
+                if not sent:
+                    raise OSError("the file became shorter while it was sent")
+                length -= sent
+        return wanted
 
     def read(self, most: int) -> bytes:
         while not self._inbox and not self._ended:
@@ -59,6 +67,22 @@ class SocketStream:
 
     def close(self) -> None:
         self._socket.close()
+
+    def _send(self, data: Octets, flags: int) -> None:
+        left = memoryview(data)
+        while left:
+            left = left[self._when_ready(self._socket.send, left, flags) :]
+
+    def _when_ready(self, act: Callable[..., int], *what: object) -> int:
+        while True:
+            try:
+                return act(*what)
+            except BlockingIOError:
+                # Both directions: a service that waits for us to read would never take more.
+                if self._wait(select.POLLOUT | (0 if self._ended else select.POLLIN)) & select.POLLIN:
+                    self._receive(self.block_bytes)
+            except OSError as error:
+                raise gone(self.name, f"the connection broke: {error.strerror}") from error
 
     def _receive(self, most: int) -> None:
         try:
