@@ -12,6 +12,7 @@ from harness.errors import DeviceError, DeviceLostError, InputError, NoSpaceErro
 from harness.measure.devices.adb import old_shell, shell_v2, sync
 from harness.measure.devices.adb.address import Address, parse_address
 from harness.measure.devices.adb.attached import Attached, parse_devices
+from harness.measure.devices.adb.frames import FrameBlock, Head
 from harness.measure.devices.adb.open import choose
 from harness.measure.devices.adb.stream import Octets, checked_script, from_server, gone
 from harness.measure.devices.phone.place import parse_free_bytes
@@ -35,6 +36,11 @@ class Told:
         if self._hangs_up and self.written:
             raise gone(self.name, "the connection broke")
         self.written += data
+
+    def write_frames(self, file: int, head: Head, frame_bytes: int) -> int:
+        block, got = FrameBlock(head, frame_bytes, self.block_bytes).read(file)
+        self.write(block)
+        return got
 
     def read(self, most: int) -> bytes:
         most = min(most, self._pieces)

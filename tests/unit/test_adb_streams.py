@@ -15,6 +15,7 @@ from harness.errors import DeviceError, DeviceLostError, SetupError
 from harness.measure.devices.adb import keys
 from harness.measure.devices.adb.direct_stream import DirectStream
 from harness.measure.devices.adb.direct_transport import OutOfStepError, Transport
+from harness.measure.devices.adb.frames import FrameBlock
 from harness.measure.devices.adb.keys import public_key, signers
 from harness.measure.devices.adb.socket_stream import SocketStream
 from tests.standin.wire import pack_header, read_packet, signed
@@ -168,15 +169,53 @@ def test_two_sides_that_both_write_do_not_wait_for_each_other(pair: Pair) -> Non
     assert got == data and back == [data] and not stream.answered()
 
 
-def test_a_socket_that_is_silent_or_gone_is_a_lost_phone(pair: Pair) -> None:
+@pytest.mark.parametrize("size", [0, 1, 99, 100, 101, 1000, 250_001])
+def test_frames_of_a_file_are_the_same_by_both_streams(tmp_path: Path, size: int) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(bytes(range(256)) * (size // 256) + bytes(size % 256))
+
+    def head(length: int) -> bytes:
+        return b"<%5d>" % length
+
+    whole = source.read_bytes()
+    wanted = b"".join(head(len(whole[i : i + 100])) + whole[i : i + 100] for i in range(0, size, 100))
+    ours, theirs = socket.socketpair()
+    stream = SocketStream("phone", ours)
+    got: list[bytes] = []
+    thread = beside(lambda: got.append(all_of(theirs, len(wanted))))
+    with open(source, "rb", buffering=0) as file:
+        sent = [0]
+        while done := stream.write_frames(file.fileno(), head, 100):
+            sent.append(done)
+    thread.join(30)
+    assert sum(sent) == size and got == [wanted]
+    with open(source, "rb", buffering=0) as file:
+        block = FrameBlock(head, 100, 1000)
+        again = b""
+        while (frames := block.read(file.fileno()))[1]:
+            again += frames[0]
+    assert again == wanted
+    ours.close()
+    theirs.close()
+
+
+def test_a_socket_that_is_silent_or_gone_is_a_lost_phone(pair: Pair, tmp_path: Path) -> None:
     ours, theirs = pair
     stream = SocketStream("phone", ours)
     for act in (lambda: stream.read(1), lambda: stream.write(bytes(10_000_000))):
         stream.within(0.05)
         with pytest.raises(DeviceLostError, match="no answer within"):
             act()
+    source = tmp_path / "source"
+    source.write_bytes(bytes(10_000_000))
+    with open(source, "rb") as file:
+        stream.within(0.05)
+        with pytest.raises(DeviceLostError, match="no answer within"):
+            stream.write_frames(file.fileno(), lambda length: b"head", 65536)
     theirs.close()
     stream.within(5)
+    with open(source, "rb") as file, pytest.raises(DeviceLostError, match="broke"):
+        stream.write_frames(file.fileno(), lambda length: b"head", 65536)
     with pytest.raises(DeviceLostError, match="broke"):
         stream.write(b"x" * 100_000)
 

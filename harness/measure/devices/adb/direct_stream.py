@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 
 from harness.errors import DeviceError
 from harness.measure.devices.adb.direct_transport import Packet, Transport
+from harness.measure.devices.adb.frames import FrameBlock, Head
 from harness.measure.devices.adb.stream import STALL_S, Octets, gone, too_late
 
 
@@ -24,6 +25,7 @@ class DirectStream:
         self._may_send = False
         self._inbox: deque[bytes] = deque()
         self._ended = False
+        self._frames: FrameBlock | None = None
         self.within(STALL_S)
 
     def open(self, service: bytes) -> None:
@@ -48,6 +50,13 @@ class DirectStream:
                 raise gone(self.name, "the phone ended the service")
             self._may_send = False
             self._send(b"WRTE", view[start : start + self.block_bytes])
+
+    def write_frames(self, file: int, head: Head, frame_bytes: int) -> int:
+        if self._frames is None:
+            self._frames = FrameBlock(head, frame_bytes, self.block_bytes)
+        block, got = self._frames.read(file)
+        self.write(block)
+        return got
 
     def read(self, most: int) -> bytes:
         while not self._inbox and not self._ended:

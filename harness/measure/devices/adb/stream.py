@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from harness.errors import DeviceError, DeviceLostError, UnauthorizedDeviceError
+from harness.measure.devices.adb.frames import Head
 
 Octets = bytes | bytearray | memoryview
 
@@ -16,7 +17,7 @@ class ByteStream(Protocol):
 
     name: str
     block_bytes: int
-    """The most bytes that travel as one block: who writes much writes about so many at once."""
+    """The most bytes that travel as one block."""
 
     def within(self, seconds: float) -> None:
         """From now on until the next call: everything must be done within so many seconds."""
@@ -24,6 +25,13 @@ class ByteStream(Protocol):
 
     def write(self, data: Octets) -> None:
         """All of it. What the service says meanwhile is kept for `read`, so neither side waits for the other."""
+        ...
+
+    def write_frames(self, file: int, head: Head, frame_bytes: int) -> int:
+        """The next bytes of an open file, about a block of them, as frames of at most `frame_bytes` behind a head each.
+
+        Returns how many of the file's bytes those were: 0 at its end.
+        """
         ...
 
     def read(self, most: int) -> bytes:

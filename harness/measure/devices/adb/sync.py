@@ -19,7 +19,6 @@ SETTLE_S = 5.0
 _HEAD = struct.Struct("<4sI")
 _STAT = struct.Struct("<4sIII")
 _STAT_V2 = struct.Struct("<4sIQQIIIIQqqq")
-_STRIDE = _HEAD.size + DATA_BYTES
 
 OnBytes = Callable[[int], None]
 
@@ -113,28 +112,21 @@ def leave(stream: ByteStream) -> None:
 
 
 def _send_data(stream: ByteStream, source: int, on_bytes: OnBytes | None) -> bool:
-    """The file's bytes, read straight to where they are sent from; False when the phone has answered before the end."""
-    frames = max(1, stream.block_bytes // _STRIDE)
-    block = memoryview(bytearray(frames * _STRIDE))
-    bodies = [block[i * _STRIDE + _HEAD.size : (i + 1) * _STRIDE] for i in range(frames)]
-    for i in range(frames):
-        _HEAD.pack_into(block, i * _STRIDE, b"DATA", DATA_BYTES)
+    """All of an open file; False when the phone has answered before the end."""
     done = 0
-    while got := os.readv(source, bodies):
-        whole, rest = divmod(got, DATA_BYTES)
-        end = whole * _STRIDE
-        if rest:
-            _HEAD.pack_into(block, end, b"DATA", rest)
-        stream.within(STALL_S)
-        stream.write(block[: end + (_HEAD.size + rest if rest else 0)])
-        if rest:
-            _HEAD.pack_into(block, end, b"DATA", DATA_BYTES)
+    stream.within(STALL_S)
+    while got := stream.write_frames(source, _data_head, DATA_BYTES):
         done += got
         if on_bytes is not None:
             on_bytes(done)
         if stream.answered():
             return False
+        stream.within(STALL_S)
     return True
+
+
+def _data_head(length: int) -> bytes:
+    return _HEAD.pack(b"DATA", length)
 
 
 def _wait_for_the_end(stream: ByteStream) -> None:
