@@ -199,15 +199,23 @@ def test_frames_of_a_file_are_the_same_by_both_streams(tmp_path: Path, size: int
     theirs.close()
 
 
-def test_a_socket_that_is_silent_or_gone_is_a_lost_phone(pair: Pair) -> None:
+def test_a_socket_that_is_silent_or_gone_is_a_lost_phone(pair: Pair, tmp_path: Path) -> None:
     ours, theirs = pair
     stream = SocketStream("phone", ours)
     for act in (lambda: stream.read(1), lambda: stream.write(bytes(10_000_000))):
         stream.within(0.05)
         with pytest.raises(DeviceLostError, match="no answer within"):
             act()
+    source = tmp_path / "source"
+    source.write_bytes(bytes(10_000_000))
+    with open(source, "rb") as file:
+        stream.within(0.05)
+        with pytest.raises(DeviceLostError, match="no answer within"):
+            stream.write_frames(file.fileno(), lambda length: b"head", 65536)
     theirs.close()
     stream.within(5)
+    with open(source, "rb") as file, pytest.raises(DeviceLostError, match="broke"):
+        stream.write_frames(file.fileno(), lambda length: b"head", 65536)
     with pytest.raises(DeviceLostError, match="broke"):
         stream.write(b"x" * 100_000)
 

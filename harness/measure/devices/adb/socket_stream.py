@@ -3,9 +3,9 @@
 import os
 import select
 import socket
+import struct
 import time
 from collections import deque
-from collections.abc import Callable
 
 from harness.measure.devices.adb.frames import Head
 from harness.measure.devices.adb.stream import STALL_S, Octets, from_server, gone, too_late
@@ -33,21 +33,43 @@ class SocketStream:
         self._deadline = time.monotonic() + seconds
 
     def write(self, data: Octets) -> None:
-        self._send(data, 0)
+        left = memoryview(data)
+        while left:
+            try:
+                left = left[self._socket.send(left) :]
+            except BlockingIOError:
+                # Both directions: a service that waits for us to read would never take more.
+                if self._wait(select.POLLOUT | (0 if self._ended else select.POLLIN)) & select.POLLIN:
+                    self._receive(self.block_bytes)
+            except OSError as error:
+                raise gone(self.name, f"the connection broke: {error.strerror}") from error
 
     def write_frames(self, file: int, head: Head, frame_bytes: int) -> int:
-        """The kernel sends the file's pages themselves: nothing is copied into this process."""
+        """The kernel sends the file's pages themselves, and waits by itself: nothing passes through this process."""
         left = os.fstat(file).st_size - os.lseek(file, 0, os.SEEK_CUR)
         wanted = min(left, max(1, self.block_bytes // frame_bytes) * frame_bytes)
-        for start in range(0, wanted, frame_bytes):
-            length = min(frame_bytes, wanted - start)
-            self._send(head(length), socket.MSG_MORE)
-            while length:
-                sent = self._when_ready(lambda most: os.sendfile(self._socket.fileno(), file, None, most), length)
-                if not sent:
-                    raise OSError("the file became shorter while it was sent")
-                length -= sent
+        try:
+            self._let_writes_wait()
+            for start in range(0, wanted, frame_bytes):
+                length = min(frame_bytes, wanted - start)
+                self._socket.sendall(head(length), socket.MSG_MORE)
+                while length:
+                    if not (sent := os.sendfile(self._socket.fileno(), file, None, length)):
+                        raise OSError(f"the file became shorter while it was sent to {self.name}")
+                    length -= sent
+        except BlockingIOError as error:
+            raise too_late(self.name, self._limit_s) from error
+        except ConnectionError as error:
+            raise gone(self.name, f"the connection broke: {error.strerror}") from error
+        finally:
+            self._socket.setblocking(False)
         return wanted
+
+    def _let_writes_wait(self) -> None:
+        """Until the limit, not for ever."""
+        left_us = max(1, int((self._deadline - time.monotonic()) * 1e6))
+        self._socket.setblocking(True)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", *divmod(left_us, 1_000_000)))
 
     def read(self, most: int) -> bytes:
         while not self._inbox and not self._ended:
@@ -67,22 +89,6 @@ class SocketStream:
 
     def close(self) -> None:
         self._socket.close()
-
-    def _send(self, data: Octets, flags: int) -> None:
-        left = memoryview(data)
-        while left:
-            left = left[self._when_ready(self._socket.send, left, flags) :]
-
-    def _when_ready(self, act: Callable[..., int], *what: object) -> int:
-        while True:
-            try:
-                return act(*what)
-            except BlockingIOError:
-                # Both directions: a service that waits for us to read would never take more.
-                if self._wait(select.POLLOUT | (0 if self._ended else select.POLLIN)) & select.POLLIN:
-                    self._receive(self.block_bytes)
-            except OSError as error:
-                raise gone(self.name, f"the connection broke: {error.strerror}") from error
 
     def _receive(self, most: int) -> None:
         try:
