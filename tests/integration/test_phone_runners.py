@@ -32,12 +32,14 @@ PHONES = pytest.mark.parametrize("target", PHONE)
 AARCH64, INTERPRETER, LOADED = 183, 3, 1
 LARGEST_PAGE = 16384
 """Of Android's kernels, from version 15 on."""
+EMULATED = 8
+"""Questions: an emulator is a hundred times as slow."""
 FEATURES = {
     "aarch64": {"NEON", "ARM_FMA", "LLAMAFILE", "REPACK"},
     "aarch64-dotprod": {"NEON", "ARM_FMA", "LLAMAFILE", "REPACK", "FP16_VA", "DOTPROD"},
-    "aarch64-i8mm": {"NEON", "ARM_FMA", "LLAMAFILE", "REPACK", "FP16_VA", "DOTPROD", "MATMUL_INT8"},
+    "aarch64-i8mm": {"NEON", "ARM_FMA", "REPACK", "FP16_VA", "DOTPROD", "MATMUL_INT8"},
 }
-"""What ggml says it was built with."""
+"""What ggml says it was built with. Where there is i8mm it leaves llamafile's matrix products out."""
 
 
 @pytest.fixture(scope="session")
@@ -226,9 +228,9 @@ def test_its_answers_are_those_of_the_reference(
     target: str,
     variant: str,
 ) -> None:
-    found = check_kernels(candidate(emulated(target), suite, artifacts[variant]), preparation)
+    found = check_kernels(candidate(emulated(target), suite, artifacts[variant]), preparation, limit=EMULATED)
     assert found.passed, found.reason
-    assert found.questions == 200 and found.largest_nats is not None and found.largest_nats > 0
+    assert found.questions == EMULATED and found.largest_nats is not None and found.largest_nats > 0
 
 
 def test_a_spoiled_model_is_caught(
