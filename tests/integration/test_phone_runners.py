@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import struct
@@ -182,6 +183,23 @@ def test_it_runs_on_the_least_cpu_it_is_for_and_uses_what_that_has(
     assert hello["program"] == "bench-llama" and hello["runner_sha256"] == built(target).sha256
     assert set(loaded["cpu_features"]) == FEATURES[target]
     assert events[-1]["event"] == "done"
+
+
+@pytest.mark.qemu
+def test_it_opens_nothing_but_its_own_files_and_what_the_kernel_shows(
+    built: Callable[[str], Runner], artifacts: dict[str, Artifact], tmp_path: Path
+) -> None:
+    """A phone has no /etc/passwd, no locales and no libraries of ours."""
+    traced = tmp_path / "traced"
+    traced.write_text(f'#!/bin/sh\nexec qemu-aarch64-static -strace {shlex.quote(built("aarch64").path)} "$@"\n')
+    traced.chmod(0o755)
+    model = artifacts["int4-ptq"].path
+    code, _, trace = ask(Runner(path=str(traced), sha256="0" * 64), memory_job(model), tmp_path)
+    assert code == 0
+    opened = set(re.findall(r'open(?:at)?\((?:AT_FDCWD,)?"([^"]*)"', trace))
+    own = {str(tmp_path / "job.json"), str(tmp_path / "events.jsonl"), model}
+    assert own <= opened
+    assert not [path for path in opened - own if not path.startswith(("/proc/", "/sys/"))]
 
 
 @pytest.mark.qemu
