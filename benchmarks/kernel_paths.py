@@ -2,7 +2,7 @@
 
 The demonstration model's variants answer the project's 200 questions: on the plainest path of this machine's runner
 (the reference of `harness/measure/kernel_check.py`), on its other paths, and by other programs, such as those for
-phones under an emulator (`--program NAME=FILE`; slow, so `--questions` takes the first of them only). A file may also
+phones under an emulator (`--program NAME=FILE`; slow, so `--questions` takes a few of them). A file may also
 be spoiled on purpose, to see which faults the limits catch (`--faults`). Printed are the questions to which both
 choose the same answer, and the mean and the largest difference in nats.
 """
@@ -29,7 +29,6 @@ from harness.measure.runtimes import llama_cpp
 from harness.pipeline import known_names
 from harness.progress import Silent
 from harness.request_lines import read_requests
-from harness.store import write_lines
 from harness.values import Runtime
 
 PATHS: dict[str, dict[str, Any]] = {
@@ -70,14 +69,6 @@ FAULTS: dict[str, tuple[str, Callable[[Any], None]]] = {
 """What a wrong kernel would do, done to the weights of one of thirty layers of the F16 file."""
 
 
-def first(requests: Requests, count: int, folder: Path) -> Requests:
-    """The first questions of the file."""
-    lines = [line for line in read_requests(requests.path) if line["doc"] < count]
-    path = folder / f"first-{count}-{requests.hash}.jsonl.gz"
-    write_lines(path, lines)
-    return msgspec.structs.replace(requests, path=path, count=len(lines))
-
-
 def spoiled(path: str, folder: Path, tensor: str, spoil: Callable[[Any], None]) -> str:
     from gguf import GGUFReader
 
@@ -92,7 +83,7 @@ def spoiled(path: str, folder: Path, tensor: str, spoil: Callable[[Any], None]) 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--variants", default="bf16,f16,int8,int4-ptq")
-    parser.add_argument("--questions", type=int, default=200)
+    parser.add_argument("--questions", type=int, help="so many of them, drawn by the suite's seed")
     parser.add_argument("--program", action="append", default=[], metavar="NAME=FILE")
     parser.add_argument("--only-programs", action="store_true", help="leave out this machine's other paths")
     parser.add_argument("--faults", action="store_true")
@@ -117,7 +108,7 @@ def rows(wish: argparse.Namespace, folder: Path) -> Iterator[str]:
             return Candidate(program=program, device=device, runtime=runtime, variant=variant, artifact=used)  # noqa: B023
 
         plain = at(runner, artifact.path, base)
-        requests = first(questions(plain, preparation), wish.questions, folder)
+        requests = questions(plain, preparation, wish.questions)
         choices = choices_of(read_requests(requests.path))
         reference = logprobs(answered(plain, requests))
         asked = {} if wish.only_programs else {n: at(runner, artifact.path, changed(base, n)) for n in PATHS}

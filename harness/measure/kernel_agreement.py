@@ -7,7 +7,7 @@ from statistics import fmean
 from harness.values import Artifact, Value
 from harness.values.checked import KernelLimits
 
-SIXTEEN_BIT = frozenset({"F32", "F16", "BF16"})
+SIXTEEN_BIT = frozenset({"f32", "f16", "bf16"})
 LIMITS = KernelLimits(largest_nats=0.5, mean_nats=0.05, agreement=0.95)
 """Of a file whose weights are 16-bit."""
 QUANTIZED_LIMITS = KernelLimits(largest_nats=2.0, mean_nats=0.2, agreement=0.9)

@@ -46,16 +46,17 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     artifact: Artifact
 
 
-def check_kernels(candidate: Candidate, preparation: Preparation) -> KernelCheck:
+def check_kernels(candidate: Candidate, preparation: Preparation, limit: int | None = None) -> KernelCheck:
     """The check of this program, runtime settings and file, made now unless it is kept from before.
 
     `preparation` is that of this machine: it makes the questions and the reference. A program that gives no answers
-    does not pass, and that is not kept: the next call tries again.
+    does not pass, and that is not kept: the next call tries again. `limit` is for slow emulators: so many of the
+    questions, drawn by the suite's seed; None: all.
 
     Raises:
         BuildError: the reference or the questions cannot be made.
     """
-    requests = questions(candidate, preparation)
+    requests = questions(candidate, preparation, limit)
     reference = _reference(candidate, preparation, requests)
     path = _kept_at(candidate, reference)
     with only_one(f"kernel-check-{path.stem[:16]}"):
@@ -67,18 +68,19 @@ def check_kernels(candidate: Candidate, preparation: Preparation) -> KernelCheck
     return made
 
 
-def questions(candidate: Candidate, preparation: Preparation) -> Requests:
-    """The project's own 200 questions in the tokens of the candidate's model.
+def questions(candidate: Candidate, preparation: Preparation, limit: int | None = None) -> Requests:
+    """The project's own 200 questions, or so many of them, in the tokens of the candidate's model.
 
     Raises:
         BuildError: the file's tokenizer cannot be asked.
     """
-    return preparation.requests(_cell(candidate), candidate.variant, candidate.artifact, resolve_task(QUESTIONS, None))
+    cell, files = _cell(candidate, limit), resolve_task(QUESTIONS, None)
+    return preparation.requests(cell, candidate.variant, candidate.artifact, files)
 
 
-def _cell(candidate: Candidate) -> Cell:
+def _cell(candidate: Candidate, limit: int | None = None) -> Cell:
     context = min(CONTEXT, candidate.variant.model.context)
-    load = Task(task=QUESTIONS, context=context)
+    load = Task(task=QUESTIONS, context=context, limit=limit)
     name, device = candidate.variant.name, candidate.device.spec.name
     key = digest(["kernel check", name, candidate.runtime, device, load])[:16]
     return Cell(key=key, variant=name, runtime=candidate.runtime, device=device, workload=load)

@@ -137,7 +137,7 @@ def candidate(device: Answering, program: str, *types: str) -> Candidate:
         device=device,
         runtime=RUNTIME,
         variant=Variant(name="v", model=model, recipe="bf16"),
-        artifact=artifact(*(types or ("F16", "F32"))),
+        artifact=artifact(*(types or ("f16", "f32"))),
     )
 
 
@@ -172,7 +172,7 @@ def test_a_check_is_made_once_for_a_build_a_file_and_settings(local: Answering, 
     assert check_kernels(more_threads, prepared) == first and len(phone.jobs) == 1
     check_kernels(candidate(phone, "exact"), prepared)
     assert (len(local.jobs), len(phone.jobs)) == (1, 2), "another build, the same reference"
-    check_kernels(candidate(phone, "near", "Q4_0"), prepared)
+    check_kernels(candidate(phone, "near", "q4_0"), prepared)
     assert (len(local.jobs), len(phone.jobs)) == (2, 3), "another file"
     without = msgspec.structs.replace(candidate(phone, "near"), runtime=msgspec.structs.replace(RUNTIME, repack=False))
     check_kernels(without, prepared)
@@ -259,13 +259,13 @@ def test_choices_stand_in_the_order_of_the_task() -> None:
 
 
 def test_a_file_with_quantized_weights_has_wider_limits() -> None:
-    assert limits_for(artifact("BF16", "F32")) == LIMITS
-    assert limits_for(artifact("Q4_0", "Q8_0", "F32")) == QUANTIZED_LIMITS
+    assert limits_for(artifact("bf16", "f32")) == LIMITS
+    assert limits_for(artifact("q4_0", "q8_0", "f32")) == QUANTIZED_LIMITS
 
 
 def test_files_that_take_the_same_kernels_are_checked_once() -> None:
-    small, large = artifact("Q4_0", "F32", size=10, name="small"), artifact("Q4_0", "F32", size=20, name="large")
-    half = artifact("F16", "F32", size=40, name="half")
+    small, large = artifact("q4_0", "f32", size=10, name="small"), artifact("q4_0", "f32", size=20, name="large")
+    half = artifact("f16", "f32", size=40, name="half")
     assert {a.variant for a in one_of_each_kind([large, half, small])} == {"small", "half"}
 
 
