@@ -11,6 +11,7 @@ import argparse
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -59,23 +60,46 @@ def _last_row(weights: Any) -> None:
     weights[-1] = 0
 
 
-FAULTS: dict[str, tuple[str, Callable[[Any], None]]] = {
-    "last 32 columns of one ffn_down negated": ("blk.15.ffn_down.weight", _negated_tail),
-    "one attn_q doubled": ("blk.15.attn_q.weight", _doubled),
-    "rows of one attn_k in reverse": ("blk.15.attn_k.weight", _swapped),
-    "rows of one ffn_up in reverse": ("blk.15.ffn_up.weight", _swapped),
-    "last row of one ffn_gate zero": ("blk.15.ffn_gate.weight", _last_row),
+def _last_block_lost(blocks: Any) -> None:
+    blocks[..., -Q4_0_BLOCK:] = 0
+
+
+def _nibbles_swapped(blocks: Any) -> None:
+    shape = (*blocks.shape[:-1], blocks.shape[-1] // Q4_0_BLOCK, Q4_0_BLOCK)
+    quants = blocks.reshape(shape)[..., 2:]  # a scale of two bytes comes first
+    quants[...] = (quants << 4) | (quants >> 4)
+
+
+Q4_0_BLOCK = 18
+"""Bytes of 32 weights."""
+Spoil = Callable[[Any], None]
+FAULTS: dict[str, dict[str, tuple[str, Spoil]]] = {
+    "f16": {
+        "last 32 columns of one ffn_down negated": ("blk.15.ffn_down.weight", _negated_tail),
+        "one attn_q doubled": ("blk.15.attn_q.weight", _doubled),
+        "rows of one attn_k in reverse": ("blk.15.attn_k.weight", _swapped),
+        "rows of one ffn_up in reverse": ("blk.15.ffn_up.weight", _swapped),
+        "last row of one ffn_gate zero": ("blk.15.ffn_gate.weight", _last_row),
+        "last row of every ffn_gate zero": ("blk.*.ffn_gate.weight", _last_row),
+    },
+    "int4-ptq": {
+        "last block of one ffn_down lost": ("blk.15.ffn_down.weight", _last_block_lost),
+        "last block of every ffn_down lost": ("blk.*.ffn_down.weight", _last_block_lost),
+        "last block of every attn_output lost": ("blk.*.attn_output.weight", _last_block_lost),
+        "nibbles of one attn_v swapped": ("blk.15.attn_v.weight", _nibbles_swapped),
+    },
 }
-"""What a wrong kernel would do, done to the weights of one of thirty layers of the F16 file."""
+"""What a wrong kernel would do, done to weights: of every layer, as it would, or of one of thirty only."""
 
 
-def spoiled(path: str, folder: Path, tensor: str, spoil: Callable[[Any], None]) -> str:
+def spoiled(path: str, folder: Path, tensors: str, spoil: Spoil) -> str:
     from gguf import GGUFReader
 
     target = folder / "spoiled.gguf"
     shutil.copy(path, target)
     reader = GGUFReader(target, "r+")
-    spoil(next(t for t in reader.tensors if t.name == tensor).data)
+    for tensor in (t for t in reader.tensors if fnmatch(t.name, tensors)):
+        spoil(tensor.data)
     reader.data.flush()
     return str(target)
 
@@ -114,9 +138,9 @@ def rows(wish: argparse.Namespace, folder: Path) -> Iterator[str]:
         asked = {} if wish.only_programs else {n: at(runner, artifact.path, changed(base, n)) for n in PATHS}
         for name, program in programs.items():
             asked[f"{name}, {SUITES}"] = at(program, artifact.path, changed(base, SUITES))
-        if wish.faults and variant.name == "f16":
-            for name, (tensor, spoil) in FAULTS.items():
-                path = spoiled(artifact.path, folder, tensor, spoil)
+        if wish.faults:
+            for name, (tensors, spoil) in FAULTS.get(variant.name, {}).items():
+                path = spoiled(artifact.path, folder, tensors, spoil)
                 yield row(variant.name, name, choices, reference, at(runner, path, changed(base, SUITES)), requests)
         for name, one in asked.items():
             yield row(variant.name, name, choices, reference, one, requests)

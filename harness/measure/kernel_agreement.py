@@ -7,11 +7,11 @@ from statistics import fmean
 from harness.values import Artifact, Value
 from harness.values.checked import KernelLimits
 
-SIXTEEN_BIT = frozenset({"f32", "f16", "bf16"})
-LIMITS = KernelLimits(largest_nats=0.5, mean_nats=0.05, agreement=0.95)
-"""Of a file whose weights are 16-bit."""
-QUANTIZED_LIMITS = KernelLimits(largest_nats=2.0, mean_nats=0.2, agreement=0.9)
-"""Of a file with quantized weights: their kernels round the activations as well."""
+F16_LIMITS = KernelLimits(largest_nats=0.3, mean_nats=0.03, agreement=0.97)
+BF16_LIMITS = KernelLimits(largest_nats=1.0, mean_nats=0.1, agreement=0.95)
+"""Kernels for BF16 weights round the activations to BF16 as well."""
+QUANTIZED_LIMITS = KernelLimits(largest_nats=3.0, mean_nats=0.5, agreement=0.9)
+"""Kernels for quantized weights round the activations to 8 bits, and a sum that rounds the other way is a step."""
 
 
 class Agreement(Value, frozen=True):
@@ -25,7 +25,10 @@ class Agreement(Value, frozen=True):
 
 def limits_for(artifact: Artifact) -> KernelLimits:
     """How far answers of this file may lie apart when other kernels compute them."""
-    return LIMITS if set(artifact.tensor_types) <= SIXTEEN_BIT else QUANTIZED_LIMITS
+    types = set(artifact.tensor_types)
+    if types <= {"f32", "f16"}:
+        return F16_LIMITS
+    return BF16_LIMITS if types <= {"f32", "f16", "bf16"} else QUANTIZED_LIMITS
 
 
 def choices_of(requests: Iterable[Mapping[str, int]]) -> tuple[tuple[int, ...], ...]:

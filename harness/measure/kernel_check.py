@@ -33,7 +33,7 @@ QUESTIONS = "knowledge_200"
 CONTEXT = 2048
 LONGEST_S = 3600.0
 REVISION = 1
-"""Raised when limits or the way to compare change, so that kept checks are made again."""
+"""Raised when the way to compare changes, so that kept checks are made again."""
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,7 +188,7 @@ class _Answer(msgspec.Struct):
 def _kept_at(candidate: Candidate, reference: Path) -> Path:
     """Threads are left out: how many share the work changes no sum."""
     settings = msgspec.structs.replace(candidate.runtime, threads="auto", threads_batch="auto")
-    about = [REVISION, candidate.program.sha256, candidate.artifact.sha256, settings]
+    about = [REVISION, candidate.program.sha256, candidate.artifact.sha256, settings, limits_for(candidate.artifact)]
     key = digest([*about, sha256(reference.read_bytes()).hexdigest()])[:32]
     return cache_folder("kernel-checks") / f"{key}.json"
 
