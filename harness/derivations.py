@@ -18,6 +18,7 @@ from harness.values import (
     MemorySeen,
     Observation,
     Stretch,
+    Surroundings,
     Timing,
     TrialRecord,
 )
@@ -183,6 +184,15 @@ def _of_stretches(seen: Seen) -> dict[str, float | None]:
         "decode_sustained_tok_s": sustained,
         "sustained_share": sustained / burst if burst and sustained else None,
         "energy_j_token": energy_j_token(seen[EnergySeen][0], stretches) if EnergySeen in seen else None,
+        **(_of_battery(seen[Surroundings][0], stretches) if Surroundings in seen else {}),
+    }
+
+
+def _of_battery(around: Surroundings, stretches: Sequence[Stretch]) -> dict[str, float | None]:
+    drop = around.battery_drop_percent
+    return {
+        "throttled_after_s": around.throttled_after_s,
+        "tokens_per_battery_percent": sum(s.generated_tokens for s in stretches) / drop if drop else None,
     }
 
 

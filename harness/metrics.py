@@ -192,6 +192,24 @@ METRICS: dict[str, Metric] = _table(
         "tokens, their prompts included; at least 5 minutes of work.",
     ),
     Metric(
+        name="throttled_after_s",
+        title="Until it slows down",
+        unit="s",
+        better="higher",
+        kind="speed",
+        definition="Work without a pause until a phone's system allows the used cores less than their clock at the "
+        "start, or Android's thermal status reaches 2.",
+    ),
+    Metric(
+        name="tokens_per_battery_percent",
+        title="Tokens a percent of the battery",
+        unit="tokens",
+        better="higher",
+        kind="energy",
+        definition="Generated tokens, their prompts included / percents by which the battery's level fell; off the "
+        "cable, at least 5 minutes of work and 2 %. For comparisons on one phone in one run.",
+    ),
+    Metric(
         name="bandwidth_share",
         title="Share of read bandwidth",
         unit="fraction",

@@ -91,8 +91,8 @@ def workload_names(plan: Plan) -> dict[Workload, str]:
     return names
 
 
-def expected_metrics(workload: Workload) -> tuple[str, ...]:
-    """Metrics that a cell of this workload should yield, in the order of the report."""
+def expected_metrics(workload: Workload, *, phone: bool = False) -> tuple[str, ...]:
+    """Metrics that a cell of this workload should yield, in the order of the report; `phone`: on one."""
     match workload:
         case Size():
             return ("size_bytes", "bits_per_weight")
@@ -107,7 +107,9 @@ def expected_metrics(workload: Workload) -> tuple[str, ...]:
         case Load():
             return ("load_cold_s",) if workload.cold else ("load_warm_s",)
         case Sustained():
-            return ("decode_burst_tok_s", "decode_sustained_tok_s", "sustained_share", "energy_j_token")
+            of_battery = ("throttled_after_s", "tokens_per_battery_percent")
+            energy = of_battery if phone else ("energy_j_token",)
+            return ("decode_burst_tok_s", "decode_sustained_tok_s", "sustained_share", *energy)
         case Text():
             return ("perplexity", "kl_divergence", "top1_agreement")
         case Task():

@@ -26,7 +26,7 @@ from harness.stats import (
     t_interval,
 )
 from harness.store import Run
-from harness.values import Answers, EnergySeen, Stretch, Task, Text
+from harness.values import Answers, EnergySeen, Stretch, Surroundings, Task, Text
 
 NOISY_CV = 0.10
 RANDOM_WEIGHTS = "the weights are random: no score means anything"
@@ -88,7 +88,8 @@ def _measured(
 ) -> MeasuredCell:
     workload = seen.cell.workload
     if not isinstance(workload, Task | Text):
-        return MeasuredCell(seen, {name: _of_rounds(seen, name) for name in expected_metrics(workload)})
+        phone = bool(observed(seen.counted, Surroundings))
+        return MeasuredCell(seen, {name: _of_rounds(seen, name) for name in expected_metrics(workload, phone=phone)})
     names = of_workload.get(seen.workload, ("acc",)) if isinstance(workload, Task) else expected_metrics(workload)
     answers = observed(seen.counted, Answers)
     reference = answers[-1].reference if answers else None
@@ -159,6 +160,11 @@ def _why_unseen(name: str, seen: SeenCell) -> str:
         return why_no_energy(counters[-1]) or "the program did not report it"
     if name in ("decode_sustained_tok_s", "sustained_share") and (stretches := observed(seen.counted[-1:], Stretch)):
         return why_not_sustained(stretches) or "the program did not report it"
+    if around := observed(seen.counted[-1:], Surroundings):
+        if name == "throttled_after_s":
+            return around[0].missing.get("clocks") or "it did not slow down meanwhile"
+        if name == "tokens_per_battery_percent":
+            return around[0].missing.get("battery_drop_percent") or "the phone did not report it"
     if name == "bandwidth_share":
         return "needs the read bandwidth of the same round, the KV cache's bytes and the artifact's decode bytes"
     return "the program did not report it"

@@ -12,7 +12,7 @@ import msgspec
 from harness import __version__
 from harness.measure.events import parse_events
 from harness.measure.jobs import Conditions, Device, Inputs, OnProgress, Outcome, Parsed
-from harness.measure.judging import judge
+from harness.measure.judging import is_spoiled_by_heat, judge
 from harness.measure.noise import noise
 from harness.measure.runtimes import load_runtime
 from harness.store import write_durably
@@ -26,7 +26,6 @@ from harness.values import (
     Size,
     Speed,
     Status,
-    Timed,
     Timing,
     Trial,
     TrialRecord,
@@ -130,7 +129,7 @@ def _run_fairly(
     spoiled: list[Observation] = []
     for attempt in range(MOST_REPEATS + 1):
         outcome, parsed, broken = _run(f"{kit.run}-{trial.id}-{attempt}", cell, kit, work, on_progress)
-        if outcome.worthless is None or attempt == MOST_REPEATS or not isinstance(cell.workload, Timed):
+        if outcome.worthless is None or attempt == MOST_REPEATS or not is_spoiled_by_heat(cell):
             break
         windows = (o for o in parsed.observations if isinstance(o, Timing))
         spoiled += [msgspec.structs.replace(window, discarded=True) for window in windows]

@@ -16,8 +16,8 @@ from harness.values import (
     Status,
     Stretch,
     Sustained,
-    Timed,
     Timing,
+    Warmed,
 )
 
 STILL_CACHED = 0.01
@@ -30,6 +30,11 @@ def judge(
     """Status and reason of a program that has ended; a reason is one line, whatever the program printed."""
     status, reason = _judged(cell, artifact, outcome, parsed, broken)
     return status, None if reason is None else one_line(reason)
+
+
+def is_spoiled_by_heat(cell: Cell) -> bool:
+    """Whether a window in which the device slowed down is none: sustained work is measured for just that."""
+    return isinstance(cell.workload, Warmed) and not isinstance(cell.workload, Sustained)
 
 
 def _judged(
@@ -53,7 +58,7 @@ def _judged(
         last = (outcome.stderr_tail.strip().splitlines() or ["no message"])[-1]
         return "failed", f"the program ended with exit code {process.exit_code} before it was done: {last}"
     wrong = _impossible(cell, artifact, parsed.observations)
-    if wrong is None and isinstance(cell.workload, Timed):
+    if wrong is None and is_spoiled_by_heat(cell):
         wrong = outcome.worthless
     return ("invalid", wrong) if wrong else ("ok", None)
 

@@ -26,9 +26,9 @@ from harness.values import (
     Sustained,
     Task,
     Text,
-    Timed,
     Value,
     Variant,
+    Warmed,
 )
 
 BANDWIDTH_SHARE = 0.5
@@ -92,7 +92,7 @@ def _of_phone(plan: Plan, spec: DeviceSpec, facts: DeviceFacts) -> TimeExpected:
         trials += rounds
         if isinstance(cell.workload, Size) or cell.variant in too_large:
             continue
-        if isinstance(cell.workload, Timed):
+        if isinstance(cell.workload, Warmed):
             cool += rounds * phone.cool_down.least_s
         variant = variants[cell.variant] if cell.variant else None
         work += rounds * (START_S + _trial_s(cell, variant, phone, facts))

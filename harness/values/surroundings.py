@@ -39,6 +39,10 @@ class Surroundings(Value, frozen=True, kw_only=True, tag_field="event", tag="sur
     """CPUs that the kernel says the program may use."""
     battery_before_percent: float | None = None
     battery_after_percent: float | None = None
+    battery_drop_percent: Whole | None = None
+    """While the program ran, off the cable and for at least 5 minutes."""
+    throttled_after_s: float | None = None
+    """From the program's start until the system held used cores back, or its thermal status reached 2; None: never."""
     charging: str | None = None
     samples: Whole = 0
     boot_hash: str | None = None

@@ -186,6 +186,8 @@ class Text(Value, frozen=True, tag_field="kind", tag="text"):
 
 Timed = Bandwidth | Memory | Speed | Load | Sustained
 """Workloads of several rounds."""
+Warmed = Bandwidth | Speed | Load | Sustained
+"""Workloads whose values depend on how warm the device is."""
 Prompted = Memory | Speed | Sustained
 """Workloads that prefill the published text's head and decode."""
 Workload = Size | Bandwidth | Memory | Speed | Load | Sustained | Task | Text

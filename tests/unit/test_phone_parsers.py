@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 
 from harness.errors import DeviceBusyError, DeviceError, InputError
 from harness.measure.devices.adb.connection import Completed
-from harness.measure.devices.phone import discards, gate, job, lock, wrapper
-from harness.measure.devices.phone.discards import Tally, next_step, tally, thermally_limited
-from harness.measure.devices.phone.energy import tokens_per_percent
+from harness.measure.devices.phone import gate, job, lock, wrapper
+from harness.measure.devices.phone.energy import battery_drop
 from harness.measure.devices.phone.gate import GateSeen, GateStep, GateWish, Zones
 from harness.measure.devices.phone.job import JobWish, mask, parse_cores
-from harness.measure.devices.phone.samples import Gap, Samples, parse_samples, summarise
+from harness.measure.devices.phone.samples import Gap, Samples, parse_samples, summarise, throttled_at
 from harness.measure.devices.phone.settings import Setting, SettingsWish, parse_settings
 from harness.measure.devices.phone.temperatures import celsius
 
@@ -153,6 +152,18 @@ def test_a_temperature_is_plausible_or_unknown(raw: int | None) -> None:
     assert seen is None or (1 <= seen <= 150 and raw in (seen, round(seen * 1000)))
 
 
+# ---- throttling
+
+
+def test_when_a_phone_begins_to_hold_its_cores_back() -> None:
+    slowed = [*every_second(0, 30), line(31_000, most_khz=(2_000_000, 2_500_000)), *every_second(32, 60)]
+    assert throttled_at(samples(*slowed), 1_000, 60_000) == 30_000
+    assert throttled_at(samples(*slowed), 1_000, 60_000, ["policy0"]) is None
+    assert throttled_at(samples(*every_second(0, 30), line(31_000, status=2)), 1_000, 60_000) == 30_000
+    assert throttled_at(samples(*every_second(0, 60)), 0, 60_000) is None
+    assert throttled_at(samples(), 0, 60_000) is None
+
+
 # ---- energy
 
 
@@ -160,10 +171,9 @@ def battery(*levels: int | None, powered: bool | None = False, every_s: int = 60
     return samples(*(line(i * every_s * 1000, level=level, powered=powered) for i, level in enumerate(levels)))
 
 
-def test_tokens_per_percent_with_its_bounds() -> None:
-    seen = tokens_per_percent(battery(90, 90, 89, 88, 87, 86), 4000, 0, 300_000)
-    assert (seen.value, seen.low, seen.missing) == (1000.0, 800.0, None)
-    assert seen.high == pytest.approx(4000 / 3)
+def test_the_battery_s_drop_in_a_window() -> None:
+    seen = battery_drop(battery(90, 90, 89, 88, 87, 86, 70), 0, 300_000)
+    assert (seen.percent, seen.missing) == (4, None)
 
 
 @pytest.mark.parametrize(
@@ -189,38 +199,8 @@ def test_tokens_per_percent_with_its_bounds() -> None:
     ],
 )
 def test_energy_is_left_out_with_a_reason(seen: Samples, end_ms: int, why: str) -> None:
-    told = tokens_per_percent(seen, 4000, 0, end_ms)
-    assert told.value is None and told.low is None and why in str(told.missing)
-
-
-# ---- discards
-
-
-def test_a_window_is_repeated_three_times_at_most() -> None:
-    assert next_step([]) == "measure"
-    assert [next_step([False] * n) for n in range(1, 5)] == ["measure", "measure", "measure", "give_up"]
-    assert next_step([False, False, False, True]) == "keep"
-
-
-@given(st.lists(st.integers(0, 6)))
-def test_measuring_ends(failures: list[int]) -> None:
-    windows = []
-    for count in failures:
-        attempts: list[bool] = []
-        while next_step(attempts) == "measure":
-            attempts.append(len(attempts) >= count)
-        windows.append(attempts)
-        assert 1 <= len(attempts) <= 1 + discards.MOST_REPEATS
-        assert (next_step(attempts) == "keep") == any(attempts)
-    seen = tally(windows)
-    assert seen.kept + seen.discarded == sum(map(len, windows))
-
-
-@pytest.mark.parametrize(
-    ("kept", "discarded", "limited"), [(0, 0, False), (4, 1, False), (8, 2, False), (7, 2, True), (0, 4, True)]
-)
-def test_above_a_fifth_a_cell_is_thermally_limited(kept: int, discarded: int, limited: bool) -> None:
-    assert thermally_limited(Tally(kept=kept, discarded=discarded)) is limited
+    told = battery_drop(seen, 0, end_ms)
+    assert told.percent is None and why in str(told.missing)
 
 
 # ---- gate

@@ -25,8 +25,8 @@ from harness.values import (
     Sustained,
     Task,
     Text,
-    Timed,
     Variant,
+    Warmed,
     Workload,
 )
 
@@ -143,7 +143,7 @@ def job(cell: Cell, inputs: Inputs, facts: DeviceFacts) -> Job:
         argv=(inputs.program, "{job}", "{events}"),
         spec=spec,
         timeout_s=patience,
-        timed=isinstance(cell.workload, Timed),
+        timed=isinstance(cell.workload, Warmed),
         reads=tuple(key for key in READ if spec.get(key)),
         appends=tuple(key for key in APPENDED if spec.get(key)),
     )

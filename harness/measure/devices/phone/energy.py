@@ -9,31 +9,29 @@ from harness.measure.devices.phone.samples import Sample, Samples
 SHORTEST_MS = 5 * 60 * 1000
 
 
-class TokensPerPercent(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens for one percent of the battery's charge; all None with a reason where that cannot be told.
+class BatteryDrop(msgspec.Struct, frozen=True, kw_only=True):
+    """By how many percent the battery's level fell in a window; None with a reason where that says nothing.
 
     The level is told in whole percents: the true drop lies within one of what was read.
     """
 
-    value: float | None
-    low: float | None = None
-    high: float | None = None
+    percent: int | None
     missing: str | None = None
 
 
-def tokens_per_percent(samples: Samples, tokens: int, start_ms: int, end_ms: int) -> TokensPerPercent:
-    """Tokens made in a window over the drop of the battery's level in it."""
+def battery_drop(samples: Samples, start_ms: int, end_ms: int) -> BatteryDrop:
+    """The drop between `start_ms` and `end_ms` of the phone's uptime."""
     asked = [one for one in samples.lines if one.t_ms is not None and start_ms <= one.t_ms <= end_ms]
     told = [one for one in asked if one.level is not None or one.powered is not None]
     why = _why_not(told, end_ms - start_ms)
     if why is not None:
-        return TokensPerPercent(value=None, missing=why)
+        return BatteryDrop(percent=None, missing=why)
     first, last = told[0].level, told[-1].level
     assert first is not None and last is not None
     drop = first - last
     if drop < 2:
-        return TokensPerPercent(value=None, missing=f"the battery's level fell by {max(drop, 0)} %: too little to tell")
-    return TokensPerPercent(value=tokens / drop, low=tokens / (drop + 1), high=tokens / (drop - 1))
+        return BatteryDrop(percent=None, missing=f"the battery's level fell by {max(drop, 0)} %: too little to tell")
+    return BatteryDrop(percent=drop)
 
 
 def _why_not(told: list[Sample], length_ms: int) -> str | None:

@@ -7,10 +7,11 @@ from statistics import median
 
 import msgspec
 
+from harness.measure.devices.phone.energy import battery_drop
 from harness.measure.devices.phone.gate import GateEnd, GateSeen, GateStep, parse_trace
 from harness.measure.devices.phone.gate import doubt as gate_doubt
 from harness.measure.devices.phone.job import Ended, JobState, parse_cores
-from harness.measure.devices.phone.samples import Samples, parse_samples, summarise
+from harness.measure.devices.phone.samples import Samples, parse_samples, summarise, throttled_at
 from harness.measure.devices.phone.temperatures import celsius
 from harness.measure.jobs import Outcome
 from harness.values import ClusterSeen, CoreCluster, PhoneFacts, ProcessSeen, Surroundings
@@ -129,6 +130,9 @@ def _surroundings(remains: Remains, samples: Samples, phone: PhoneFacts) -> tupl
     if last is not None and last.cpu_milli is None:
         missing["cpu_before_c"] = "no zone of the processor can be read"
     result = state.gate.result if state.gate else "none"
+    drop = battery_drop(samples, first_ms, last_ms)
+    if drop.missing is not None:
+        missing["battery_drop_percent"] = drop.missing
     return (
         Surroundings(
             gate="not_settled" if result == "stopped" else result,
@@ -143,6 +147,8 @@ def _surroundings(remains: Remains, samples: Samples, phone: PhoneFacts) -> tupl
             allowed=_cores(state.affinity),
             battery_before_percent=levels[0] if levels else None,
             battery_after_percent=levels[-1] if levels else None,
+            battery_drop_percent=drop.percent,
+            throttled_after_s=None if (at := throttled_at(samples, first_ms, last_ms, used)) is None else at / 1000,
             charging=_charging(samples),
             samples=heat.samples,
             boot_hash=hashlib.sha256(state.boot_id.encode()).hexdigest()[:16],

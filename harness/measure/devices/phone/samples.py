@@ -154,6 +154,27 @@ def summarise(samples: Samples, start_ms: int, end_ms: int, used: Sequence[str] 
     )
 
 
+def throttled_at(samples: Samples, start_ms: int, end_ms: int, used: Sequence[str] | None = None) -> int | None:
+    """Milliseconds from `start_ms` until the system allowed less than at the window's start, or the thermal status
+    reached `SEVERE`; None where neither happened, or nothing was seen.
+
+    `used` as in `summarise`.
+    """
+    head = samples.head
+    window = [one for one in samples.lines if one.t_ms is not None and start_ms <= one.t_ms <= end_ms]
+    if head is None or not window:
+        return None
+    columns = [n for n, name in enumerate(head.clocks) if used is None or name in used]
+    begun = window[0].most_khz
+    for one in window:
+        fallen = any((now := one.most_khz[n]) and (then := begun[n]) and now < then for n in columns)
+        hot = isinstance(one.status, int) and one.status >= SEVERE
+        if fallen or hot:
+            assert one.t_ms is not None
+            return one.t_ms - start_ms
+    return None
+
+
 def gaps(samples: Samples, start_ms: int, end_ms: int) -> tuple[Gap, ...]:
     """Where the sampler was silent in a window, its two ends included, or the clock went back."""
     if samples.head is None:
