@@ -34,12 +34,12 @@ from harness.values import Runtime
 
 PATHS: dict[str, dict[str, Any]] = {
     "again": {},
-    "two threads": {"threads": 2, "threads_batch": 2},
+    "one thread": {"threads": 1, "threads_batch": 1},
     "F16 cache": {"kv_type": "f16"},
     "flash attention": {"flash_attn": "on"},
     "flash attention, F16 cache": {"flash_attn": "on", "kv_type": "f16"},
     "repacked": {"repack": True},
-    "as suites have it": {"repack": True, "flash_attn": "auto", "kv_type": "f16", "threads": 2, "threads_batch": 2},
+    "as suites have it": {"repack": True, "flash_attn": "auto", "kv_type": "f16"},
 }
 SUITES = "as suites have it"
 

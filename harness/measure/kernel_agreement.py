@@ -7,9 +7,10 @@ from statistics import fmean
 from harness.values import Artifact, Value
 from harness.values.checked import KernelLimits
 
-F16_LIMITS = KernelLimits(largest_nats=0.3, mean_nats=0.03, agreement=0.97)
-BF16_LIMITS = KernelLimits(largest_nats=1.0, mean_nats=0.1, agreement=0.95)
-"""Kernels for BF16 weights round the activations to BF16 as well."""
+SIXTEEN_BIT = frozenset({"f32", "f16", "bf16"})
+LIMITS = KernelLimits(largest_nats=1.0, mean_nats=0.1, agreement=0.95)
+"""Of 16-bit weights. Kernels for BF16 round the activations to BF16, those of phones add half floats up in half floats.
+"""
 QUANTIZED_LIMITS = KernelLimits(largest_nats=3.0, mean_nats=0.5, agreement=0.9)
 """Kernels for quantized weights round the activations to 8 bits, and a sum that rounds the other way is a step."""
 
@@ -25,10 +26,7 @@ class Agreement(Value, frozen=True):
 
 def limits_for(artifact: Artifact) -> KernelLimits:
     """How far answers of this file may lie apart when other kernels compute them."""
-    types = set(artifact.tensor_types)
-    if types <= {"f32", "f16"}:
-        return F16_LIMITS
-    return BF16_LIMITS if types <= {"f32", "f16", "bf16"} else QUANTIZED_LIMITS
+    return LIMITS if set(artifact.tensor_types) <= SIXTEEN_BIT else QUANTIZED_LIMITS
 
 
 def choices_of(requests: Iterable[Mapping[str, int]]) -> tuple[tuple[int, ...], ...]:

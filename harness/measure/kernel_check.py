@@ -2,7 +2,7 @@
 
 The same file gives other numbers on another kernel path, and wrong ones where a kernel is wrong for a CPU. The
 reference are the answers of this machine's own runner on its plainest path: no repacked weights, no flash attention,
-a KV cache of 32-bit floats, one thread.
+a KV cache of 32-bit floats.
 """
 
 import tempfile
@@ -89,7 +89,13 @@ def _cell(candidate: Candidate, limit: int | None = None) -> Cell:
 def plainest(runtime: Runtime) -> Runtime:
     """The settings of the reference: the path with the fewest kernels of its own."""
     return msgspec.structs.replace(
-        runtime, threads=1, threads_batch=1, repack=False, flash_attn="off", kv_type="f32", load_mode="none"
+        runtime,
+        threads="auto",
+        threads_batch="auto",
+        repack=False,
+        flash_attn="off",
+        kv_type="f32",
+        load_mode="none",
     )
 
 

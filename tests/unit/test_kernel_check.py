@@ -14,8 +14,7 @@ from harness.doctor import kernels
 from harness.measure import kernel_check
 from harness.measure.jobs import Conditions, Job, OnProgress, Outcome
 from harness.measure.kernel_agreement import (
-    BF16_LIMITS,
-    F16_LIMITS,
+    LIMITS,
     QUANTIZED_LIMITS,
     choices_of,
     compare,
@@ -146,7 +145,7 @@ def test_a_build_that_answers_as_the_reference_passes(local: Answering, prepared
     found = check_kernels(candidate(local, "near"), prepared)
     assert found.passed and found.reason is None and found.agreed == found.questions == QUESTIONS
     assert found.largest_nats == pytest.approx(0.01) and found.mean_nats == pytest.approx(0.01)
-    assert found.runner_sha256 == digest("near") and found.limits == F16_LIMITS
+    assert found.runner_sha256 == digest("near") and found.limits == LIMITS
 
 
 def test_a_build_that_computes_something_else_does_not(local: Answering, prepared: Any) -> None:
@@ -159,9 +158,9 @@ def test_the_reference_takes_the_plainest_path_and_the_candidate_its_own(local: 
     check_kernels(candidate(local, "exact"), prepared)
     reference, asked = local.jobs
     assert reference["program"] == "native" and not reference["repack"]
-    assert (reference["flash_attn"], reference["kv_type"], reference["threads"]) == ("off", "f32", 1)
+    assert (reference["flash_attn"], reference["kv_type"]) == ("off", "f32")
     assert asked["program"] == "exact" and asked["repack"]
-    assert (asked["flash_attn"], asked["kv_type"], asked["threads"]) == ("auto", "f16", 2)
+    assert (asked["flash_attn"], asked["kv_type"]) == ("auto", "f16")
 
 
 def test_a_check_is_made_once_for_a_build_a_file_and_settings(local: Answering, prepared: Any) -> None:
@@ -228,7 +227,7 @@ def test_the_same_answers_agree_in_everything(values: list[float]) -> None:
     answers = dict(enumerate(values))
     found = compare([(0, 1, 2, 3), (4, 5, 6, 7)], answers, answers)
     assert (found.questions, found.agreed, found.largest_nats, found.mean_nats) == (2, 2, 0.0, 0.0)
-    assert why_not(found, F16_LIMITS) is None
+    assert why_not(found, LIMITS) is None
 
 
 @given(LOGPROBS, LOGPROBS)
@@ -251,7 +250,7 @@ def test_a_difference_of_one_answer_is_seen_however_many_there_are() -> None:
 
 def test_what_is_no_number_never_passes() -> None:
     found = compare([(0, 1)], {0: -1.0, 1: -2.0}, {0: -math.inf, 1: -2.0})
-    assert why_not(found, F16_LIMITS) == "an answer's log-probability is no number"
+    assert why_not(found, LIMITS) == "an answer's log-probability is no number"
 
 
 def test_choices_stand_in_the_order_of_the_task() -> None:
@@ -260,8 +259,8 @@ def test_choices_stand_in_the_order_of_the_task() -> None:
 
 
 def test_a_file_with_quantized_weights_has_wider_limits() -> None:
-    assert limits_for(artifact("f16", "f32")) == F16_LIMITS
-    assert limits_for(artifact("bf16", "f32")) == BF16_LIMITS
+    assert limits_for(artifact("f16", "f32")) == LIMITS
+    assert limits_for(artifact("bf16", "f32")) == LIMITS
     assert limits_for(artifact("q4_0", "q8_0", "f32")) == QUANTIZED_LIMITS
 
 
