@@ -21,10 +21,11 @@ from harness.measure.devices.phone.preflight import check_identity, preflight
 from harness.measure.devices.replay import ReplayDevice
 from harness.measure.floor import WORK, Floor
 from harness.measure.lane import Lane, Tally
+from harness.measure.tasks import resolve_task
 from harness.progress import Progress
 from harness.run_checks import plan_contradicts
 from harness.store import DAMAGE, create_run, encode, find_runs, hold_run, read_run, write_durably
-from harness.values import SCHEMA_VERSION, Cell, PhoneSpec, Plan, ProcessSeen, Sha256, Trial, TrialRecord, Value
+from harness.values import SCHEMA_VERSION, Cell, PhoneSpec, Plan, ProcessSeen, Sha256, Task, Trial, TrialRecord, Value
 
 IMPORTED = "imported.json"
 DOES_NOT_FIT_TOGETHER = (KeyError, TypeError, ValueError, IndexError, AttributeError, AssertionError)
@@ -61,6 +62,8 @@ def import_result(archive: Path, results: Path, data: Path | None, progress: Pro
         try:
             manifest = read_manifest(_part(folder, MANIFEST))
             plan = _plan(folder, manifest)
+            for task in (m for m in plan.suite.measures if isinstance(m, Task)):
+                resolve_task(task.task, data, task.fewshot)  # its data are needed to grade
             return _run(folder, plan, manifest, results, archive.name, identity, progress, data)
         except DOES_NOT_FIT_TOGETHER as error:
             raise StoreError(f"{archive}: its parts do not fit each other: {error!r}") from error
