@@ -46,6 +46,7 @@ def _runners(kind: str, as_json: bool) -> None:
 
 def _bundle(target: Path, as_json: bool, wish: dict[str, Any]) -> None:
     from harness import pipeline
+    from harness.listing import in_hours
     from harness.measure.bundle.scripts import ARCHIVE, PUSHED_TO, RESULT
     from harness.progress import Silent
     from harness.terminal import TerminalProgress
@@ -58,7 +59,9 @@ def _bundle(target: Path, as_json: bool, wish: dict[str, Any]) -> None:
         click.echo(encode(made))
         return
     room_mb = 2 * made.bytes / 1e6
-    click.echo(f"{target}: {made.jobs} jobs, {made.bytes:,} bytes; the phone needs {room_mb:,.0f} MB of free storage")
+    took = in_hours(made.expected_s)
+    click.echo(f"{target}: {made.bytes:,} bytes; the phone needs {room_mb:,.0f} MB of free storage")
+    click.echo(f"{made.jobs} jobs, about {took} on the phone")
     click.echo(f"copy it:  adb push {target} {PUSHED_TO}/{ARCHIVE}")
     click.echo(f"at the end:  adb pull {PUSHED_TO}/{RESULT} && bench import {RESULT}")
     click.echo("the one line that measures:")

@@ -14,7 +14,7 @@ import pytest
 from adbutils import adb_path
 
 from harness.measure.trust import read_trusted
-from harness.store import read_run
+from harness.store import Run, read_run
 from tests.integration.conftest import Bench
 from tests.integration.test_phone_run import check_answers, check_surroundings, set_up, wait_for
 from tests.standin.device import StandIn
@@ -23,6 +23,10 @@ from tests.standin.fixtures import MakePhone
 pytestmark = [pytest.mark.runner, pytest.mark.cross]
 
 TMP = "/data/local/tmp"
+SHORT = """
+measures:
+  - {kind: speed, prompt_tokens: 32, generated_tokens: 4, context: 256, rounds: 1, repetitions: 1}
+"""
 
 
 class Stranger:
@@ -65,19 +69,37 @@ def brought_back(stranger: Stranger) -> Path:
     return stranger.folder / "bench-result.tar"
 
 
-def test_from_an_archive_to_a_report(bench: Bench, make_phone: MakePhone, adb_server: int) -> None:
+def test_from_an_archive_over_a_reboot_to_a_report(bench: Bench, make_phone: MakePhone, adb_server: int) -> None:
     phone = make_phone(aarch64=True)
     set_up(bench, phone, "direct")
     archive, line = made(bench)
     stranger = Stranger(bench.folder / "elsewhere", phone, adb_server)
     copied(stranger, archive)
-    said = stranger.types(line).stdout.decode()
-    assert "the run is complete" in said
+    begun = subprocess.Popen(["sh", "-c", line], env=stranger.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    wait_for(lambda: len(ended(phone)) >= 4, "the fourth job", 900)
+    phone.reboot()
+    begun.communicate(timeout=120)
+    assert begun.returncode != 0
+    before = {name: phone.read(name) for name in ended(phone)}
+    stranger.connect()
+    assert b"the run is complete" in stranger.types(line).stdout
+    assert {name: phone.read(name) for name in before} == before, "what had ended is not run again"
+    assert phone.read(f"{TMP}/bench/settings.saved") is None
     result = brought_back(stranger)
+    assert phone.phone.serial.encode() not in result.read_bytes(), "a serial number is not the stranger's to give away"
 
     done = bench("import", str(result))
     assert done.returncode == 0, done.stderr
     run = read_run(bench.only_run())
+    check_run(run)
+    assert bench("report", "latest").returncode == 0
+    again = bench("import", str(result))
+    assert again.returncode == 2 and run.id in again.stderr
+    assert bench.only_run() == run.path
+    assert b"the run is complete" in stranger.types(f"adb shell sh {TMP}/bench-bundle/run.sh").stdout
+
+
+def check_run(run: Run) -> None:
     assert Counter(r.status for r in run.records) == {"ok": len(run.plan.trials)}, [r.reason for r in run.records]
     check_surroundings(run)
     check_answers(run)
@@ -87,35 +109,6 @@ def test_from_an_archive_to_a_report(bench: Bench, make_phone: MakePhone, adb_se
     assert trusted.choice is not None and trusted.choice.target == "aarch64" and len(trusted.parity) == 3
     for seen in (r.environment for r in run.records if r.environment and r.environment.runner_sha256):
         assert seen.available_bytes and seen.power == "mains"
-    assert phone.read(f"{TMP}/bench/settings.saved") is None
-    assert phone.phone.serial.encode() not in result.read_bytes(), "a serial number is not the stranger's to give away"
-    assert bench("report", "latest").returncode == 0
-
-    again = bench("import", str(result))
-    assert again.returncode == 2 and run.id in again.stderr
-    assert bench.only_run() == run.path
-    assert b"the run is complete" in stranger.types(f"adb shell sh {TMP}/bench-bundle/run.sh").stdout
-
-
-def test_a_phone_that_is_started_anew_goes_on(bench: Bench, make_phone: MakePhone, adb_server: int) -> None:
-    phone = make_phone(aarch64=True)
-    set_up(bench, phone, "direct")
-    archive, line = made(bench)
-    stranger = Stranger(bench.folder / "elsewhere", phone, adb_server)
-    copied(stranger, archive)
-    first = subprocess.Popen(["sh", "-c", line], env=stranger.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    wait_for(lambda: len(ended(phone)) >= 4, "the fourth job")
-    phone.reboot()
-    first.communicate(timeout=120)
-    assert first.returncode != 0
-    before = {name: phone.read(name) for name in ended(phone)}
-    stranger.connect()
-    assert b"the run is complete" in stranger.types(line).stdout
-    assert {name: phone.read(name) for name in before} == before, "what had ended is not run again"
-    done = bench("import", str(brought_back(stranger)))
-    assert done.returncode == 0, done.stderr
-    run = read_run(bench.only_run())
-    assert Counter(r.status for r in run.records) == {"ok": len(run.plan.trials)}
 
 
 def ended(phone: StandIn) -> list[str]:
@@ -126,12 +119,12 @@ def ended(phone: StandIn) -> list[str]:
 
 def test_what_is_there_so_far_can_be_imported(bench: Bench, make_phone: MakePhone, adb_server: int) -> None:
     phone = make_phone(aarch64=True)
-    set_up(bench, phone, "direct")
+    set_up(bench, phone, "direct", SHORT)
     archive, line = made(bench)
     stranger = Stranger(bench.folder / "elsewhere", phone, adb_server)
     copied(stranger, archive)
     with subprocess.Popen(["sh", "-c", line], env=stranger.env, stdout=subprocess.PIPE) as first:
-        wait_for(lambda: len(ended(phone)) >= 5, "the fifth job")
+        wait_for(lambda: len(ended(phone)) >= 4, "the fourth job", 900)
         stranger.types(f"adb shell sh {TMP}/bench-bundle/run.sh stop")
         out, _ = first.communicate(timeout=120)
     assert re.search(rb"stopped before its end", out)

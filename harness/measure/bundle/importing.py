@@ -64,7 +64,14 @@ def import_result(archive: Path, results: Path, data: Path | None, progress: Pro
             plan = _plan(folder, manifest)
             for task in (m for m in plan.suite.measures if isinstance(m, Task)):
                 resolve_task(task.task, data, task.fewshot)  # its data are needed to grade
-            return _run(folder, plan, manifest, results, archive.name, identity, progress, data)
+            about = Imported(
+                result_sha256=identity,
+                plan_sha256=manifest.plan_sha256,
+                file=archive.name,
+                made_by=manifest.bench_version,
+                at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            )
+            return _run(_Result(folder, plan, manifest, about), results, data, progress)
         except DOES_NOT_FIT_TOGETHER as error:
             raise StoreError(f"{archive}: its parts do not fit each other: {error!r}") from error
 
@@ -86,52 +93,52 @@ class ReplayLane(Lane):
         )
 
 
-def _run(
-    folder: Path,
-    plan: Plan,
-    manifest: Manifest,
-    results: Path,
-    file: str,
-    identity: str,
-    progress: Progress,
-    data: Path | None,
-) -> Path:
-    spec = manifest.device
+class _Result(msgspec.Struct, frozen=True):
+    """An unpacked result whose parts fit each other."""
+
+    folder: Path
+    plan: Plan
+    manifest: Manifest
+    about: Imported
+
+
+def _run(result: _Result, results: Path, data: Path | None, progress: Progress) -> Path:
+    spec, mark = result.manifest.device, result.manifest.mark
     assert isinstance(spec.phone, PhoneSpec)
-    facts = read_facts(_part(folder, FACTS), manifest.mark, spec.name, spec.phone)
+    facts = read_facts(_part(result.folder, FACTS), mark, spec.name, spec.phone)
     check_identity(spec, facts)
-    for one in preflight(spec, read_state(_part(folder, STATE), manifest.mark, spec.phone)).findings:
+    for one in preflight(spec, read_state(_part(result.folder, STATE), mark, spec.phone)).findings:
         if one.state != "unknown":
             progress.say(f"before the first job: {one.seen}")
-    target = _part(folder, TARGET).decode("utf-8", errors="replace").strip()
-    phone = ReplayDevice(spec, facts, folder / "out", manifest.mark)
-    plan = msgspec.structs.replace(plan, facts={spec.name: facts})
+    plan = msgspec.structs.replace(result.plan, facts={spec.name: facts})
     made = create_run(results, plan, host=facts.model)
     try:
         with hold_run(made):
-            ready = recorded_ready(plan, manifest, target, folder, progress)
-            floor = Floor(made, plan, ready, data, {spec.name: phone})
-            floor.hold()
-            floor.broken.update(manifest.broken_cells)
-            open_accuracy(floor, read_run(made), plan.cells)
-            with progress.bar("trials", len(plan.trials)) as bar:
-                lane = ReplayLane(floor, spec.name, (), data, progress, threading.RLock())
-                lane.phone = phone
-                lane.trust = RecordedTrust(floor, phone, manifest, target)
-                lane.go(plan.trials, Tally(bar, 0, len(plan.trials)))
+            phone = ReplayDevice(spec, facts, result.folder / "out", mark)
+            _replay(made, plan, phone, result, data, progress)
             shutil.rmtree(made / WORK, ignore_errors=True)
-            about = Imported(
-                result_sha256=identity,
-                plan_sha256=manifest.plan_sha256,
-                file=file,
-                made_by=manifest.bench_version,
-                at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-            )
-            write_durably(made / IMPORTED, msgspec.json.format(encode(about), indent=1))
+            write_durably(made / IMPORTED, msgspec.json.format(encode(result.about), indent=1))
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)  # half an import would look like a run that can go on
         raise
     return made
+
+
+def _replay(
+    made: Path, plan: Plan, phone: ReplayDevice, result: _Result, data: Path | None, progress: Progress
+) -> None:
+    """Every trial of the plan, as if it were executed now."""
+    manifest, name = result.manifest, phone.spec.name
+    target = _part(result.folder, TARGET).decode("utf-8", errors="replace").strip()
+    ready = recorded_ready(plan, manifest, target, result.folder, progress)
+    floor = Floor(made, plan, ready, data, {name: phone})
+    floor.hold()
+    floor.broken.update(manifest.broken_cells)
+    open_accuracy(floor, read_run(made), plan.cells)
+    with progress.bar("trials", len(plan.trials)) as bar:
+        lane = ReplayLane(floor, name, (), data, progress, threading.RLock())
+        lane.phone, lane.trust = phone, RecordedTrust(floor, phone, manifest, target)
+        lane.go(plan.trials, Tally(bar, 0, len(plan.trials)))
 
 
 def _plan(folder: Path, manifest: Manifest) -> Plan:

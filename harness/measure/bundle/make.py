@@ -25,6 +25,7 @@ from harness.measure.devices.phone import asking, conditions, wrapper
 from harness.measure.devices.phone.gate import zone_lines, zones_of
 from harness.measure.devices.replay import ReplayDevice
 from harness.measure.floor import Floor
+from harness.measure.plan_time import expected_times
 from harness.measure.ready import Ready
 from harness.progress import Progress
 from harness.store import Run, encode
@@ -42,6 +43,8 @@ class Bundled(Value, frozen=True):
     bytes: int
     jobs: int
     id: str
+    expected_s: float
+    """How long the phone will take, roughly, with its cool-downs."""
     run_line: str = scripts.RUN_LINE
 
 
@@ -93,7 +96,13 @@ def make_bundle(plan: Plan, ready: Ready, data: Path | None, target: Path, progr
         contents.files |= {f"requests/{path.name}": path for path in requests}
         contents.files |= {f"runners/{target}/{Path(one.path).name}": Path(one.path) for target, one in builds.items()}
         _write(target, contents, progress)
-    return Bundled(path=str(target), bytes=target.stat().st_size, jobs=len(jobs), id=contents.id)
+    return Bundled(
+        path=str(target),
+        bytes=target.stat().st_size,
+        jobs=len(jobs),
+        id=contents.id,
+        expected_s=sum(time.total_s for time in expected_times(plan)),
+    )
 
 
 class Contents(msgspec.Struct):

@@ -22,9 +22,10 @@ def launcher() -> bytes:
 
 
 def driver() -> bytes:
-    """`drive.sh`: the wrapper's base, how cores are told apart, and the run."""
+    """`drive.sh` on the phone: the wrapper's base, how cores are told apart, the run, and what a person asks."""
     base = Path(wrapper.__file__).with_name("script") / "base.sh"
-    return b"\n".join(path.read_bytes() for path in (base, HERE / "cores.sh", HERE / "drive.sh"))
+    own = (HERE / f"{part}.sh" for part in ("cores", "drive", "person"))
+    return b"\n".join(path.read_bytes() for path in (base, *own))
 
 
 def conf(owner: str, phone: PhoneSpec) -> str:
