@@ -13,11 +13,13 @@ import click
 
 from harness import __version__
 from harness.building_commands import build
+from harness.bundle_commands import import_
 from harness.comparing_commands import compare
 from harness.device_commands import devices
 from harness.errors import BenchError
-from harness.options import HalfWidth, Names, ShardOf, json_option, results_option
+from harness.options import json_option, results_option
 from harness.reading_commands import READING
+from harness.wish_options import command_of, wish_of, wish_options
 
 FAILED_CELL, BAD_INPUT, JUDGED_BAD, INTERRUPTED = 1, 2, 3, 130
 # What the machine refuses, whatever bench does: no room, no right to write or read.
@@ -60,34 +62,6 @@ def main() -> None:
     """Measure what compressed small language models save and cost, against their 16-bit baselines."""
 
 
-def wish_options(command: Any) -> Any:
-    """The options that say what to measure."""
-    for option in (
-        click.option("--data", type=click.Path(path_type=Path), help="Folder of data sets; default: BENCH_DATA."),
-        click.option("--rounds", type=click.IntRange(min=1), help="Rounds of every timed measure."),
-        click.option(
-            "--cross-check",
-            type=click.IntRange(min=0),
-            default=0,
-            help="Requests a task that lm-eval's own model scores again.",
-        ),
-        click.option("--shard", type=ShardOf(), help="Only this part of each accuracy job (`bench merge` joins them)."),
-        click.option(
-            "--until",
-            type=HalfWidth(),
-            help="Ask questions in random order until the paired difference is known so well.",
-        ),
-        click.option("--limit", type=click.IntRange(min=1), help="Questions a task asks in all (seeded draw)."),
-        click.option("--tasks", type=Names(), default=(), help="Accuracy tasks instead of the suite's."),
-        click.option("--measures", type=Names(), default=(), help="Only these kinds: size, memory, speed, …"),
-        click.option("--variants", type=Names(), default=(), help="Only these, and the baselines."),
-        click.option("--device", type=Names(), default=(), help="Devices by name (devices.yaml)."),
-        click.option("--suite", default="quick", show_default=True, help="Name or file of a suite."),
-    ):
-        command = option(command)
-    return command
-
-
 @main.command()
 @wish_options
 @results_option
@@ -101,16 +75,16 @@ def run(ctx: click.Context, /, results: Path, resume: str | None, dry_run: bool,
 
     if dry_run and resume is not None:
         raise click.UsageError("--dry-run shows a new run's plan; --resume goes on with an old one")
-    asked = _wish(wish)
+    asked = wish_of(wish)
     if dry_run:
-        _print_plan(pipeline.plan(asked, _command(asked)))
+        _print_plan(pipeline.plan(asked, command_of(asked)))
         return
     progress = TerminalProgress()
     if resume is not None:
         _refuse_options(ctx)
         folder = pipeline.resume(resume, results, asked.data, progress)
     else:
-        folder = pipeline.run(asked, _command(asked), results, progress)
+        folder = pipeline.run(asked, command_of(asked), results, progress)
     failed = pipeline.failures(folder)
     click.echo(f"{folder}: done" + (f", {failed} trials failed" if failed else ""))
     click.echo(f"next: bench report {folder.name}")
@@ -124,8 +98,8 @@ def plan(as_json: bool, **wish: Any) -> None:
     """Show what a run would do: every cell, what is impossible and why, the trials."""
     from harness import pipeline
 
-    asked = _wish(wish)
-    planned = pipeline.plan(asked, _command(asked))
+    asked = wish_of(wish)
+    planned = pipeline.plan(asked, command_of(asked))
     if as_json:
         from harness.store import encode
 
@@ -280,45 +254,8 @@ def list_names(kinds: tuple[str, ...], suite: str, results: Path, as_json: bool)
             click.echo(f"  {name:<{width}}  {what}".rstrip())
 
 
-for command in (build, compare, devices, *READING):
+for command in (build, compare, devices, import_, *READING):
     main.add_command(command)
-
-
-def _wish(options: dict[str, Any]) -> Any:
-    from harness.pipeline import Wish, data_folder
-
-    return Wish(
-        suite=options["suite"],
-        devices=options["device"],
-        variants=options["variants"],
-        tasks=options["tasks"],
-        measures=options["measures"],
-        limit=options["limit"],
-        rounds=options["rounds"],
-        until=options["until"],
-        shard=options["shard"],
-        cross_check=options["cross_check"],
-        data=data_folder(options["data"]),
-    )
-
-
-def _command(wish: Any) -> tuple[str, ...]:
-    """The command that measures this again, without paths of this machine."""
-    suite = Path(wish.suite).name if Path(wish.suite).is_absolute() else wish.suite
-    words = ["bench", "run", "--suite", suite]
-    if wish.devices:
-        words += ["--device", ",".join(wish.devices)]
-    for option in ("variants", "measures", "tasks"):
-        if names := getattr(wish, option):
-            words += [f"--{option}", ",".join(names)]
-    for option in ("limit", "rounds", "shard"):
-        if (number := getattr(wish, option)) is not None:
-            words += [f"--{option}", str(number)]
-    if wish.until is not None:
-        words += ["--until", f"±{100 * wish.until:g}pt"]
-    if wish.cross_check:
-        words += ["--cross-check", str(wish.cross_check)]
-    return tuple(words)
 
 
 def _refuse_options(ctx: click.Context) -> None:

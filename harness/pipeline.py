@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,18 @@ from harness.errors import InputError, UnknownNameError
 from harness.metrics import check_names
 from harness.progress import Progress
 from harness.store import create_run, hold_run, read_run, resolve_run
-from harness.values import FAILED, CheckpointSource, DeviceSpec, FileSource, HubSource, Plan, Shard, Suite, Task
+from harness.values import (
+    FAILED,
+    CheckpointSource,
+    DeviceFacts,
+    DeviceSpec,
+    FileSource,
+    HubSource,
+    Plan,
+    Shard,
+    Suite,
+    Task,
+)
 
 if TYPE_CHECKING:
     from harness.analyse.audit.findings import Audit
@@ -24,6 +35,7 @@ if TYPE_CHECKING:
     from harness.analyse.sides import SideBySide
     from harness.analyse.verdicts.values import Check
     from harness.health import Health
+    from harness.measure.bundle.make import Bundled
     from harness.measure.devices.phone.roster import Listed
 
 
@@ -60,10 +72,17 @@ def known_names() -> Known:
     )
 
 
-def plan(wish: Wish, command: Sequence[str], *, to_run: bool = False) -> Plan:
+def plan(
+    wish: Wish,
+    command: Sequence[str],
+    *,
+    to_run: bool = False,
+    facts_of: "Callable[[DeviceSpec], DeviceFacts] | None" = None,
+) -> Plan:
     """Read the suite, look at the devices, decide what can be done. Touches nothing.
 
     Unless it is `to_run`, a phone need not be there, and neither need a model's file that the user must get.
+    `facts_of`: what is known of a device, instead of a look at it.
 
     Raises:
         InputError: a wrong suite, an unknown name, a missing model or data file, nothing possible.
@@ -90,7 +109,8 @@ def plan(wish: Wish, command: Sequence[str], *, to_run: bool = False) -> Plan:
     if wish.shard is not None:
         suite = only_asking(suite)
     _check_files(suite, wish.data, hub=to_run)
-    facts = {spec.name: planned_facts(spec, connected=to_run) for spec in suite.devices}
+    look = facts_of or (lambda spec: planned_facts(spec, connected=to_run))
+    facts = {spec.name: look(spec) for spec in suite.devices}
     planned = make_plan(suite, facts, tuple(command))
     return msgspec.structs.replace(planned, shard=wish.shard, cross_check=wish.cross_check)
 
@@ -105,6 +125,46 @@ def run(wish: Wish, command: Sequence[str], results: Path, progress: Progress) -
         folder = create_run(results, planned, host=socket.gethostname())
         progress.say(f"run {folder.name}: {len(planned.trials)} trials of {len(planned.cells)} cells")
         _go_on(folder, planned, ready, wish.data, progress)
+    return folder
+
+
+def bundle(wish: Wish, command: Sequence[str], target: Path, progress: Progress) -> "Bundled":
+    """plan → build → one archive that measures a phone by itself.
+
+    Raises:
+        InputError: a bundle cannot hold what was asked for.
+        BuildError: a runner, a reference or a request could not be made.
+    """
+    from harness.measure.bundle.make import ASSUMED_CORES, check_plan, make_bundle
+    from harness.measure.devices.phone.expected import expected_facts
+    from harness.measure.ready import prepare
+
+    def unseen(spec: DeviceSpec) -> DeviceFacts:
+        if spec.kind != "phone":
+            raise InputError(f"a bundle is for a phone, and device {spec.name!r} is none (`phone` is any phone)")
+        return expected_facts(spec, ASSUMED_CORES)
+
+    planned = plan(wish, command, to_run=True, facts_of=unseen)
+    check_plan(planned)
+    with in_use():
+        return make_bundle(planned, prepare(planned, progress), wish.data, target, progress)
+
+
+def import_result(archive: Path, results: Path, data: Path | None, progress: Progress) -> Path:
+    """The result of a bundle → a run, graded; returns its folder. Nothing is measured.
+
+    Raises:
+        InputError: no result, or one that was imported before.
+        StoreError: it is damaged.
+        BuildError: its answers cannot be graded here; the run is there.
+    """
+    from harness.measure.bundle.importing import import_result as make_run
+    from harness.measure.grading import grade_missing
+
+    with in_use():
+        folder = make_run(archive, results, data, progress)
+        with hold_run(folder):
+            grade_missing(folder, read_run(folder).plan, data, progress)
     return folder
 
 

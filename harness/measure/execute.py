@@ -169,11 +169,17 @@ def _with_trace(outcome: Outcome, seen: Path, kept: Path) -> Outcome:
 def _does_not_fit(kit: Equipment, cell: Cell, conditions: Conditions) -> str | None:
     if kit.artifact is None or conditions.available_bytes is None:
         return None
-    beside = load_runtime(cell.runtime.name).beside_bytes(kit.artifact) if cell.runtime else 0
-    if isinstance(cell.workload, Speed) and cell.workload.canary:
-        beside += CANARY_BYTES * kit.facts.usable_cores
-    need = ROOM * (sum(f.bytes for f in kit.artifact.files) + beside)
+    fixed, per_core = needed_bytes(kit.artifact, cell)
+    need = fixed + per_core * kit.facts.usable_cores
     if conditions.available_bytes >= need:
         return None
+    beside = int(need / ROOM) - sum(f.bytes for f in kit.artifact.files)
     rule = f"{ROOM} × (weights + {beside >> 20} MiB)"
     return f"{conditions.available_bytes >> 20} MiB available, {int(need) >> 20} MiB needed: {rule}"
+
+
+def needed_bytes(artifact: Artifact, cell: Cell) -> tuple[float, float]:
+    """Available memory that a trial of the cell needs: in all, and beside that for each core it runs on."""
+    beside = load_runtime(cell.runtime.name).beside_bytes(artifact) if cell.runtime else 0
+    canary = CANARY_BYTES if isinstance(cell.workload, Speed) and cell.workload.canary else 0
+    return ROOM * (sum(f.bytes for f in artifact.files) + beside), ROOM * canary

@@ -1,5 +1,6 @@
 """Where the trials of one run happen: its folder, its devices, and the inputs made so far."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -21,9 +22,18 @@ LONGEST_ANSWERING_S = 24 * 3600.0
 class Floor:
     """Opens the devices; everything else is made when a cell first needs it."""
 
-    def __init__(self, folder: Path, plan: Plan, ready: Ready, data: Path | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        plan: Plan,
+        ready: Ready,
+        data: Path | None,
+        devices: Mapping[str, Device] | None = None,
+    ) -> None:
+        """`devices`: those of the plan by name; None: they are opened."""
         self.folder, self.plan, self.ready, self.data = folder, plan, ready, data
-        self.devices: dict[str, Device] = {spec.name: open_device(spec) for spec in plan.suite.devices}
+        given = {spec.name: open_device(spec) for spec in plan.suite.devices} if devices is None else devices
+        self.devices: dict[str, Device] = dict(given)
         self.facts = {name: device.facts() for name, device in self.devices.items()}
         self.variants = {v.name: v for v in plan.suite.variants}
         self.requests: dict[str, Requests] = {}

@@ -14,7 +14,7 @@ from harness.measure.enough_questions import EnoughQuestions
 from harness.measure.execute import execute
 from harness.measure.floor import WORK, Floor
 from harness.measure.grading import compress, grade_record
-from harness.measure.trust import Trust
+from harness.measure.trust import Trust, Trusting
 from harness.progress import Bar, Progress
 from harness.store import append_record, inside, read_lines
 from harness.values import Answers, Cell, CrossChecked, ParitySeen, Status, Task, Text, Trial, TrialRecord
@@ -46,7 +46,7 @@ class Lane:
     ) -> None:
         self.floor, self.data, self.progress, self.lock = floor, data, progress, lock
         self.cells = {cell.key: cell for cell in floor.plan.cells}
-        self.trust = Trust(floor, device, progress) if device in floor.ready.builds else None
+        self.trust: Trusting | None = Trust(floor, device, progress) if device in floor.ready.builds else None
         self.early = EarlyStop(floor.plan, records)
         self.questions = EnoughQuestions(floor.plan)
         for record in records:

@@ -13,7 +13,7 @@ from harness.build.runners import Runner
 from harness.errors import BuildError, StoreError
 from harness.measure.events import parse_events
 from harness.measure.inputs import Preparation
-from harness.measure.jobs import Device, Inputs
+from harness.measure.jobs import Device, Inputs, Job
 from harness.measure.runtimes import llama_cpp
 from harness.store import read_lines
 from harness.values import Artifact, Cell, DeviceFacts, Model, ParitySeen, Text, digest
@@ -43,23 +43,10 @@ def check_parity(
         BuildError: one of the two programs failed.
         DeviceError: the device is out of reach.
     """
-    asking = msgspec.structs.replace(cell, workload=Text(text="parity", window=512))
-    lines = prompt_lines(preparation.prompt(model, artifact, PROMPTS * PROMPT_TOKENS))
     with tempfile.TemporaryDirectory(prefix="bench-parity-") as name:
         folder = Path(name)
-        requests, answers = folder / "requests.jsonl", folder / "answers.jsonl"
-        requests.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
-        reference = _reference(preparation, asking, artifact, requests, lines)
-        inputs = Inputs(
-            program=runner.path,
-            model=artifact.path,
-            requests=str(requests),
-            answers=str(answers),
-            reference=str(reference),
-            timeout_s=PATIENCE_S,
-        )
-        key = digest([artifact.sha256, runner.sha256, lines])[:16]
-        job = msgspec.structs.replace(llama_cpp.job(asking, inputs, facts), id=f"parity-{key}")
+        job = parity_job(preparation, facts, runner, cell, model, artifact, folder)
+        answers = Path(job.spec["answers"])
         work = folder / "work"
         work.mkdir()
         outcome = device.run(job, work)
@@ -73,6 +60,36 @@ def check_parity(
             why = parsed.error or (outcome.stderr_tail.strip().splitlines() or ["the program died"])[-1]
             raise BuildError(f"parity of {artifact.variant} failed: {why}")
     return judged(given, preparation.runner.sha256)
+
+
+def parity_job(
+    preparation: Preparation,
+    facts: DeviceFacts,
+    runner: Runner,
+    cell: Cell,
+    model: Model,
+    artifact: Artifact,
+    folder: Path,
+) -> Job:
+    """The job that asks for the distances on the device; its requests lie in `folder`, the host's side is made.
+
+    Raises:
+        BuildError: the host's program failed.
+    """
+    asking = msgspec.structs.replace(cell, workload=Text(text="parity", window=512))
+    lines = prompt_lines(preparation.prompt(model, artifact, PROMPTS * PROMPT_TOKENS))
+    requests = folder / "requests.jsonl"
+    requests.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+    inputs = Inputs(
+        program=runner.path,
+        model=artifact.path,
+        requests=str(requests),
+        answers=str(folder / "answers.jsonl"),
+        reference=str(_reference(preparation, asking, artifact, requests, lines)),
+        timeout_s=PATIENCE_S,
+    )
+    key = digest([artifact.sha256, runner.sha256, lines])[:16]
+    return msgspec.structs.replace(llama_cpp.job(asking, inputs, facts), id=f"parity-{key}")
 
 
 def prompt_lines(tokens: Sequence[int]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ Found once a run and kept in `devices/<name>.json` beside the records, so that a
 """
 
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -31,6 +32,18 @@ class Trusted(Value, frozen=True, kw_only=True):
     """By the types of the weights that were checked, sorted and joined by `+`."""
     parity: dict[str, ParitySeen] = {}
     """By the artifact's sha256."""
+
+
+class Trusting(Protocol):
+    """Says whether a cell's artifact may be believed on its device."""
+
+    def ensure(self, cell: Cell) -> ParitySeen | None:
+        """What was found of the cell's artifact; None for a cell without one.
+
+        Raises:
+            BuildError: it is not to be believed.
+        """
+        ...
 
 
 class Trust:
@@ -131,7 +144,12 @@ class Trust:
 
     def _keep(self, **changes: object) -> None:
         self.found = msgspec.structs.replace(self.found, **changes)
-        write_durably(_file(self.floor.folder, self.name), encode(self.found))
+        keep_trusted(self.floor.folder, self.found)
+
+
+def keep_trusted(folder: Path, found: Trusted) -> None:
+    """Write what the run knows of a device."""
+    write_durably(_file(folder, found.device), encode(found))
 
 
 def read_trusted(folder: Path, device: str) -> Trusted:

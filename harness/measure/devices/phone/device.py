@@ -1,7 +1,6 @@
 """A phone as a device: files are brought to it once, jobs run on it by themselves, what they come to is fetched."""
 
 import os
-import re
 from pathlib import Path
 from shlex import quote
 
@@ -16,13 +15,12 @@ from harness.measure.devices.adb.open import open_connection
 from harness.measure.devices.phone import job as jobs
 from harness.measure.devices.phone import lock
 from harness.measure.devices.phone.asking import ask
+from harness.measure.devices.phone.conditions import CONDITIONS, conditions_from
 from harness.measure.devices.phone.facts import read_phone_facts
-from harness.measure.devices.phone.gate import GateWish, Zones, read_heat
+from harness.measure.devices.phone.gate import Zones, read_heat, wish_of, zones_of
 from harness.measure.devices.phone.job import JobState, JobWish, SamplerWish
 from harness.measure.devices.phone.link import Link
 from harness.measure.devices.phone.outcome import Remains, outcome_of
-from harness.measure.devices.phone.parsers.battery import parse_battery
-from harness.measure.devices.phone.parsers.proc import parse_meminfo
 from harness.measure.devices.phone.place import place
 from harness.measure.devices.phone.preflight import check_identity, preflight
 from harness.measure.devices.phone.probe import Probed, run_probe
@@ -90,15 +88,7 @@ class PhoneDevice:
         return self._facts
 
     def conditions(self) -> Conditions:
-        asked = {"load": "cat /proc/loadavg", "memory": "cat /proc/meminfo", "battery": "dumpsys battery"}
-        said = self.link.ask(lambda c: ask(c, asked))
-        load = re.match(r"(\d+\.\d+) ", said["load"].text)
-        charging = parse_battery(said["battery"].text).charging
-        return Conditions(
-            load_average=float(load.group(1)) if load else None,
-            available_bytes=parse_meminfo(said["memory"].text).get("MemAvailable"),
-            power=None if charging is None else "battery" if charging == "unplugged" else "mains",
-        )
+        return conditions_from(self.link.ask(lambda c: ask(c, CONDITIONS)))
 
     def hold(self, run: str) -> None:
         self.owner = run
@@ -193,23 +183,10 @@ class PhoneDevice:
         return None if milli is None else milli / 1000
 
     def _zones(self) -> Zones:
-        cool, usual = self.phone.cool_down, Zones()
-        return Zones(cpu=cool.cpu_zones or usual.cpu, skin=cool.skin_zones or usual.skin)
+        return zones_of(self.phone.cool_down)
 
     def _wish(self, job: Job, folder: str) -> JobWish:
-        cool = self.phone.cool_down
         big, little = self._cores()
-        gate = GateWish(
-            least_s=round(cool.least_s),
-            most_s=round(cool.most_s),
-            blind_s=round(min(180.0, cool.most_s)),
-            stable_s=round(cool.stable_s),
-            poll_s=min(5.0, max(0.2, cool.stable_s / 3)),
-            skin_most_c=cool.skin_c,
-            skin_rise_c=cool.skin_rise_c,
-            skin_start_c=self._skin_start_c,
-            cpu_most_c=cool.cpu_c,
-        )
         argv = [part.format(job=f"{folder}/job.json", events=f"{folder}/{EVENTS}") for part in job.argv[1:]]
         return JobWish(
             folder=folder,
@@ -222,7 +199,7 @@ class PhoneDevice:
             keep_s=KEPT_S,
             settings=SettingsWish() if job.timed else None,
             zones=self._zones(),
-            gate=gate if job.timed else None,
+            gate=wish_of(self.phone.cool_down, self._skin_start_c) if job.timed else None,
             sampler=SamplerWish() if job.timed else None,
         )
 

@@ -7,15 +7,17 @@ from harness.values import CoreCluster, DeviceFacts, DeviceSpec, PhoneFacts, Pho
 UNSEEN = "expected by devices.yaml; no phone was looked at"
 
 
-def expected_facts(spec: DeviceSpec) -> DeviceFacts:
+def expected_facts(spec: DeviceSpec, otherwise: int | None = None) -> DeviceFacts:
     """What is expected of a phone, in the form of what is seen on one.
+
+    `otherwise`: cores that a model runs on where devices.yaml does not say them.
 
     Raises:
         InputError: devices.yaml does not say its cores, so that thread counts are not known.
     """
     phone = spec.phone
     assert isinstance(phone, PhoneSpec)
-    cores = phone.usable_cores
+    cores = phone.usable_cores or otherwise
     if cores is None:
         raise InputError(
             f"device {spec.name!r}: devices.yaml does not say its `clusters`, so that the phone must be connected "

@@ -13,6 +13,7 @@ import msgspec
 from harness.errors import InputError
 from harness.measure.devices.adb.connection import Connection
 from harness.measure.devices.phone.wrapper import Wrapper, ask
+from harness.values.phones import CoolDown
 
 Result = Literal["settled", "not_settled", "unknown", "stopped"]
 _PATTERN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:*?[]-")
@@ -75,6 +76,27 @@ class GateSeen(msgspec.Struct, frozen=True, kw_only=True):
     result: Result
     waited_s: int
     steps: tuple[GateStep, ...]
+
+
+def wish_of(cool: CoolDown, skin_start_c: float | None) -> GateWish:
+    """The gate of a phone as devices.yaml describes it."""
+    return GateWish(
+        least_s=round(cool.least_s),
+        most_s=round(cool.most_s),
+        blind_s=round(min(180.0, cool.most_s)),
+        stable_s=round(cool.stable_s),
+        poll_s=min(5.0, max(0.2, cool.stable_s / 3)),
+        skin_most_c=cool.skin_c,
+        skin_rise_c=cool.skin_rise_c,
+        skin_start_c=skin_start_c,
+        cpu_most_c=cool.cpu_c,
+    )
+
+
+def zones_of(cool: CoolDown) -> Zones:
+    """The named zones, or else the usual ones."""
+    usual = Zones()
+    return Zones(cpu=cool.cpu_zones or usual.cpu, skin=cool.skin_zones or usual.skin)
 
 
 def conf_lines(wish: GateWish) -> list[str]:

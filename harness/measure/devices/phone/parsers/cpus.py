@@ -156,11 +156,14 @@ def _clock(cpu: int, clocks: dict[int, CpuClock]) -> CpuClock:
     return next((clock for clock in clocks.values() if cpu in clock.related), own)
 
 
+def is_little_name(core: str) -> bool:
+    """Whether a core of this name is one of the slow, thrifty ones."""
+    return core in ("Cortex-A35", "Cortex-A53", "Cortex-A55", "Cortex-A510", "Cortex-A520") or core.endswith("Silver")
+
+
 def _is_little(cluster: CoreCluster, top_khz: int) -> bool:
     if cluster.core is not None and cluster.core != "Oryon":
-        return cluster.core in ("Cortex-A35", "Cortex-A53", "Cortex-A55", "Cortex-A510", "Cortex-A520") or (
-            cluster.core.endswith("Silver")
-        )
+        return is_little_name(cluster.core)
     if cluster.capacity is not None:
         return cluster.capacity < LITTLE_CAPACITY
     return cluster.max_khz is not None and cluster.max_khz < LITTLE_CLOCK * top_khz
