@@ -67,10 +67,12 @@ job=$1 events=$2
 echo started >>{STARTS}
 answers=$(value answers) requests=$(value requests)
 [ -r "$(value model)" ] || exit 3
-echo '{{"event":"hello","program":"bench-llama","runner_sha256":"0","llama_version":"0","kind":"score","pid":1}}' >>"$events"
+hello='"program":"bench-llama","runner_sha256":"0","llama_version":"0","kind":"score","pid":1'
+echo '{{"event":"hello",'"$hello"'}}' >>"$events"
 touch "$answers"
 whole=$(wc -l <"$answers") n=0
-head -n "$whole" "$answers" >"$answers.whole" && mv "$answers.whole" "$answers" || exit 4
+torn() {{ [ -n "$(tail -c 1 "$answers")" ]; }}
+! torn || {{ head -n "$whole" "$answers" >"$answers.new" && mv "$answers.new" "$answers"; }} || exit 4
 while read -r line; do
     n=$((n + 1))
     [ $n -le "$whole" ] && continue
@@ -167,7 +169,7 @@ CASES = (
         for p in ("pushing", "running", "fetching")
     ),
     Case(fault="full", phase="pushing", error=NoSpaceError, says="free some storage"),
-    Case(fault="full", phase="running", error=NoSpaceError, says="No space left", starts=(2,)),
+    Case(fault="full", phase="running", error=NoSpaceError, says="storage is full", starts=(2,)),
     Case(fault="killed", phase="running", status="failed", says="SIGKILL"),
     Case(fault="killed for memory", phase="running", status="oom_killed", says="out-of-memory"),
     Case(fault="denied", phase="starting", status="failed", says="exit code 126", starts=(0,)),

@@ -8,7 +8,7 @@ from shlex import quote
 
 from harness.build.cache import sha256_file
 from harness.device_files import load_reach
-from harness.errors import DeviceError, DeviceLostError
+from harness.errors import DeviceError, DeviceLostError, NoSpaceError
 from harness.measure.devices.phone import job as jobs
 from harness.measure.devices.phone import lock
 from harness.measure.devices.phone.answers import agree, count_lines
@@ -19,7 +19,7 @@ from harness.measure.devices.phone.link import Link, pace
 from harness.measure.devices.phone.outcome import died, outcome_of
 from harness.measure.devices.phone.parsers.battery import parse_battery
 from harness.measure.devices.phone.parsers.proc import parse_meminfo
-from harness.measure.devices.phone.place import place
+from harness.measure.devices.phone.place import free_bytes, place
 from harness.measure.devices.phone.preflight import check_identity
 from harness.measure.devices.phone.reach import connect
 from harness.measure.devices.phone.remains import fetch_remains
@@ -29,6 +29,7 @@ from harness.measure.devices.phone.wrapper import ROOT, write
 from harness.measure.jobs import Conditions, Job, OnProgress, Outcome
 from harness.values import DeviceFacts, DeviceSpec, Observation, PhoneFacts, PhoneSpec, Preflight
 
+FULL_BYTES = 1 << 20
 MOST_FRUITLESS = 2
 """Starts of one job that ended with the phone's, before anything new was fetched of it."""
 
@@ -146,6 +147,8 @@ class PhoneDevice:
             state = self._follow(job, there, on_progress)
             fruitless = fruitless + 1 if _sizes(there) == before else 0
             self._begun = None
+            if _failed(state):
+                self._check_room(there)
             if not died(state) or fruitless >= MOST_FRUITLESS:
                 break
             self._open(anew=True)
@@ -154,6 +157,13 @@ class PhoneDevice:
             self._clear(there)
             raise DeviceError(f"{self.spec.name}: the job was stopped by somebody else")
         return state
+
+    def _check_room(self, there: RemoteJob) -> None:
+        """Raises NoSpaceError: a job that failed where nothing can be written is no result; it can be done again."""
+        free = self.link.ask(lambda c: free_bytes(c, self.root))
+        if free is not None and free < FULL_BYTES:
+            self._clear(there)
+            raise NoSpaceError(f"{self.spec.name}: its storage is full, which ended the job (free some storage on it)")
 
     def _begin(self, job: Job, there: RemoteJob) -> None:
         """Bring everything and start, unless it has begun."""
@@ -273,6 +283,10 @@ class PhoneDevice:
         if key not in self._hashes:
             self._hashes[key] = sha256_file(path)
         return self._hashes[key]
+
+
+def _failed(state: JobState) -> bool:
+    return died(state) or (state.rc is not None and state.rc.cause == "ended" and state.rc.code != 0)
 
 
 def _was_stopped(state: JobState) -> bool:
