@@ -102,7 +102,7 @@ class Host:
     """The machine that a phone is measured from; `strike` is called once, when the case's moment has come."""
 
     def __init__(self, folder: Path, address: str, phase: Phase | None, strike: Callable[[], None]) -> None:
-        self.folder, self._address, self._phase, self._strike = folder, address, phase, strike
+        self.folder, self._address, self.phase, self.strike = folder, address, phase, strike
         self._connects = 0
         self._struck = 0
         self.link = Link(self._connect, patience_s=PATIENCE_S, pause_s=0.1)
@@ -119,23 +119,23 @@ class Host:
 
     def _connect(self) -> Connection:
         self._connects += 1
-        if self._connects > 1 and self._phase not in (None, "running"):
+        if self._connects > 1 and self.phase not in (None, "running"):
             self._strike_once()
         return DirectConnection(parse_address(self._address), accept_s=0.5)
 
     def _progress(self, done: int, total: int) -> None:
         del total
         if self._struck < self.strikes and done >= WAITS[self._struck]:
-            if self._phase == "running":
+            if self.phase == "running":
                 self._struck += 1
-                self._strike()
-            elif self._phase == "polling":
+                self.strike()
+            elif self.phase == "polling":
                 self.before_poll()
 
     def _strike_once(self) -> None:
         if not self._struck:
             self._struck = 1
-            self._strike()
+            self.strike()
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
