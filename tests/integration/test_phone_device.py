@@ -14,7 +14,8 @@ from harness.errors import DeviceBusyError, DeviceError, InputError, NoSpaceErro
 from harness.measure.devices.adb.open import open_connection
 from harness.measure.devices.phone import lock, wrapper
 from harness.measure.devices.phone.device import PhoneDevice
-from harness.values import PhoneSpec, Preflight
+from harness.measure.devices.phone.reach import connect
+from harness.values import DeviceReach, PhoneSpec, Preflight
 from tests.phone_faults import GO, OWN_SETTINGS, OWNER, QUESTIONS, ROOT, SPEC, STARTS, WAITS, Host, answer, make_job
 from tests.shell_phone import Session, ShellPhone, is_dead, wait_for
 from tests.standin.device import StandIn
@@ -335,3 +336,37 @@ def test_a_direct_address_with_shell_characters_is_refused_unasked() -> None:
     for address in ("127.0.0.1;id:5555", "$(id):1", "`id`", "a b:1", "-s:1"):
         with pytest.raises(InputError, match="address"):
             open_connection(None, address, "direct")
+
+
+def test_file_names_with_shell_characters_execute_nothing(folder: Path, phone: StandIn, tmp_path: Path) -> None:
+    odd = tmp_path / "a b;touch ${IFS}x"
+    folder.rename(odd)
+    (odd / "bench-llama").rename(program := odd / "$(touch y);'z\" `touch y`")
+    let_go(phone)
+    host = Host(odd, phone.address, None, lambda: None)
+    work = odd / "work"
+    work.mkdir()
+    job = make_job(odd)
+    host.device.run(msgspec.structs.replace(job, argv=(str(program), *job.argv[1:]), id="t0;touch y"), work)
+    host.device.forget("t0;touch y")
+    host.device.release()
+    assert answers(odd) == ALL and jobs_on(phone) == []
+    assert not [path for path in phone.root.rglob("*") if path.name in ("x", "y")]
+
+
+@pytest.mark.parametrize("way", ["server", "direct", "auto"])
+def test_an_address_is_connected_to_in_each_way(phone: StandIn, adb_server: int, way: str) -> None:
+    del adb_server
+    connection = connect(SPEC, msgspec.convert({"tcp": phone.address, "via": way}, DeviceReach))
+    try:
+        assert connection.shell("echo there").stdout == b"there\n"
+    finally:
+        connection.close()
+
+
+def test_two_phones_that_match_are_not_chosen_from(make_phone: MakePhone, adb_server: int) -> None:
+    del adb_server
+    open_connection(None, make_phone().address, "server")
+    open_connection(None, make_phone().address, "server")
+    with pytest.raises(InputError, match="may be any of"):
+        connect(SPEC, DeviceReach())
