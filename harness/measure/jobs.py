@@ -124,6 +124,10 @@ class Device(Protocol):
         """What the jobs came to whose ids begin so is on disk here: the device need not keep it."""
         ...
 
+    def noticed(self) -> tuple[Observation, ...]:
+        """What was seen of the device since this was last asked and belongs to no job: its state before the run."""
+        ...
+
     def interrupt(self) -> None:
         """End a job that another thread waits for; its `run` raises KeyboardInterrupt."""
         ...

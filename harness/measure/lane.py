@@ -67,12 +67,12 @@ class Lane:
             record = not_run(trial, "not_needed", spared) if spared else self._one(trial, cell)
             with self.lock:
                 append_record(self.floor.folder, record)
-                self.floor.forget(trial, cell)
                 self.early.add(record)
                 _remember_check(self.floor, record)
                 self._grade_round(record, cell)
                 _report_trouble(record, cell, self.progress)
                 tally.one_more()
+            self.floor.forget(trial, cell)  # after the lock: a phone that does not answer holds up no other lane
 
     def _one(self, trial: Trial, cell: Cell) -> TrialRecord:
         floor, work = self.floor, self.floor.folder / WORK / cell.device
@@ -94,12 +94,18 @@ class Lane:
             if (changed := floor.changed(cell)) is not None:
                 return _failed(trial, changed)
         if not isinstance(cell.workload, Task | Text):
-            return _with_parity(self._unless_changed(cell, execute(trial, cell, equipment, work, None)), parity)
+            record = self._unless_changed(cell, execute(trial, cell, equipment, work, None))
+            return self._with_more(record, cell, parity)
         with self.progress.bar(f"{cell.variant} {cell.workload.label}") as bar:
             record = self._unless_changed(cell, execute(trial, cell, equipment, work, bar.update))
         with self.lock:
             record = with_answers(floor, trial, cell, record) if record.status == "ok" else record
-        return _with_parity(record, parity)
+        return self._with_more(record, cell, parity)
+
+    def _with_more(self, record: TrialRecord, cell: Cell, parity: ParitySeen | None) -> TrialRecord:
+        """What was seen of the artifact and the device before the trial belongs to its record."""
+        more = (*(() if parity is None else (parity,)), *self.floor.devices[cell.device].noticed())
+        return msgspec.structs.replace(record, observations=(*record.observations, *more))
 
     def _unless_changed(self, cell: Cell, record: TrialRecord) -> TrialRecord:
         """What was seen of a file that changed meanwhile belongs to no artifact."""
@@ -126,12 +132,6 @@ class Lane:
                 return
             lines = read_lines(inside(folder, answers.items))
             self.questions.add(cell.key, record.round, answers.of, build, lines)
-
-
-def _with_parity(record: TrialRecord, parity: ParitySeen | None) -> TrialRecord:
-    if parity is None:
-        return record
-    return msgspec.structs.replace(record, observations=(*record.observations, parity))
 
 
 def not_run(trial: Trial, status: Status, why: str) -> TrialRecord:

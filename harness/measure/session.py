@@ -35,11 +35,14 @@ def execute_missing(folder: Path, plan: Plan, ready: Ready, data: Path | None, p
     cells = {cell.key: cell for cell in plan.cells}
     left = [trial for trial in plan.trials if trial.id not in done]
     shutil.rmtree(folder / WORK, ignore_errors=True)  # a killed process may have left half-written files
-    floor = Floor(folder, plan, ready, data)
-    floor.hold()
-    open_accuracy(floor, run, [cells[t.cell] for t in left])
     lock = threading.RLock()
     try:
+        floor = Floor(folder, plan, ready, data)
+    except DeviceError as error:
+        raise _with_hint(error, folder) from error
+    try:
+        floor.hold()
+        open_accuracy(floor, run, [cells[t.cell] for t in left])
         with progress.bar("trials", len(plan.trials)) as bar:
             tally = Tally(bar, len(done), len(plan.trials))
             errands: dict[bool, list[Errand]] = {True: [], False: []}
@@ -50,26 +53,43 @@ def execute_missing(folder: Path, plan: Plan, ready: Ready, data: Path | None, p
                 errands[spec.kind == "local"].append((lane, todo))
             for lane, trials in errands[True]:
                 lane.go(trials, tally)
-            _side_by_side(floor, errands[False], tally)
-        floor.release()
+            _side_by_side(floor, errands[False], tally, progress)
     except DeviceError as error:
-        raise type(error)(f"{error}; `bench run --resume {folder.name}` goes on") from error
+        raise _with_hint(error, folder) from error
     finally:
+        floor.release()
         shutil.rmtree(folder / WORK, ignore_errors=True)
 
 
-def _side_by_side(floor: Floor, errands: Sequence[Errand], tally: Tally) -> None:
-    """A thread for each; the first error is raised once all have ended, an interrupt ends them."""
+def _with_hint(error: DeviceError, folder: Path) -> DeviceError:
+    return type(error)(f"{error}; `bench run --resume {folder.name}` goes on")
+
+
+def _side_by_side(floor: Floor, errands: Sequence[Errand], tally: Tally, progress: Progress) -> None:
+    """A thread for each. A phone that is lost ends its own lane, and is an error once all have ended; an interrupt,
+    or any other error, ends them all."""
     if len(errands) == 0:
         return
     with ThreadPoolExecutor(len(errands), thread_name_prefix="lane") as pool:
         futures: list[Future[None]] = [pool.submit(lane.go, trials, tally) for lane, trials in errands]
         try:
-            pending = set(futures)
-            while pending:
-                _, pending = wait(pending, return_when=FIRST_COMPLETED)
+            _watch(futures, progress)
         except BaseException:
             floor.interrupt()
             raise
     for future in futures:
         future.result()
+
+
+def _watch(lanes: Sequence["Future[None]"], progress: Progress) -> None:
+    """Until all have ended. Raises what ended one of them, unless that is its phone's matter alone."""
+    pending = set(lanes)
+    while pending:
+        ended, pending = wait(pending, return_when=FIRST_COMPLETED)
+        for lane in ended:
+            error = lane.exception()
+            if isinstance(error, DeviceError):
+                if pending:
+                    progress.say(f"{error}; the others go on")
+            else:
+                lane.result()

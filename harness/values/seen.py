@@ -19,7 +19,7 @@ from harness.values.basic import (
     Whole,
 )
 from harness.values.made import ArtifactFile
-from harness.values.phones import PhoneFacts
+from harness.values.phones import PhoneFacts, Preflight
 from harness.values.surroundings import ParitySeen, Surroundings
 
 
@@ -320,6 +320,7 @@ Observation = (
     | ProcessSeen
     | Surroundings
     | ParitySeen
+    | Preflight
 )
 
 Status = Literal[

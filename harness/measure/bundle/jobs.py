@@ -10,9 +10,9 @@ import msgspec
 from harness.build.cache import sha256_file
 from harness.errors import BuildError
 from harness.measure.bundle.manifest import CellRequests, parity_name
-from harness.measure.devices.phone.device import KEPT_S
 from harness.measure.devices.phone.gate import wish_of, zones_of
 from harness.measure.devices.phone.job import JobWish, SamplerWish, conf
+from harness.measure.devices.phone.remote import KEPT_S
 from harness.measure.devices.phone.settings import SettingsWish
 from harness.measure.execute import MOST_REPEATS, needed_bytes
 from harness.measure.floor import Floor

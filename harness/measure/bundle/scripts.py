@@ -5,8 +5,8 @@ from pathlib import Path
 
 from harness.build.runners.targets import TARGETS
 from harness.measure.devices.phone import wrapper
-from harness.measure.devices.phone.device import KEPT_S, MOST_STARTS
 from harness.measure.devices.phone.parsers.cpus import PARTS, is_little_name
+from harness.measure.devices.phone.remote import KEPT_S
 from harness.values import PhoneSpec
 
 HERE = Path(__file__).with_name("script")
@@ -14,6 +14,8 @@ ARCHIVE, FOLDER, RESULT = "bench-bundle.tar", "bench-bundle", "bench-result.tar"
 PUSHED_TO = "/data/local/tmp"
 RUN_LINE = f"adb shell 'cd {PUSHED_TO} && tar xf {ARCHIVE} && sh {FOLDER}/run.sh'"
 """All that a stranger types once the archive is on the phone."""
+MOST_STARTS = 2
+"""Of a job that a reboot ended."""
 
 
 def launcher() -> bytes:

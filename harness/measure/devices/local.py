@@ -12,7 +12,7 @@ import msgspec
 from harness.errors import SetupError
 from harness.measure.devices.local_facts import available_bytes, oom_kills, power_source, read_facts
 from harness.measure.jobs import Conditions, Job, OnProgress, Outcome
-from harness.values import DeviceFacts, DeviceSpec, ProcessSeen
+from harness.values import DeviceFacts, DeviceSpec, Observation, ProcessSeen
 
 STDERR_TAIL = 4000
 MOST_EVENTS = 64 << 20
@@ -79,6 +79,9 @@ class LocalDevice:
 
     def forget(self, begins: str) -> None:
         del begins  # its files ended with the program
+
+    def noticed(self) -> tuple[Observation, ...]:
+        return ()
 
     def interrupt(self) -> None:
         """Nothing to do: this machine's jobs run in the main thread, which is the one that is interrupted."""

@@ -13,7 +13,7 @@ from harness.measure.devices.phone.job import JobState
 from harness.measure.devices.phone.outcome import Remains, outcome_of
 from harness.measure.jobs import Conditions, Job, OnProgress, Outcome
 from harness.store import DAMAGE
-from harness.values import DeviceFacts, DeviceSpec, PhoneFacts, ProcessSeen
+from harness.values import DeviceFacts, DeviceSpec, Observation, PhoneFacts, ProcessSeen
 
 STATE_FILE, CONDITIONS_FILE, CONF_FILE, STARTED_FILE = "state.json", "conditions.txt", "wrapper.conf", "started"
 EVENTS, ANSWERS, STDERR, SAMPLES, GATE = (
@@ -124,6 +124,9 @@ class ReplayDevice:
 
     def forget(self, begins: str) -> None:
         """Nothing is kept elsewhere."""
+
+    def noticed(self) -> tuple[Observation, ...]:
+        return ()
 
     def interrupt(self) -> None:
         """Nothing runs."""

@@ -1,57 +1,40 @@
 """A phone as a device: files are brought to it once, jobs run on it by themselves, what they come to is fetched."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 
-import msgspec
-
 from harness.build.cache import sha256_file
 from harness.device_files import load_reach
-from harness.errors import DeviceError
-from harness.measure.devices.adb.attached import attached
-from harness.measure.devices.adb.connection import Connection
-from harness.measure.devices.adb.open import open_connection
+from harness.errors import DeviceError, DeviceLostError, NoSpaceError
 from harness.measure.devices.phone import job as jobs
 from harness.measure.devices.phone import lock
+from harness.measure.devices.phone.answers import agree, count_lines
 from harness.measure.devices.phone.asking import ask
 from harness.measure.devices.phone.conditions import CONDITIONS, conditions_from
 from harness.measure.devices.phone.facts import read_phone_facts
-from harness.measure.devices.phone.gate import Zones, read_heat, wish_of, zones_of
+from harness.measure.devices.phone.gate import zones_of
 from harness.measure.devices.phone.job import JobState, JobWish, SamplerWish
-from harness.measure.devices.phone.link import Link
-from harness.measure.devices.phone.outcome import Remains, outcome_of
-from harness.measure.devices.phone.place import place
-from harness.measure.devices.phone.preflight import check_identity, preflight
+from harness.measure.devices.phone.link import Link, pace
+from harness.measure.devices.phone.outcome import died, outcome_of
+from harness.measure.devices.phone.place import free_bytes, place
+from harness.measure.devices.phone.preflight import check_identity
 from harness.measure.devices.phone.probe import Probed, run_probe
-from harness.measure.devices.phone.resolve import goes_direct, resolve
+from harness.measure.devices.phone.reach import connect
+from harness.measure.devices.phone.remains import fetch_remains
+from harness.measure.devices.phone.remote import KEPT_S, RemoteJob, cores_of, remote_job, wish_for
+from harness.measure.devices.phone.session import Session, check_started, open_session, read_fitness
 from harness.measure.devices.phone.settings import SettingsWish
 from harness.measure.devices.phone.state import read_phone_state
-from harness.measure.devices.phone.wrapper import ROOT, Wrapper, install, write
+from harness.measure.devices.phone.wrapper import ROOT, write
 from harness.measure.jobs import Conditions, Job, OnProgress, Outcome
-from harness.values import DeviceFacts, DeviceReach, DeviceSpec, PhoneFacts, PhoneSpec, PhoneState
+from harness.values import DeviceFacts, DeviceSpec, Observation, PhoneFacts, PhoneSpec, PhoneState, Preflight
 
-POLL_S = 5.0
-KEPT_S = 1800
-"""Between two jobs the lock stays with the run for so long."""
-MOST_STARTS = 2
-"""Of a job that a reboot ended."""
+FULL_BYTES = 1 << 20
 PROBE_LIMIT_S = 60.0
-EVENTS, STDERR, SAMPLES, GATE = "events.jsonl", "stderr.txt", "samples.jsonl", "gate.jsonl"
-
-
-def connect(spec: DeviceSpec, reach: DeviceReach) -> Connection:
-    """The phone of that name, wherever it is attached.
-
-    Raises:
-        DeviceLostError: it is not attached, or offline.
-        UnauthorizedDeviceError: it does not trust this machine.
-        InputError: several phones fit.
-    """
-    there = attached() if reach.via != "direct" else ()
-    if goes_direct(reach, there):
-        return open_connection(None, reach.tcp, "direct")
-    return open_connection(resolve(spec, reach, there).serial, None)
+MOST_FRUITLESS = 2
+"""Starts of one job that ended with the phone's, before anything new was fetched of it."""
 
 
 class PhoneDevice:
@@ -65,9 +48,14 @@ class PhoneDevice:
         self.root, self.environment = root, environment or {}
         self.owner = f"bench-{os.getpid()}"
         self._facts: DeviceFacts | None = None
-        self._wrapper: Wrapper | None = None
+        self._session: Session | None = None
         self._skin_start_c: float | None = None
-        self._placed: dict[tuple[str, int, int], str] = {}
+        self._begun: str | None = None
+        """Folder of the job that was last begun and has not been seen to end."""
+        self._noticed: list[Preflight] = []
+        self._done: list[str] = []
+        """What the ids of jobs begin with that may be removed."""
+        self._hashes: dict[tuple[str, int, int], str] = {}
 
     @property
     def phone(self) -> PhoneSpec:
@@ -90,47 +78,48 @@ class PhoneDevice:
     def conditions(self) -> Conditions:
         return conditions_from(self.link.ask(lambda c: ask(c, CONDITIONS)))
 
+    def noticed(self) -> tuple[Observation, ...]:
+        seen, self._noticed = self._noticed, []
+        return tuple(seen)
+
     def hold(self, run: str) -> None:
         self.owner = run
 
     def run(self, job: Job, work: Path, on_progress: OnProgress | None = None) -> Outcome:
         """See `Device`. A job that this phone has begun already is gone on with, or fetched if it has ended."""
-        wrapper = self._session()
-        folder = f"{self.root}/jobs/{job.id}"
-        wish = self._wish(job, folder)
+        there = remote_job(job, self.root, self._sha256)
         try:
-            for attempt in range(MOST_STARTS):
-                self._begin(wrapper, job, wish, folder)
-                state = self._follow(wrapper, job, folder, on_progress)
-                if state.phase != "gone" or attempt == MOST_STARTS - 1:
-                    break
-                self._session(anew=True)  # a phone that was started anew has its settings to be put back
-                self._clear(wrapper, folder)
+            self._open()
+            state = self._to_its_end(job, there, on_progress)
+            remains = fetch_remains(self.link, there, state, self._phone_facts(), self.phone, work)
         except KeyboardInterrupt:
-            self.link.stopped.clear()
-            jobs.stop(self.link.connection(), wrapper, folder)
+            self._stop(there.folder)
             raise
-        if state.rc is not None and state.rc.cause == "stopped":
-            self._clear(wrapper, folder)
-            raise DeviceError(f"{self.spec.name}: the job was stopped by somebody else")
-        return outcome_of(self._remains(state, folder, wish, work), self._phone_facts())
+        if not job.id:  # nobody can ask for it again
+            self._remove(f"rm -rf {quote(there.folder)}")
+        return outcome_of(remains, self._phone_facts())
 
     def forget(self, begins: str) -> None:
-        """See `Device`; jobs that still run are left alone."""
-        script = (
-            f"for job in {quote(self.root)}/jobs/{quote(begins)}*; do "
-            '[ -d "$job" ] && { [ ! -d "$job/run" ] || [ -e "$job/run/done" ]; } && rm -rf "$job"; done; true'
+        """See `Device`. Jobs that still run are left alone; what a lost phone keeps is removed when it is there."""
+        self._done.append(begins)
+        script = "\n".join(
+            f"for job in {quote(f'{self.root}/jobs/{one}')}*; do "
+            '[ -d "$job" ] && { [ ! -d "$job/run" ] || [ -e "$job/run/done" ]; } && rm -rf "$job"; done'
+            for one in self._done
         )
-        self.link.ask(lambda c: c.shell(script))
+        if self._remove(f"{script}; true"):
+            self._done.clear()
 
     def interrupt(self) -> None:
         self.link.stopped.set()
 
     def release(self) -> None:
-        """The run needs the phone no more."""
-        wrapper = self._wrapper
-        if wrapper is not None:
-            self.link.once(lambda c: lock.free(c, wrapper, self.owner))
+        """See `Device`. A job that goes on there keeps the lock until it ends; on a lost phone the lock expires."""
+        session, self._session = self._session, None
+        if session is not None and self._begun is None:
+            with suppress(DeviceError):
+                self.link.once(lambda c: lock.free(c, session.wrapper, self.owner))
+        self.link.drop()
 
     def state(self) -> PhoneState:
         """How the phone is right now."""
@@ -138,8 +127,7 @@ class PhoneDevice:
 
     def probe(self, argv: tuple[str, ...]) -> Probed:
         """A plain command with everything that is done around a timed job but for the wait for a cool phone."""
-        wrapper = self._session()
-        big, little = self._cores()
+        big, little = cores_of(self._phone_facts(), self.phone)
         wish = JobWish(
             folder=f"{self.root}/jobs/probe",
             owner=self.owner,
@@ -149,161 +137,177 @@ class PhoneDevice:
             little_cores=little,
             keep_s=KEPT_S,
             settings=SettingsWish(),
-            zones=self._zones(),
+            zones=zones_of(self.phone.cool_down),
             sampler=SamplerWish(period_s=0.5),
         )
-        return run_probe(self.link, wrapper, wish)
+        return run_probe(self.link, self._open().wrapper, wish)
+
+    def _open(self, *, anew: bool = False) -> Session:
+        """This is the phone, it is this run's, and its settings are its own."""
+        if anew:
+            self._session = None
+        if self._session is None:
+            self.link.insist(check_started)
+            facts = self.link.ask(lambda c: read_phone_facts(c, self.spec.name, self.phone))
+            check_identity(self.spec, facts)
+            self._facts = facts
+            self._session = open_session(self.link, self.root, self.environment, self.owner)
+        return self._session
+
+    def _to_its_end(self, job: Job, there: RemoteJob, on_progress: OnProgress | None) -> JobState:
+        """Started as often as the phone is, as long as each time something comes of it."""
+        fruitless = 0
+        while True:
+            before = _sizes(there)
+            self._begin(job, there)
+            state = self._follow(job, there, on_progress)
+            fruitless = fruitless + 1 if _sizes(there) == before else 0
+            self._begun = None
+            if _failed(state):
+                self._check_room(there)
+            if not died(state) or fruitless >= MOST_FRUITLESS:
+                break
+            self._open(anew=True)
+            self._clear(there)
+        if _was_stopped(state):
+            self._clear(there)
+            raise DeviceError(f"{self.spec.name}: the job was stopped by somebody else")
+        return state
+
+    def _check_room(self, there: RemoteJob) -> None:
+        """Raises NoSpaceError: a job that failed where nothing can be written is no result; it can be done again."""
+        free = self.link.ask(lambda c: free_bytes(c, self.root))
+        if free is not None and free < FULL_BYTES:
+            self._clear(there)
+            raise NoSpaceError(f"{self.spec.name}: its storage is full, which ended the job (free some storage on it)")
+
+    def _begin(self, job: Job, there: RemoteJob) -> None:
+        """Bring everything and start, unless it has begun."""
+        session = self._open()
+        state = self._look(there)
+        if state.boot_id != session.boot_id:
+            session = self._open(anew=True)
+        if session.running not in (None, there.folder):
+            running = session.running
+            self.link.ask(lambda c: jobs.stop(c, session.wrapper, str(running)))
+        self._session = session.idle() if session.running != there.folder else session
+        if died(state) or _was_stopped(state):
+            self._clear(there)
+        elif state.phase != "absent":
+            self._begun = there.folder
+            return
+        self._make_fit(there)
+        self._bring(there)
+        wish = wish_for(job, there, self.owner, self.phone, self._phone_facts(), self._skin_start_c)
+        self._begun = there.folder  # also where the answer to its start is lost
+        try:
+            self.link.ask(lambda c: jobs.start(c, session.wrapper, wish))
+        except DeviceLostError:
+            raise
+        except DeviceError:
+            self._begun = None
+            raise
+
+    def _make_fit(self, there: RemoteJob) -> None:
+        """Before the first job of a session, and of each boot."""
+        session = self._open()
+        if session.fit:
+            return
+        found, skin_c = read_fitness(self.link, session, self.spec, there, self.owner)
+        self._noticed.append(found)
+        if self._skin_start_c is None:
+            self._skin_start_c = skin_c
+        self._session = session.found_fit()
+
+    def _bring(self, there: RemoteJob) -> None:
+        for source, target in there.files:
+            # A cable that is pulled, or a run that is ended, while bytes travel is seen at once.
+            self.link.ask(
+                lambda c, s=source, t=target: place(c, s, t, self._sha256(s), lambda _: self.link.rest(0))  # type: ignore[misc]
+            )
+        for local, remote in there.appends:
+            self.link.ask(lambda c, s=local, t=remote: agree(c, t, s))  # type: ignore[misc]
+        self.link.ask(lambda c: write(c, there.body, there.job_file))
+
+    def _follow(self, job: Job, there: RemoteJob, on_progress: OnProgress | None) -> JobState:
+        """Until it has ended; what it appends is fetched meanwhile."""
+        asked = Path(job.spec["requests"]) if "requests" in job.reads else None
+        total = count_lines(asked) if asked is not None else 0
+        for pause_s in pace():
+            state = self._look(there)
+            if died(state):
+                return state
+            if not self._fetch(there):
+                continue  # the phone was started anew between the two questions
+            if on_progress is not None and total and there.appends:
+                on_progress(count_lines(there.appends[0][0]), total)
+            if state.phase == "ended":
+                return state
+            self.link.rest(pause_s)
+        raise AssertionError("a pace has no end")
+
+    def _fetch(self, there: RemoteJob) -> bool:
+        """False where a phone that lost power has lost some of what was fetched before."""
+        for local, remote in there.appends:
+            local.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self.link.ask(lambda c, s=remote, t=local: jobs.fetch_new(c, s, t))  # type: ignore[misc]
+            except DeviceLostError:
+                raise
+            except DeviceError:
+                if not died(self._look(there)):
+                    raise
+                return False
+        return True
+
+    def _look(self, there: RemoteJob) -> JobState:
+        wrapper = self._open().wrapper
+        return self.link.ask(lambda c: jobs.poll(c, wrapper, there.folder))
+
+    def _clear(self, there: RemoteJob) -> None:
+        wrapper = self._open().wrapper
+        self.link.ask(lambda c: jobs.clear(c, wrapper, there.folder))
+        self.link.ask(lambda c: c.shell(f"rm -f {quote(there.events)} {quote(f'{there.folder}/stderr.txt')}"))
+
+    def _stop(self, folder: str) -> None:
+        """End what was begun. Out of reach, it goes on by itself, and is gone on with when the run is resumed."""
+        self.link.stopped.clear()
+        self.link.drop()
+        session = self._session
+        if session is None:
+            return
+        with suppress(DeviceError):
+            self.link.once(lambda c: jobs.stop(c, session.wrapper, folder))
+            self._begun = None
+            self.link.once(lambda c: jobs.clear(c, session.wrapper, folder))
+
+    def _remove(self, script: str) -> bool:
+        """Whether the phone was there. Nothing depends on it: no run ends because something was left behind."""
+        try:
+            self.link.once(lambda c: c.shell(script))
+        except DeviceError:
+            return False
+        return True
 
     def _phone_facts(self) -> PhoneFacts:
         phone = self.facts().phone
         return phone if isinstance(phone, PhoneFacts) else PhoneFacts()
 
-    def _session(self, *, anew: bool = False) -> Wrapper:
-        """Before the first job: this is the phone, it is free, its settings are its own, and its state is fit."""
-        if self._wrapper is not None and not anew:
-            return self._wrapper
-        self._facts = None
-        self.facts()
-        wrapper = self.link.ask(lambda c: install(c, self.root, self.environment))
-        self.link.ask(lambda c: jobs.recover(c, wrapper, self.owner))
-        self.link.ask(lambda c: lock.take(c, wrapper, self.owner, KEPT_S))
-        state = self.link.ask(lambda c: read_phone_state(c, self.phone))
-        if refused := preflight(self.spec, state).refused:
-            why = "; ".join(f"{one.seen} ({one.advice})" for one in refused)
-            raise DeviceError(f"{self.spec.name} is not fit to be measured: {why}")
-        if not anew:
-            self._skin_start_c = state.skin_c if state.skin_c is not None else self._skin(wrapper)
-        self._wrapper = wrapper
-        return wrapper
-
-    def _skin(self, wrapper: Wrapper) -> float | None:
-        probe = JobWish(folder=f"{self.root}/probe", owner=self.owner, argv=(), limit_s=1, zones=self._zones())
-        self.link.ask(lambda c: jobs.prepare(c, probe))
-        milli = self.link.ask(lambda c: read_heat(c, wrapper, probe.folder)).skin_milli
-        return None if milli is None else milli / 1000
-
-    def _zones(self) -> Zones:
-        return zones_of(self.phone.cool_down)
-
-    def _wish(self, job: Job, folder: str) -> JobWish:
-        big, little = self._cores()
-        argv = [part.format(job=f"{folder}/job.json", events=f"{folder}/{EVENTS}") for part in job.argv[1:]]
-        return JobWish(
-            folder=folder,
-            owner=self.owner,
-            argv=(self._remote_program(job), *argv),
-            env=job.env,
-            limit_s=job.timeout_s,
-            cores=big,
-            little_cores=little,
-            keep_s=KEPT_S,
-            settings=SettingsWish() if job.timed else None,
-            zones=self._zones(),
-            gate=wish_of(self.phone.cool_down, self._skin_start_c) if job.timed else None,
-            sampler=SamplerWish() if job.timed else None,
-        )
-
-    def _cores(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """CPUs of the program, and those for what looks after it."""
-        clusters, affinity = self._phone_facts().clusters, self.phone.affinity
-        every = tuple(sorted(cpu for c in clusters for cpu in c.cpus))
-        little = tuple(sorted(cpu for c in clusters if c.role == "little" for cpu in c.cpus))
-        if isinstance(affinity, tuple):
-            return affinity, little
-        big = tuple(cpu for cpu in every if cpu not in little) or every
-        return (every if affinity == "all" else big), little
-
-    def _remote_program(self, job: Job) -> str:
-        return f"{self.root}/runners/{self._sha256(Path(job.argv[0]))[:16]}/{Path(job.argv[0]).name}"
-
-    def _begin(self, wrapper: Wrapper, job: Job, wish: JobWish, folder: str) -> None:
-        """Bring everything and start, unless it has begun."""
-        state = self.link.ask(lambda c: jobs.poll(c, wrapper, folder))
-        if state.phase == "gone":
-            self._clear(wrapper, folder)
-        elif state.phase != "absent":
-            return
-        program = Path(job.argv[0])
-        self._bring(program, wish.argv[0])
-        spec = {**job.spec, **{key: self._bring_input(Path(job.spec[key])) for key in job.reads}}
-        for key in job.appends:
-            spec[key] = f"{folder}/{Path(job.spec[key]).name}"
-            self._bring_answers(Path(job.spec[key]), spec[key])
-        body = msgspec.json.encode(spec)
-        self.link.ask(lambda c: write(c, body, f"{folder}/job.json"))
-        self.link.ask(lambda c: jobs.start(c, wrapper, wish))
-
-    def _follow(self, wrapper: Wrapper, job: Job, folder: str, on_progress: OnProgress | None) -> JobState:
-        """Until it has ended; what it appends is fetched meanwhile."""
-        total = _lines(Path(job.spec["requests"])) if job.appends and "requests" in job.spec else 0
-        while True:
-            state = self.link.ask(lambda c: jobs.poll(c, wrapper, folder))
-            for key in job.appends:
-                local = Path(job.spec[key])
-                local.parent.mkdir(parents=True, exist_ok=True)
-                self.link.ask(lambda c, local=local: jobs.fetch_new(c, f"{folder}/{local.name}", local))  # type: ignore[misc]
-                if on_progress is not None and total:
-                    on_progress(_lines(local), total)
-            if state.phase in ("ended", "gone"):
-                return state
-            self.link.rest(POLL_S)
-
-    def _remains(self, state: JobState, folder: str, wish: JobWish, work: Path) -> Remains:
-        found: dict[str, bytes] = {}
-        for name in (EVENTS, STDERR, SAMPLES, GATE):
-            local = work / name
-            self.link.ask(lambda c, n=name, to=local: jobs.fetch_new(c, f"{folder}/{n}", to))  # type: ignore[misc]
-            found[name] = local.read_bytes() if local.exists() else b""
-        phone = self._phone_facts()
-        return Remains(
-            state=state,
-            events=found[EVENTS],
-            stderr=found[STDERR][-4000:],
-            samples=found[SAMPLES],
-            gate=found[GATE],
-            cores=wish.cores,
-            skin_zones=phone.skin_zones,
-            killed_for_memory=self._killed_for_memory(state),
-        )
-
-    def _killed_for_memory(self, state: JobState) -> bool:
-        """What Android's low-memory killer wrote to the log; False where the log does not say."""
-        if state.rc is None or state.rc.signal != 9 or state.rc.cause != "ended":
-            return False
-        log = self.link.ask(
-            lambda c: c.shell("logcat -d -b all -t 2000 2>/dev/null | grep -i -E 'lowmemorykiller|lmkd'")
-        )
-        return b"bench-llama" in log.stdout
-
-    def _clear(self, wrapper: Wrapper, folder: str) -> None:
-        self.link.ask(lambda c: jobs.clear(c, wrapper, folder))
-        self.link.ask(lambda c: c.shell(f"rm -f {quote(f'{folder}/{EVENTS}')} {quote(f'{folder}/{STDERR}')}"))
-
-    def _bring_input(self, source: Path) -> str:
-        return self._bring(source, f"{self.root}/files/{self._sha256(source)}")
-
-    def _bring(self, source: Path, target: str) -> str:
-        self.link.ask(lambda c: place(c, source, target, self._sha256(source)))
-        return target
-
-    def _bring_answers(self, local: Path, remote: str) -> None:
-        """What was answered before, if the phone has none of it; another phone, or a folder that was removed."""
-        if not local.exists() or local.stat().st_size == 0:
-            return
-        there = self.link.ask(lambda c: c.stat(remote))
-        if there is None:
-            self.link.ask(lambda c: write(c, local.read_bytes(), remote))
-
     def _sha256(self, path: Path) -> str:
         seen = path.stat()
         key = (str(path), seen.st_size, seen.st_mtime_ns)
-        if key not in self._placed:
-            self._placed[key] = sha256_file(path)
-        return self._placed[key]
+        if key not in self._hashes:
+            self._hashes[key] = sha256_file(path)
+        return self._hashes[key]
 
 
-def _lines(path: Path) -> int:
-    if not path.exists():
-        return 0
-    with open(path, "rb") as file:
-        return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
+def _failed(state: JobState) -> bool:
+    return died(state) or (state.rc is not None and state.rc.cause == "ended" and state.rc.code != 0)
+
+
+def _was_stopped(state: JobState) -> bool:
+    return state.phase == "ended" and state.rc is not None and state.rc.cause == "stopped"
+
+
+def _sizes(there: RemoteJob) -> tuple[int, ...]:
+    return tuple(count_lines(local) for local, _ in there.appends)

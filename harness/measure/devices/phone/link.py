@@ -2,15 +2,25 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from harness.errors import DeviceLostError
+from harness.errors import DeviceBusyError, DeviceError, DeviceLostError
 from harness.measure.devices.adb.connection import Connection
 
 PATIENCE_S = 120.0
 PAUSE_S = 2.0
+SHORTEST_S, LONGEST_S, GROWTH = 0.2, 5.0, 1.3
+"""Between two looks at a job: a short one is not waited for long, and a long one is seldom disturbed."""
 Said = TypeVar("Said")
+
+
+def pace() -> Iterator[float]:
+    """Seconds to wait before each look at a job: after some 20 of them, the longest."""
+    pause_s = SHORTEST_S
+    while True:
+        yield pause_s
+        pause_s = min(LONGEST_S, pause_s * GROWTH)
 
 
 class Link:
@@ -33,23 +43,46 @@ class Link:
         """
         begun = time.monotonic()
         while True:
+            self.rest(0)
             try:
-                return what(self.connection())
+                return what(self._connected())
             except DeviceLostError:
                 self.drop()
+                if time.monotonic() - begun >= self._patience_s:
+                    raise
+            except KeyboardInterrupt:
+                self.drop()
+                raise
+            self.rest(self._pause_s)
+
+    def insist(self, what: Callable[[Connection], Said]) -> Said:
+        """What a phone may refuse for a while, as one does that has just been started.
+
+        Raises:
+            DeviceBusyError: another run holds it; that is no matter of patience.
+            DeviceError: it still refuses after `patience_s` seconds, or is out of reach.
+            KeyboardInterrupt: another thread has ended this.
+        """
+        begun = time.monotonic()
+        while True:
+            try:
+                return self.ask(what)
+            except (DeviceBusyError, DeviceLostError):
+                raise
+            except DeviceError:
                 if time.monotonic() - begun >= self._patience_s:
                     raise
             self.rest(self._pause_s)
 
     def once(self, what: Callable[[Connection], Said]) -> Said:
-        """Without patience, for what a person waits for.
+        """Without patience, for what a person waits for; also when another thread has ended this.
 
         Raises:
             DeviceLostError: out of reach.
         """
         try:
-            return what(self.connection())
-        except DeviceLostError:
+            return what(self._connected())
+        except (DeviceLostError, KeyboardInterrupt):
             self.drop()
             raise
 
@@ -58,12 +91,13 @@ class Link:
         if self.stopped.wait(seconds):
             raise KeyboardInterrupt
 
-    def connection(self) -> Connection:
-        if self._connection is None:
-            self._connection = self._connect()
-        return self._connection
-
     def drop(self) -> None:
+        """Whatever was asked last may be half answered: the next question gets a connection of its own."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._connect()
+        return self._connection

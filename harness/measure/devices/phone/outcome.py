@@ -55,12 +55,17 @@ def outcome_of(remains: Remains, phone: PhoneFacts) -> Outcome:
     )
 
 
+def died(state: JobState) -> bool:
+    """Whether nobody saw how the program ended: no fault of the program's."""
+    return state.phase == "gone" or (state.phase == "ended" and (state.rc is None or state.rc.cause == "lost"))
+
+
 def _lost(state: JobState) -> str | None:
+    if not died(state):
+        return None
     if state.phase == "gone":
-        return "the phone was started anew, or all processes of the job died, while it ran"
-    if state.rc is None or state.rc.cause == "lost":
-        return "the job's processes died on the phone, and nobody saw how the program ended"
-    return None
+        return "the phone was started anew, or all processes of the job died, more than once while it ran"
+    return "the job's processes died on the phone, and nobody saw how the program ended"
 
 
 def _process(ended: Ended | None) -> ProcessSeen:

@@ -94,6 +94,11 @@ def parse_free_bytes(df: str) -> int | None:
     return None
 
 
+def free_bytes(connection: Connection, folder: str) -> int | None:
+    """Bytes available where a folder of the phone is; None where it does not tell."""
+    return parse_free_bytes(connection.shell(f"df -k {quote(folder)}").stdout.decode(errors="replace"))
+
+
 def _kept(connection: Connection, source: Path, part: str, size: int) -> int:
     """How much of the file is there from an earlier attempt; a part that is not its beginning is removed."""
     there = connection.stat(part)
@@ -106,8 +111,7 @@ def _kept(connection: Connection, source: Path, part: str, size: int) -> int:
 
 
 def _check_space(connection: Connection, target: str, needed: int) -> None:
-    done = connection.shell(f"df -k {quote(posixpath.dirname(target))}")
-    free = parse_free_bytes(done.stdout.decode(errors="replace"))
+    free = free_bytes(connection, posixpath.dirname(target))
     if free is not None and free < needed + SPARE_BYTES:
         raise NoSpaceError(
             f"{connection.name}: {target} needs {(needed + SPARE_BYTES) / 1e6:.0f} MB there, and {free / 1e6:.0f} MB "

@@ -183,11 +183,13 @@ supervise() { # JOB VERDICT PROGRAM…
 guard() {
     load_conf "$1"
     on_little_core
-    here_i_am "$1/run/guard"
+    here_i_am "$1/run/guard" || return
     while [ ! -e "$1/run/done" ] && alive "$1/run/supervisor"; do
         sleep "$POLL_S"
     done
     [ ! -e "$1/run/done" ] || return
+    # The folder may have been removed meanwhile, or have been started anew with a guard of its own.
+    alive "$1/run/guard" && [ "$PID" = $$ ] || return
     # Where another owner has the phone by now, what is left is his to restore.
     lock_take "$OWNER" "$EXPIRE_S" $$ || return
     follow "$1"
