@@ -8,7 +8,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
+from harness.cli import main
 from harness.errors import BenchError, InputError, StoreError, WrongDeviceError
 from harness.measure.bundle import questions
 from harness.measure.bundle.importing import IMPORTED, Imported, import_result
@@ -266,3 +268,31 @@ def test_the_phone_is_asked_for_nothing_that_tells_who_owns_it() -> None:
     kept = questions.read_facts(answers(questions.FACTS), MARK, "phone", PhoneSpec())
     assert kept.model != "unknown phone"
     assert issubclass(StoreError, BenchError)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "--runners KIND, or --bundle FILE"),
+        (("--runners", "native", "--bundle", "x.tar"), "--runners KIND, or --bundle FILE"),
+        (("--runners", "native", "--suite", "quick"), "leave out --suite"),
+        (("--bundle", "x.tar", "--device", "local"), "device 'local' is none"),
+        (("--bundle", "x.tar", "--device", "phone,oneplus12"), "for one phone"),
+        (("--bundle", "x.tar", "--device", "phonne"), "did you mean 'phone'"),
+    ],
+)
+def test_what_cannot_be_built_is_said_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, ["build", *words])
+    assert done.exit_code == 2 and said in done.output, done.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_no_result_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.tar").write_bytes(b"no archive at all")
+    done = CliRunner().invoke(main, ["import", "x.tar"])
+    assert done.exit_code == 2 and "no archive of a bundle's result" in done.output
+    assert "Traceback" not in done.output and done.output.count("\n") == 1
