@@ -254,7 +254,15 @@ class Stage:
         host.device.release()
 
     def kill_a_host(self) -> None:
-        words = [sys.executable, "-m", "tests.phone_faults", str(self.folder), self.phone.address, self.case.phase, self.via]
+        words = [
+            sys.executable,
+            "-m",
+            "tests.phone_faults",
+            str(self.folder),
+            self.phone.address,
+            self.case.phase,
+            self.via,
+        ]
         child = subprocess.Popen(words, cwd=PROJECT, env={**os.environ, "PYTHONPATH": str(PROJECT)})
         if self.case.phase == "polling":
             wait_for(lambda: child.poll() is not None or self._answers_there() >= WAITS[0])
