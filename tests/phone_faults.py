@@ -38,7 +38,7 @@ from harness.errors import DeviceBusyError, DeviceError, DeviceLostError, NoSpac
 from harness.measure.devices.adb.address import parse_address
 from harness.measure.devices.adb.connection import Connection
 from harness.measure.devices.adb.direct import DirectConnection
-from harness.measure.devices.adb.open import open_connection
+from harness.measure.devices.adb.open import Via, open_connection
 from harness.measure.devices.phone import job as jobs
 from harness.measure.devices.phone import lock, wrapper
 from harness.measure.devices.phone.device import PhoneDevice
@@ -101,8 +101,10 @@ Phase = Literal["pushing", "starting", "running", "polling", "fetching"]
 class Host:
     """The machine that a phone is measured from; `strike` is called once, when the case's moment has come."""
 
-    def __init__(self, folder: Path, address: str, phase: Phase | None, strike: Callable[[], None]) -> None:
-        self.folder, self._address, self.phase, self.strike = folder, address, phase, strike
+    def __init__(
+        self, folder: Path, address: str, phase: Phase | None, strike: Callable[[], None], via: Via = "direct"
+    ) -> None:
+        self.folder, self._address, self._via, self.phase, self.strike = folder, address, via, phase, strike
         self._connects = 0
         self._struck = 0
         self.link = Link(self._connect, patience_s=PATIENCE_S, pause_s=0.1)
@@ -121,7 +123,9 @@ class Host:
         self._connects += 1
         if self._connects > 1 and self.phase not in (None, "running"):
             self._strike_once()
-        return DirectConnection(parse_address(self._address), accept_s=0.5)
+        if self._via == "direct":
+            return DirectConnection(parse_address(self._address), accept_s=0.5)
+        return open_connection(None, self._address, "server")
 
     def _progress(self, done: int, total: int) -> None:
         del total
@@ -180,10 +184,10 @@ CASES = (
 )
 
 
-def play(case: Case, folder: Path, phone: StandIn) -> list[str]:
+def play(case: Case, folder: Path, phone: StandIn, via: Via = "direct") -> list[str]:
     """Run the job through the fault, and once more where the fault ended it; what is not as it must be."""
     folder.mkdir(parents=True, exist_ok=True)
-    stage = Stage(case, folder, phone)
+    stage = Stage(case, folder, phone, via)
     stage.set()
     if case.fault == "host killed":
         stage.kill_a_host()
@@ -199,8 +203,8 @@ def play(case: Case, folder: Path, phone: StandIn) -> list[str]:
 class Stage:
     """A phone, a fault, and what was found wrong."""
 
-    def __init__(self, case: Case, folder: Path, phone: StandIn) -> None:
-        self.case, self.folder, self.phone = case, folder, phone
+    def __init__(self, case: Case, folder: Path, phone: StandIn, via: Via) -> None:
+        self.case, self.folder, self.phone, self.via = case, folder, phone, via
         self.wrong: list[str] = []
         self.job = make_job(folder, interpreter="/no/such/shell" if case.fault == "missing" else "/system/bin/sh")
 
@@ -225,7 +229,7 @@ class Stage:
             self._as_another(lambda c, w: lock.take(c, w, OTHER, 600))
 
     def first_attempt(self) -> None:
-        host = Host(self.folder, self.phone.address, self.case.phase, self.strike)
+        host = Host(self.folder, self.phone.address, self.case.phase, self.strike, self.via)
         host.before_poll = lambda: self.phone.fault(cut_before=" state ")
         host.strikes = 2 if self.case.fault == "reboot twice" else 1
         try:
@@ -241,7 +245,7 @@ class Stage:
 
     def second_attempt(self) -> None:
         """Another program goes on with the run."""
-        host = Host(self.folder, self.phone.address, None, lambda: None)
+        host = Host(self.folder, self.phone.address, None, lambda: None, self.via)
         try:
             self._judge(host.run(), "ok", "")
         except DeviceError as error:
@@ -250,7 +254,15 @@ class Stage:
         host.device.release()
 
     def kill_a_host(self) -> None:
-        words = [sys.executable, "-m", "tests.phone_faults", str(self.folder), self.phone.address, self.case.phase]
+        words = [
+            sys.executable,
+            "-m",
+            "tests.phone_faults",
+            str(self.folder),
+            self.phone.address,
+            self.case.phase,
+            self.via,
+        ]
         child = subprocess.Popen(words, cwd=PROJECT, env={**os.environ, "PYTHONPATH": str(PROJECT)})
         if self.case.phase == "polling":
             wait_for(lambda: child.poll() is not None or self._answers_there() >= WAITS[0])
@@ -381,10 +393,9 @@ def die() -> None:
 
 
 def main() -> None:
-    """A host that dies at its moment: `python -m tests.phone_faults FOLDER ADDRESS PHASE`."""
-    folder, address, phase = sys.argv[1:]
-    assert phase in CUT
-    Host(Path(folder), address, phase, die).run()
+    """A host that dies at its moment: `python -m tests.phone_faults FOLDER ADDRESS PHASE VIA`."""
+    folder, address, phase, via = sys.argv[1:]
+    Host(Path(folder), address, msgspec.convert(phase, Phase), die, msgspec.convert(via, Via)).run()
 
 
 if __name__ == "__main__":

@@ -17,6 +17,13 @@ def test_a_fault_in_a_phase(
     assert play(case, tmp_path / "host", phone) == []
 
 
+@pytest.mark.parametrize("fault", ["cable", "adbd", "reboot", "unauthorized", "host killed"])
+def test_the_same_through_the_adb_server(fault: str, make_phone: MakePhone, tmp_path: Path, adb_server: int) -> None:
+    del adb_server
+    (case,) = (one for one in CASES if (one.fault, one.phase) == (fault, "running"))
+    assert play(case, tmp_path / "host", make_phone(), "server") == []
+
+
 @pytest.fixture(scope="session")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pair of keys of this machine: it takes a while to make."""

@@ -198,6 +198,9 @@ class PhoneDevice:
             return
         self._make_fit(there)
         self._bring(there)
+        if self._look(there).boot_id != session.boot_id:  # it was started anew while bytes travelled
+            session = self._open(anew=True)
+            self._make_fit(there)
         wish = wish_for(job, there, self.owner, self.phone, self._phone_facts(), self._skin_start_c)
         self._begun = there.folder  # also where the answer to its start is lost
         try:
