@@ -7,7 +7,7 @@ import shlex
 import shutil
 import struct
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,21 +73,19 @@ def emulated(built: Callable[[str], Runner], tmp_path: Path) -> Emulated:
 
 
 @pytest.fixture(scope="session")
-def checks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Checks that were kept by an earlier session are made again; references are shared by the tests of this one."""
-    folder = tmp_path_factory.mktemp("checks")
-
-    def place(*parts: str) -> Path:
-        folder.joinpath(*parts).mkdir(parents=True, exist_ok=True)
-        return folder.joinpath(*parts)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernel_check, "cache_folder", place)
-        yield
+def checks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("checks")
 
 
 @pytest.fixture
-def preparation(runner: Runner, suite: Suite, checks: None) -> Preparation:
+def preparation(runner: Runner, suite: Suite, checks: Path, monkeypatch: pytest.MonkeyPatch) -> Preparation:
+    """Checks that an earlier session kept are made again; references are shared by the tests of this one."""
+
+    def place(*parts: str) -> Path:
+        checks.joinpath(*parts).mkdir(parents=True, exist_ok=True)
+        return checks.joinpath(*parts)
+
+    monkeypatch.setattr(kernel_check, "cache_folder", place)
     return Preparation(open_device(DeviceSpec(name="local")), runner, Workshop(runner, Silent()), suite, Silent())
 
 
