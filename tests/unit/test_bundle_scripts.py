@@ -2,6 +2,7 @@
 
 import subprocess
 from pathlib import Path
+from shlex import quote
 
 import pytest
 
@@ -175,6 +176,22 @@ def test_what_does_not_fit_is_not_started(folder: Folder, available: str | None,
     (out / "conditions.txt").write_text(told)
     said = folder.says('USED="4 5 6"; if fits "$BASE/out" 1000 100; then say yes; else say no; fi').strip()
     assert said == ("yes" if fits else "no")
+
+
+@pytest.mark.parametrize(
+    ("line", "killed"),
+    [
+        ("07-14 lowmemorykiller: Kill 'bench-llama' (4242), uid 2000", True),
+        ("07-14 lmkd: Kill 'somebody' (42420), uid 2000", False),
+        ("07-14 ActivityManager: process 4242 ended", False),
+    ],
+)
+def test_the_log_says_who_was_killed_for_memory(folder: Folder, line: str, killed: bool) -> None:
+    out = folder.base / "out/run"
+    out.mkdir(parents=True)
+    (out / "program").write_text("4242 1000\n")
+    folder.says(f'limited() {{ say {quote(line)}; }}; ask_who_killed "$BASE/out" || true')
+    assert (folder.base / "out/killed_for_memory").exists() == killed
 
 
 def test_the_driver_is_one_file_that_ends_with_its_call(tmp_path: Path) -> None:

@@ -10,19 +10,20 @@ import msgspec
 from harness.build.cache import sha256_file
 from harness.errors import BuildError
 from harness.measure.bundle.manifest import CellRequests, parity_name
-from harness.measure.devices.phone.gate import wish_of, zones_of
-from harness.measure.devices.phone.job import JobWish, SamplerWish, conf
-from harness.measure.devices.phone.remote import KEPT_S
-from harness.measure.devices.phone.settings import SettingsWish
+from harness.measure.devices.phone.job import conf
+from harness.measure.devices.phone.remote import RemoteJob, wish_for
 from harness.measure.execute import MOST_REPEATS, needed_bytes
 from harness.measure.floor import Floor
 from harness.measure.jobs import Job
+from harness.measure.judging import is_spoiled_by_heat
 from harness.measure.parity import parity_job
 from harness.measure.runtimes import llama_cpp
 from harness.progress import Progress
-from harness.values import Artifact, Cell, PhoneSpec, Size, Timed, Trial
+from harness.values import Artifact, Cell, PhoneFacts, PhoneSpec, Size, Trial
 
 RUNTIME = "llama.cpp"
+NOWHERE = RemoteJob(folder="bundle", argv=(), files=(), appends=(), body=b"")
+"""Where jobs lie is known on the phone."""
 
 
 class BundleJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,26 +136,12 @@ class JobMaker:
             id=name,
             title="".join(c if c.isprintable() else " " for c in title),
             body=msgspec.json.encode(spec),
-            conf=conf(self._wish(job)),
-            repeats=MOST_REPEATS if isinstance(cell.workload, Timed) and job.timed else 0,
+            # Cores and the skin's temperature at the start are added on the phone.
+            conf=conf(wish_for(job, NOWHERE, self.owner, self.phone, PhoneFacts(), None)),
+            repeats=MOST_REPEATS if is_spoiled_by_heat(cell) else 0,
             need_kb=math.ceil(fixed / 1024),
             need_core_kb=math.ceil(per_core / 1024),
             files=files,
-        )
-
-    def _wish(self, job: Job) -> JobWish:
-        """Cores and the skin's temperature at the start are added on the phone."""
-        cool = self.phone.cool_down
-        return JobWish(
-            folder="bundle",
-            owner=self.owner,
-            argv=(),
-            limit_s=job.timeout_s,
-            keep_s=KEPT_S,
-            settings=SettingsWish() if job.timed else None,
-            zones=zones_of(cool),
-            gate=wish_of(cool, None) if job.timed else None,
-            sampler=SamplerWish() if job.timed else None,
         )
 
     def _sha256(self, path: Path) -> str:

@@ -150,15 +150,18 @@ wait_for() { # OUT
     done
 }
 
+# Android's log names what its low-memory killer ended by its number.
+ask_who_killed() { # OUT
+    first_line "$1/run/program" || return
+    limited logcat -d -b all -t 2000 >"$BASE/log.tmp"
+    grep -i -E 'lowmemorykiller|lmkd|oom-kill|Out of memory' "$BASE/log.tmp" |
+        grep -q -E "(^|[^0-9])${LINE%% *}([^0-9]|$)" && : >"$1/killed_for_memory"
+    rm -f "$BASE/log.tmp"
+}
+
 # What is worth keeping of a job that will not be run again.
 keep() { # OUT
-    case $STATE in
-    *'"signal":9,'*)
-        limited logcat -d -b all -t 2000 >"$BASE/log.tmp"
-        grep -i -E 'lowmemorykiller|lmkd' "$BASE/log.tmp" | grep -q bench-llama && : >"$1/killed_for_memory"
-        rm -f "$BASE/log.tmp"
-        ;;
-    esac
+    case $STATE in *'"signal":9,"cause":"ended"'*) ask_who_killed "$1" ;; esac
     if [ -e "$1/stderr.txt" ]; then
         tail -c 4000 "$1/stderr.txt" >"$1/stderr.tmp" && mv -f "$1/stderr.tmp" "$1/stderr.txt"
     fi
