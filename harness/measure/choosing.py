@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import geometric_mean, median
 
 import msgspec
 
@@ -20,18 +21,26 @@ PROMPT_TOKENS, GENERATED_TOKENS = 64, 16
 PATIENCE_S = 600.0
 
 
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
+    """What a build is measured with."""
+
+    cell: Cell
+    inputs: Inputs
+    """With a prompt of `PROMPT_TOKENS` tokens."""
+
+
 def choose_runner(
     device: Device,
     facts: DeviceFacts,
     runners: dict[str, Runner],
-    cell: Cell,
-    inputs: Inputs,
+    samples: Sequence[Sample],
     work: Path,
     progress: Progress,
 ) -> Choice:
-    """The quickest of several builds for this phone: the cell's artifact, short work, builds in turns.
+    """The quickest of several builds for this phone, over all samples together: short work, builds in turns.
 
-    `inputs` has a prompt of `PROMPT_TOKENS` tokens. A build that does not run there is left out.
+    A newer build can be quicker for quantized weights and slower for 16-bit ones, and would then make the baseline
+    look bad: so a sample of each kind is asked for. A build that does not run there is left out.
 
     Raises:
         BuildError: none of them runs.
@@ -45,7 +54,8 @@ def choose_runner(
         for number in range(ROUNDS):
             for target in sorted(runners.keys() - broken.keys(), reverse=number % 2 == 1):
                 try:
-                    seconds[target].append(_round(device, facts, runners[target], cell, inputs, work))
+                    of_all = [_seconds_of(device, facts, runners[target], one, work) for one in samples]
+                    seconds[target].append(geometric_mean(of_all))
                 except BuildError as error:
                     broken[target] = str(error)
                 bar.update(number * len(runners) + len(seconds))
@@ -57,12 +67,16 @@ def choose_runner(
     return quickest(working)
 
 
-def _round(device: Device, facts: DeviceFacts, runner: Runner, cell: Cell, inputs: Inputs, work: Path) -> float:
+def _seconds_of(device: Device, facts: DeviceFacts, runner: Runner, sample: Sample, work: Path) -> float:
     load = Speed(
-        prompt_tokens=len(inputs.prompt), generated_tokens=GENERATED_TOKENS, repetitions=2, warmups=1, context=512
+        prompt_tokens=len(sample.inputs.prompt),
+        generated_tokens=GENERATED_TOKENS,
+        repetitions=2,
+        warmups=1,
+        context=512,
     )
-    asked = msgspec.structs.replace(inputs, program=runner.path, timeout_s=PATIENCE_S)
-    job = llama_cpp.job(msgspec.structs.replace(cell, workload=load), asked, facts)
+    asked = msgspec.structs.replace(sample.inputs, program=runner.path, timeout_s=PATIENCE_S)
+    job = llama_cpp.job(msgspec.structs.replace(sample.cell, workload=load), asked, facts)
     job = msgspec.structs.replace(job, id=f"choice-{runner.sha256[:16]}", timed=False)  # turns even out the heat
     work.mkdir(parents=True, exist_ok=True)
     outcome = device.run(job, work)
@@ -77,13 +91,9 @@ def _round(device: Device, facts: DeviceFacts, runner: Runner, cell: Cell, input
     if not parsed.done or not timings:
         last = (outcome.stderr_tail.strip().splitlines() or ["no message"])[-1]
         raise BuildError(f"build {runner.sha256[:12]} on {device.spec.name}: {parsed.error or last}")
-    return _typical([_seconds(timing) for timing in timings])
+    return median(_seconds(timing) for timing in timings)
 
 
 def _seconds(timing: Timing) -> float:
     decode_ns = timing.token_ns[-1] - timing.token_ns[0]
     return seconds_of(timing.logits_ns / 1e9, decode_ns / 1e9)
-
-
-def _typical(values: Sequence[float]) -> float:
-    return sorted(values)[len(values) // 2]

@@ -10,9 +10,10 @@ import msgspec
 
 from harness.build.runners.choice import Choice
 from harness.errors import BuildError, StoreError
-from harness.measure.choosing import PROMPT_TOKENS, choose_runner
+from harness.measure.choosing import PROMPT_TOKENS, Sample, choose_runner
 from harness.measure.floor import WORK, Floor
 from harness.measure.jobs import Inputs
+from harness.measure.kernel_agreement import SIXTEEN_BIT
 from harness.measure.kernel_check import Candidate, check_kernels
 from harness.measure.parity import check_parity
 from harness.progress import Progress
@@ -77,16 +78,12 @@ class Trust:
         return seen
 
     def _choose(self) -> None:
-        floor, smallest = self.floor, self._smallest()
-        if smallest is None or len(self.builds) == 1:
+        floor, samples = self.floor, self._samples()
+        if not samples or len(self.builds) == 1:
             choice = Choice(target=next(iter(self.builds)), duels=())  # nothing to choose, or nothing to choose by
         else:
-            cell, artifact = smallest
-            model = floor.variants[str(cell.variant)].model
-            tokens = floor.preparation(cell).prompt(model, artifact, PROMPT_TOKENS)
-            inputs = Inputs(program="", model=artifact.path, prompt=tokens)
             device, work = floor.devices[self.name], floor.folder / WORK / self.name
-            choice = choose_runner(device, floor.facts[self.name], self.builds, cell, inputs, work, self.progress)
+            choice = choose_runner(device, floor.facts[self.name], self.builds, samples, work, self.progress)
         self._take(choice)
         self._keep(choice=choice, runner_sha256=self.builds[choice.target].sha256)
 
@@ -130,17 +127,25 @@ class Trust:
             artifact,
         )
 
-    def _smallest(self) -> tuple[Cell, Artifact] | None:
-        """The cell with the smallest artifact of all that are measured on this phone."""
-        made = [
-            (sum(file.bytes for file in artifact.files), cell.key, cell, artifact)
-            for cell in self.floor.plan.cells
-            if cell.device == self.name and cell.runtime and (artifact := self.floor.ready.artifact(cell))
+    def _samples(self) -> list[Sample]:
+        """The smallest 16-bit file and the smallest quantized one of all that are measured on this phone."""
+        floor = self.floor
+        by_kind: dict[bool, tuple[int, str, Cell, Artifact]] = {}
+        for cell in floor.plan.cells:
+            artifact = floor.ready.artifact(cell) if cell.device == self.name and cell.runtime else None
+            if artifact is None:
+                continue
+            kind = set(artifact.tensor_types) <= SIXTEEN_BIT
+            found = (sum(file.bytes for file in artifact.files), cell.key, cell, artifact)
+            by_kind[kind] = min(by_kind.get(kind, found), found, key=lambda one: one[:2])
+        return [
+            Sample(cell=cell, inputs=Inputs(program="", model=artifact.path, prompt=self._prompt(cell, artifact)))
+            for _, _, cell, artifact in by_kind.values()
         ]
-        if not made:
-            return None
-        _, _, cell, artifact = min(made, key=lambda one: one[:2])
-        return cell, artifact
+
+    def _prompt(self, cell: Cell, artifact: Artifact) -> tuple[int, ...]:
+        model = self.floor.variants[str(cell.variant)].model
+        return self.floor.preparation(cell).prompt(model, artifact, PROMPT_TOKENS)
 
     def _keep(self, **changes: object) -> None:
         self.found = msgspec.structs.replace(self.found, **changes)

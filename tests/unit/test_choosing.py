@@ -1,0 +1,105 @@
+"""Which build a phone is measured with: in turns, over a 16-bit and a quantized file together."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from harness.build.runners import Runner
+from harness.errors import BuildError
+from harness.measure.choosing import ROUNDS, Sample, choose_runner
+from harness.measure.jobs import Inputs, Job, Outcome
+from harness.progress import Silent
+from harness.values import DeviceSpec, ProcessSeen
+from tests.unit.test_execute import SPEED
+from tests.unit.test_plan import FACTS
+
+PLAIN, NEW = "aarch64", "aarch64-i8mm"
+RUNNERS = {name: Runner(path=f"/{name}", sha256=name.encode().hex().ljust(64, "0")) for name in (PLAIN, NEW)}
+SAMPLES = [Sample(cell=SPEED, inputs=Inputs(program="", model=f"/{kind}", prompt=(1, 2))) for kind in ("f16", "int4")]
+Milliseconds = Callable[[str, str], float | None]
+"""(program, model) → how long a token takes; None: it dies."""
+
+
+class Device:
+    """Answers as a runner would."""
+
+    spec = DeviceSpec(name="p")
+
+    def __init__(self, takes: Milliseconds) -> None:
+        self.takes, self.jobs, self.forgotten = takes, list[tuple[str, str]](), list[str]()
+
+    def run(self, job: Job, work: Path, on_progress: object = None) -> Outcome:
+        del work, on_progress
+        assert not job.timed, "nothing waits for a cool phone here: turns even out the heat"
+        program, model = job.argv[0].strip("/"), str(job.spec["model"]).strip("/")
+        self.jobs.append((program, model))
+        ms = self.takes(program, model)
+        ended = ProcessSeen(
+            exit_code=0 if ms else None,
+            signal=None if ms else "SIGILL",
+            wall_ns=1,
+            user_ns=None,
+            system_ns=None,
+            major_faults=None,
+        )
+        events = [*(timing(n, ms) for n in range(2)), {"event": "done", "wall_ns": 1}] if ms else []
+        body = b"".join(msgspec.json.encode(one) + b"\n" for one in events)
+        return Outcome(process=ended, events=body, stderr_tail="illegal instruction")
+
+    def forget(self, begins: str) -> None:
+        self.forgotten.append(begins)
+
+
+def timing(index: int, ms: float) -> dict[str, Any]:
+    token_ns = [round((4 + n) * ms * 1e6) for n in range(16)]
+    nothing = ("cpu_ns", "machine_busy_ns", "machine_steal_ns", "major_faults", "minor_faults")
+    return {
+        "event": "timing",
+        "index": index,
+        "warmup": False,
+        "prefix_tokens": 0,
+        "prompt_tokens": 64,
+        "generated_tokens": 16,
+        "logits_ns": token_ns[0],
+        "token_ns": token_ns,
+        "wall_ns": token_ns[-1],
+        **dict.fromkeys((*nothing, "voluntary_switches", "involuntary_switches")),
+    }
+
+
+def choose(takes: Milliseconds, tmp_path: Path, runners: dict[str, Runner] = RUNNERS) -> tuple[str, Device]:
+    device = Device(takes)
+    found = choose_runner(device, FACTS, runners, SAMPLES, tmp_path, Silent())  # type: ignore[arg-type]
+    return found.target, device
+
+
+def test_the_quicker_build_wins_and_every_file_is_measured_in_turns(tmp_path: Path) -> None:
+    target, device = choose(lambda program, _: 10.0 if program == NEW else 12.0, tmp_path)
+    assert target == NEW
+    assert len(device.jobs) == ROUNDS * 2 * 2
+    first, second = (
+        [program for program, model in device.jobs[turn * 4 : turn * 4 + 4] if model == "f16"] for turn in (0, 1)
+    )
+    assert first == list(reversed(second)), "who begins changes from round to round"
+    assert len(device.forgotten) == len(device.jobs)
+
+
+def test_a_build_that_slows_the_baseline_more_than_it_helps_is_not_taken(tmp_path: Path) -> None:
+    times = {(PLAIN, "f16"): 20.0, (PLAIN, "int4"): 10.0, (NEW, "f16"): 30.0, (NEW, "int4"): 8.0}
+    target, _ = choose(lambda program, model: times[program, model], tmp_path)
+    assert target == PLAIN
+
+
+def test_a_build_that_dies_there_is_left_out(tmp_path: Path) -> None:
+    target, device = choose(lambda program, _: None if program == NEW else 12.0, tmp_path)
+    assert target == PLAIN and sum(program == NEW for program, _ in device.jobs) == 1
+    with pytest.raises(BuildError, match="no build of the runner works on p"):
+        choose(lambda *_: None, tmp_path)
+
+
+def test_one_build_needs_no_measurement(tmp_path: Path) -> None:
+    target, device = choose(lambda *_: 1.0, tmp_path, {PLAIN: RUNNERS[PLAIN]})
+    assert target == PLAIN and device.jobs == []
