@@ -106,7 +106,11 @@ def test_an_answer_that_is_cut_is_a_lost_phone_and_never_a_success(connection: C
 
 def test_adbd_restarts_and_reboots(connection: Connection, phone: StandIn) -> None:
     boot = connection.shell("cat /proc/sys/kernel/random/boot_id").stdout
-    connection.shell(f"setsid sleep 12345 >/dev/null 2>&1 </dev/null & echo $! > {TMP}/pid")
+    # It has a session of its own once it has said so, and not before.
+    connection.shell(
+        f"setsid sh -c 'echo > {TMP}/pid; exec sleep 12345' >/dev/null 2>&1 </dev/null & "
+        f"while [ ! -e {TMP}/pid ]; do sleep 0.02; done"
+    )
     running = "ps | grep '[s]leep 12345'"
     phone.restart_adbd()
     assert again(connection).shell(running).exit_code == 0
