@@ -23,6 +23,7 @@ from harness.values import (
     DeviceSpec,
     FileSource,
     HubSource,
+    PhoneFacts,
     Plan,
     Shard,
     Suite,
@@ -111,6 +112,7 @@ def plan(
     _check_files(suite, wish.data, hub=to_run)
     look = facts_of or (lambda spec: planned_facts(spec, connected=to_run))
     facts = {spec.name: look(spec) for spec in suite.devices}
+    _check_apart(facts)
     planned = make_plan(suite, facts, tuple(command))
     return msgspec.structs.replace(planned, shard=wish.shard, cross_check=wish.cross_check)
 
@@ -369,6 +371,15 @@ def _go_on(folder: Path, planned: Plan, ready: object, data: Path | None, progre
     except KeyboardInterrupt:
         progress.say(f"nothing recorded is lost: `bench run --resume {folder.name}` goes on")
         raise
+
+
+def _check_apart(facts: dict[str, DeviceFacts]) -> None:
+    """Raises InputError: two names of phones mean one phone, which two lanes cannot measure at once."""
+    seen: dict[str, str] = {}
+    for name, one in facts.items():
+        first = seen.setdefault(one.host_hash, name) if isinstance(one.phone, PhoneFacts) and one.host_hash else name
+        if first != name:
+            raise InputError(f"the devices {first!r} and {name!r} are one and the same phone: name it once")
 
 
 def _device(name: str, devices: dict[str, DeviceSpec]) -> DeviceSpec:

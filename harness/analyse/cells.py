@@ -171,9 +171,10 @@ def _judged(
         if record.discards:
             of = len(record.discards) + len(observed([record], Timing))
             trouble(
-                record, "discarded", f"{len(record.discards)} of {of} timed windows: the machine was slower (canary)"
+                record, "discarded", f"{len(record.discards)} of {of} timed windows: the machine was slower meanwhile"
             )
     planned -= len(spared)
+    spoiled = [record for record in records if record.status == "invalid" and record.discards]
     status, reason = _status(cell, planned, counted, troubles)
     return SeenCell(
         cell=cell,
@@ -184,7 +185,7 @@ def _judged(
         status=status,
         reason=reason,
         values=_values(cell, counted, bandwidth),
-        notes=(*_notes(cell, planned, counted, troubles), *_spared(spared)) if counted else (),
+        notes=(*_notes(cell, planned, counted, troubles, spoiled), *_spared(spared)) if counted else (),
     )
 
 
@@ -216,11 +217,13 @@ def _status(cell: Cell, planned: int, counted: list[TrialRecord], troubles: list
     return "not_measured", f"not measured yet (0 of {planned} trials)"
 
 
-def _notes(cell: Cell, planned: int, counted: list[TrialRecord], troubles: list[Trouble]) -> list[str]:
+def _notes(
+    cell: Cell, planned: int, counted: list[TrialRecord], troubles: list[Trouble], spoiled: list[TrialRecord]
+) -> list[str]:
     notes = not_as_asked(cell, counted[0])
     if isinstance(cell.workload, Load) and cell.workload.load_mode == "mmap":
         notes.append("the weights are mapped: the first pass reads them, not the load")
-    if (limited := _limited(counted)) is not None:
+    if (limited := _limited(counted, spoiled)) is not None:
         notes.append(limited)
     if len(counted) < planned:
         notes.append(f"{len(counted)} of {planned} rounds count")
@@ -241,9 +244,12 @@ def _spared(records: list[TrialRecord]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(record.reason for record in records if record.reason))
 
 
-def _limited(counted: list[TrialRecord]) -> str | None:
-    """Repeating windows until they are good favours whoever heats less: beyond a fifth it must be said first."""
-    gone = sum(len(record.discards) for record in counted)
+def _limited(counted: list[TrialRecord], spoiled: list[TrialRecord]) -> str | None:
+    """Repeating windows until they are good favours whoever heats less: beyond a fifth it must be said first.
+
+    `spoiled` trials were repeated as often as may be, and their last windows are none either.
+    """
+    gone = sum(len(record.discards) for record in (*counted, *spoiled)) + len(observed(spoiled, Timing))
     share = gone / (gone + len(observed(counted, Timing)) or 1)
     if share <= MOST_DISCARDED:
         return None

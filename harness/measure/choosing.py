@@ -1,5 +1,6 @@
 """Which build of the runner a phone gets: those that its CPU can run, in turns on the phone itself."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import geometric_mean, median
@@ -78,7 +79,8 @@ def _seconds_of(device: Device, facts: DeviceFacts, runner: Runner, sample: Samp
     asked = msgspec.structs.replace(sample.inputs, program=runner.path, timeout_s=PATIENCE_S)
     job = llama_cpp.job(msgspec.structs.replace(sample.cell, workload=load), asked, facts)
     job = msgspec.structs.replace(job, id=f"choice-{runner.sha256[:16]}", timed=False)  # turns even out the heat
-    work.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(work, ignore_errors=True)  # what one job left must not be taken for the beginning of the next
+    work.mkdir(parents=True)
     outcome = device.run(job, work)
     device.forget(job.id)
     try:

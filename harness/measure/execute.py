@@ -97,6 +97,24 @@ def execute(trial: Trial, cell: Cell, kit: Equipment, work: Path, on_progress: O
     )
 
 
+def unfit(trial: Trial, cell: Cell, kit: Equipment) -> TrialRecord | None:
+    """The record of a trial for which the device has not enough memory now; None where it has, or does not say."""
+    started, conditions = datetime.now(UTC), kit.device.conditions()
+    lack = None if isinstance(cell.workload, Size) else _does_not_fit(kit, cell, conditions)
+    if lack is None:
+        return None
+    return TrialRecord(
+        trial=trial.id,
+        cell=cell.key,
+        round=trial.round,
+        status="does_not_fit",
+        reason=lack,
+        artifact_sha256=kit.artifact.sha256 if kit.artifact else None,
+        environment=environment(kit, conditions),
+        started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+    )
+
+
 def files_of(artifact: Artifact | None) -> Files:
     """The artifact as an observation."""
     assert artifact is not None

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from harness.build.runners import Runner
+from harness.errors import WrongDeviceError
 from harness.measure.devices import open_device
 from harness.measure.execute import Equipment
 from harness.measure.inputs import Preparation, Reference
@@ -13,7 +14,20 @@ from harness.measure.jobs import Device, Inputs, room_for
 from harness.measure.parts import part_of
 from harness.measure.ready import Ready
 from harness.measure.requests import Requests, plain_requests
-from harness.values import Artifact, Cell, Plan, Prompted, Size, Speed, Task, Text, Trial, digest
+from harness.values import (
+    Artifact,
+    Cell,
+    DeviceFacts,
+    PhoneFacts,
+    Plan,
+    Prompted,
+    Size,
+    Speed,
+    Task,
+    Text,
+    Trial,
+    digest,
+)
 
 WORK = ".work"
 LONGEST_ANSWERING_S = 24 * 3600.0
@@ -35,6 +49,8 @@ class Floor:
         given = {spec.name: open_device(spec) for spec in plan.suite.devices} if devices is None else devices
         self.devices: dict[str, Device] = dict(given)
         self.facts = {name: device.facts() for name, device in self.devices.items()}
+        for name, seen in self.facts.items():
+            _check_same(name, plan.facts.get(name), seen)
         self.variants = {v.name: v for v in plan.suite.variants}
         self.requests: dict[str, Requests] = {}
         self.references: dict[str, Reference] = {}
@@ -164,6 +180,14 @@ class Floor:
         model = self.variants[cell.variant].model
         tokens = self.preparation(cell).prompt(model, artifact, depth + load.prompt_tokens)
         return msgspec.structs.replace(inputs, prefix=tokens[:depth], prompt=tokens[depth:])
+
+
+def _check_same(name: str, planned: DeviceFacts | None, seen: DeviceFacts) -> None:
+    """Raises WrongDeviceError: a run that began on one phone does not go on with another one of its model."""
+    if planned is None or not isinstance(planned.phone, PhoneFacts) or planned.phone.expected:
+        return
+    if planned.host_hash and seen.host_hash and planned.host_hash != seen.host_hash:
+        raise WrongDeviceError(f"{name} is another phone than the one that this run began with, of the same model")
 
 
 def answers_name(trial: Trial, cell: Cell) -> str:

@@ -194,7 +194,9 @@ class _Answer(msgspec.Struct):
 def _kept_at(candidate: Candidate, reference: Path) -> Path:
     """Threads are left out: how many share the work changes no sum."""
     settings = msgspec.structs.replace(candidate.runtime, threads="auto", threads_batch="auto")
+    facts = candidate.device.facts()  # a kernel may be wrong for one CPU and right for another
     about = [REVISION, candidate.program.sha256, candidate.artifact.sha256, settings, limits_for(candidate.artifact)]
+    about += [facts.cpu, facts.cpu_flags]
     key = digest([*about, sha256(reference.read_bytes()).hexdigest()])[:32]
     return cache_folder("kernel-checks") / f"{key}.json"
 

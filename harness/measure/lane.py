@@ -11,7 +11,7 @@ from harness.errors import BuildError, InputError, StoreError
 from harness.measure.answering import with_answers
 from harness.measure.enough import EarlyStop
 from harness.measure.enough_questions import EnoughQuestions
-from harness.measure.execute import execute
+from harness.measure.execute import execute, unfit
 from harness.measure.floor import WORK, Floor
 from harness.measure.grading import compress, grade_record
 from harness.measure.trust import Trust, Trusting
@@ -79,13 +79,20 @@ class Lane:
         with self.lock:
             if cell.unsupported is None and (why := floor.why_not(cell)) is not None:
                 return _failed(trial, why)
+            if cell.unsupported is not None and self.trust is not None:
+                return not_run(trial, "unsupported", cell.unsupported)  # a phone need not be asked for that
             if cell.unsupported is not None:
                 return execute(trial, cell, floor.bare_equipment(cell), work, None)
         parity = None
-        try:
-            parity = self.trust.ensure(cell) if self.trust and cell.runtime else None
-        except BuildError as error:
-            return _failed(trial, str(error))
+        if self.trust and cell.runtime:
+            # Before gigabytes are pushed and checked that cannot be loaded there.
+            if (lacks := unfit(trial, cell, floor.bare_equipment(cell))) is not None:
+                return lacks
+            try:
+                parity = self.trust.ensure(cell)
+            except BuildError as error:
+                floor.broken[cell.key] = str(error)  # no other round of it is tried
+                return _failed(trial, str(error))
         with self.lock:
             try:
                 equipment = floor.equipment(trial, cell)

@@ -77,8 +77,15 @@ def _side_by_side(floor: Floor, errands: Sequence[Errand], tally: Tally, progres
         except BaseException:
             floor.interrupt()
             raise
-    for future in futures:
-        future.result()
+    _raise_first([error for future in futures if (error := future.exception()) is not None], progress)
+
+
+def _raise_first(errors: Sequence[BaseException], progress: Progress) -> None:
+    """One can be raised; the others are said."""
+    for error in errors[1:]:
+        progress.say(str(error))
+    if errors:
+        raise errors[0]
 
 
 def _watch(lanes: Sequence["Future[None]"], progress: Progress) -> None:
@@ -90,6 +97,6 @@ def _watch(lanes: Sequence["Future[None]"], progress: Progress) -> None:
             error = lane.exception()
             if isinstance(error, DeviceError):
                 if pending:
-                    progress.say(f"{error}; the others go on")
+                    progress.say("a phone is lost, the others go on")
             else:
                 lane.result()

@@ -18,7 +18,7 @@ from harness.measure.kernel_check import Candidate, check_kernels
 from harness.measure.parity import check_parity
 from harness.progress import Progress
 from harness.store import DAMAGE, encode, write_durably
-from harness.values import Artifact, Cell, Name, ParitySeen, Value
+from harness.values import Artifact, Cell, Name, ParitySeen, Value, digest
 from harness.values.checked import KernelCheck
 
 
@@ -30,7 +30,7 @@ class Trusted(Value, frozen=True, kw_only=True):
     """The build of the runner, and by which measurements."""
     runner_sha256: str | None = None
     kernels: dict[str, KernelCheck] = {}
-    """By the types of the weights that were checked, sorted and joined by `+`."""
+    """By the types of the weights that were checked and a hash of the runtime's settings, joined by `+`."""
     parity: dict[str, ParitySeen] = {}
     """By the artifact's sha256."""
 
@@ -99,7 +99,7 @@ class Trust:
 
     def _check_kernels(self, cell: Cell, artifact: Artifact) -> None:
         """Raises BuildError: the build's answers to 200 questions are not the host's."""
-        kind = "+".join(sorted(artifact.tensor_types))
+        kind = "+".join((*sorted(artifact.tensor_types), digest(cell.runtime)[:8]))
         if kind not in self.found.kernels:
             runtime = cell.runtime
             assert runtime is not None
@@ -111,6 +111,8 @@ class Trust:
                 artifact=artifact,
             )
             made = check_kernels(candidate, self.floor.preparation(cell))
+            if made.agreed is None:  # it gave no answers: asked again the next time
+                raise BuildError(f"{cell.variant} on {self.name}: {made.reason}")
             self._keep(kernels={**self.found.kernels, kind: made})
         if not (check := self.found.kernels[kind]).passed:
             raise BuildError(f"{cell.variant} on {self.name}: {check.reason}")

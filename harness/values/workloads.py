@@ -126,6 +126,8 @@ class Sustained(Value, frozen=True, tag_field="kind", tag="sustained"):
     idle_s: Annotated[float, Meta(ge=0, le=600)] = 30
     """How long the loaded program sleeps before, so that the idle machine's power can be subtracted."""
     rounds: Rounds = 3
+    variants: tuple[Name, ...] | UnsetType = UNSET
+    """Of these alone; unset: of all."""
 
     @property
     def label(self) -> str:

@@ -273,7 +273,7 @@ def test_the_phone_that_is_meant() -> None:
     ("message", "error"),
     [
         ("device unauthorized.\nThis adb server's $ADB_VENDOR_KEYS is not set", UnauthorizedDeviceError),
-        ("device still authorizing", UnauthorizedDeviceError),
+        ("device still authorizing", DeviceLostError),
         ("device offline", DeviceLostError),
         ("device 'x' not found", DeviceLostError),
         ("closed", DeviceLostError),

@@ -121,7 +121,7 @@ def test_what_cannot_be_read_is_none_with_a_reason() -> None:
     summed = summarise(samples(*lines, head=head), 0, 1000)
     assert summed.hottest_c is None and summed.worst_status is None and summed.discard is None
     assert summed.missing == {
-        "hottest_c": "no thermal zone can be read",
+        "hottest_c": "no thermal zone of the processor can be read",
         "worst_status": "the thermal service does not answer",
     }
     assert [(one.lowest_share, one.fell) for one in summed.clocks] == [(None, None), (None, None)]
@@ -129,9 +129,12 @@ def test_what_cannot_be_read_is_none_with_a_reason() -> None:
     assert never.missing == {"worst_status": "not asked in this window"}
 
 
-def test_the_skin_of_the_thermal_service_counts_where_no_zone_can_be_read() -> None:
-    summed = summarise(samples(line(0, zone=(None, None), skin_milli=36_500)), 0, 1000)
-    assert (summed.hottest_c, summed.hottest_zone) == (36.5, "skin of the thermal service")
+def test_the_thermal_service_counts_where_no_zone_can_be_read_and_the_skin_never() -> None:
+    summed = summarise(samples(line(0, zone=(None, None), skin_milli=36_500, cpu_milli=61_000)), 0, 1000)
+    assert (summed.hottest_c, summed.hottest_zone) == (61.0, "the thermal service")
+    assert summarise(samples(line(0, zone=(None, None), skin_milli=36_500)), 0, 1000).hottest_c is None
+    head = {**HEAD, "zones": ["cpu-0", "shell_front"]}
+    assert summarise(samples(line(0), head=head), 0, 1000, skin=("shell_*",)).hottest_zone == "cpu-0"
 
 
 def test_silence_is_a_gap() -> None:

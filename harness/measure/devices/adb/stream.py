@@ -63,8 +63,10 @@ def unauthorized(name: str) -> UnauthorizedDeviceError:
 
 def from_server(name: str, message: str) -> DeviceError:
     """What the adb server says of a phone, as our error."""
-    if "unauthorized" in message or "authorizing" in message:
+    if "unauthorized" in message:
         return unauthorized(name)
+    if "authorizing" in message:  # at each start of a connection, for a moment
+        return gone(name, "the phone is still looking at this machine's key")
     if "offline" in message:
         return gone(name, "the phone is offline")
     if "not found" in message or "no devices" in message:

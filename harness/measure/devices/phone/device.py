@@ -7,7 +7,7 @@ from shlex import quote
 
 from harness.build.cache import sha256_file
 from harness.device_files import load_reach
-from harness.errors import DeviceError, DeviceLostError, NoSpaceError
+from harness.errors import DeviceError, DeviceLostError, NoSpaceError, WrongDeviceError
 from harness.measure.devices.phone import job as jobs
 from harness.measure.devices.phone import lock
 from harness.measure.devices.phone.answers import agree, count_lines
@@ -150,9 +150,18 @@ class PhoneDevice:
             self.link.insist(check_started)
             facts = self.link.ask(lambda c: read_phone_facts(c, self.spec.name, self.phone))
             check_identity(self.spec, facts)
+            self._check_same(facts)
             self._facts = facts
             self._session = open_session(self.link, self.root, self.environment, self.owner)
         return self._session
+
+    def _check_same(self, facts: DeviceFacts) -> None:
+        """Raises WrongDeviceError: where a name means any phone of a model, another one may have taken its place."""
+        known = self._facts.host_hash if self._facts else ""
+        if known and facts.host_hash and known != facts.host_hash:
+            raise WrongDeviceError(
+                f"{self.spec.name} is another phone than before, of the same model: connect the first one again"
+            )
 
     def _to_its_end(self, job: Job, there: RemoteJob, on_progress: OnProgress | None) -> JobState:
         """Started as often as the phone is, as long as each time something comes of it."""

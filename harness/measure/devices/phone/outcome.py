@@ -8,7 +8,7 @@ from statistics import median
 import msgspec
 
 from harness.measure.devices.phone.energy import battery_drop
-from harness.measure.devices.phone.gate import GateEnd, GateSeen, GateStep, parse_trace
+from harness.measure.devices.phone.gate import GateEnd, GateSeen, GateStep, Zones, parse_trace
 from harness.measure.devices.phone.gate import doubt as gate_doubt
 from harness.measure.devices.phone.job import Ended, JobState, parse_cores
 from harness.measure.devices.phone.samples import Samples, parse_samples, summarise, throttled_at
@@ -129,7 +129,7 @@ def _surroundings(remains: Remains, samples: Samples, phone: PhoneFacts) -> tupl
     end = state.rc.end_ms if state.rc else None
     first_ms, last_ms = (0, 1 << 62) if start is None or end is None else (start, end)
     used = _names_of(samples, remains.cores, phone)
-    heat = summarise(samples, first_ms, last_ms, used)
+    heat = summarise(samples, first_ms, last_ms, used, (*Zones().skin, *remains.skin_zones))
     levels = [one.level for one in samples.lines if one.level is not None]
     missing = dict(heat.missing)
     if last is not None and last.cpu_milli is None:

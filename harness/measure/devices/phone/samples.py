@@ -1,6 +1,7 @@
 """What the sampler on a phone wrote beside a program: temperatures, clocks, thermal status, battery."""
 
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from itertools import pairwise
 
 import msgspec
@@ -37,6 +38,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     status: int | msgspec.UnsetType | None = msgspec.UNSET
     """Unset where it was not asked: asking disturbs."""
     skin_milli: int | None = None
+    """As the thermal service has it, where it was asked; `cpu_milli` likewise."""
+    cpu_milli: int | None = None
     level: int | None = None
     """Battery, %."""
     battery_deci: int | None = None
@@ -117,10 +120,13 @@ def _fitting(sample: Sample, head: Head | None) -> Sample:
     return sample
 
 
-def summarise(samples: Samples, start_ms: int, end_ms: int, used: Sequence[str] | None = None) -> HeatSeen:
+def summarise(
+    samples: Samples, start_ms: int, end_ms: int, used: Sequence[str] | None = None, skin: Sequence[str] = ()
+) -> HeatSeen:
     """The window from `start_ms` to `end_ms` of the phone's uptime.
 
-    `used` are the clusters that the program ran on (None: all); only their clocks discard it.
+    `used` are the clusters that the program ran on (None: all); only their clocks discard it. `skin` are patterns of
+    zones that are of the surface: the hottest is that of the processor.
     """
     head = samples.head
     if head is None:
@@ -128,15 +134,16 @@ def summarise(samples: Samples, start_ms: int, end_ms: int, used: Sequence[str] 
     window = [one for one in samples.lines if one.t_ms is not None and start_ms <= one.t_ms <= end_ms]
     if not window:
         return _nothing("no sample in the window")
-    heat = [(c, name) for one in window for c, name in zip(map(celsius, one.zone), head.zones, strict=True) if c]
-    skins = [one.skin_milli / 1000 for one in window if one.skin_milli]
-    hottest = max(heat, default=(max(skins), "skin of the thermal service") if skins else None)
+    inner = [n for n, name in enumerate(head.zones) if not any(fnmatchcase(name, pattern) for pattern in skin)]
+    heat = [(c, head.zones[n]) for one in window for n in inner if (c := celsius(one.zone[n])) is not None]
+    heat += [(one.cpu_milli / 1000, "the thermal service") for one in window if one.cpu_milli]
+    hottest = max(heat, default=None)
     asked = [one.status for one in window if one.status is not msgspec.UNSET]
     statuses = [one for one in asked if one is not None]
     clocks = tuple(_clock(head, samples.lines, window, column) for column in range(len(head.clocks)))
     missing = {}
     if hottest is None:
-        missing["hottest_c"] = "no thermal zone can be read"
+        missing["hottest_c"] = "no thermal zone of the processor can be read"
     if not statuses:
         missing["worst_status"] = "the thermal service does not answer" if asked else "not asked in this window"
     if not clocks:
@@ -155,8 +162,8 @@ def summarise(samples: Samples, start_ms: int, end_ms: int, used: Sequence[str] 
 
 
 def throttled_at(samples: Samples, start_ms: int, end_ms: int, used: Sequence[str] | None = None) -> int | None:
-    """Milliseconds from `start_ms` until the system allowed less than at the window's start, or the thermal status
-    reached `SEVERE`; None where neither happened, or nothing was seen.
+    """Milliseconds from `start_ms` until the system allowed less than the most that it allowed in all samples, or the
+    thermal status reached `SEVERE`; None where neither happened, or nothing was seen.
 
     `used` as in `summarise`.
     """
@@ -165,9 +172,11 @@ def throttled_at(samples: Samples, start_ms: int, end_ms: int, used: Sequence[st
     if head is None or not window:
         return None
     columns = [n for n, name in enumerate(head.clocks) if used is None or name in used]
-    begun = window[0].most_khz
+    best = [
+        max((khz for one in samples.lines if (khz := one.most_khz[n])), default=None) for n in range(len(head.clocks))
+    ]
     for one in window:
-        fallen = any((now := one.most_khz[n]) and (then := begun[n]) and now < then for n in columns)
+        fallen = any((now := one.most_khz[n]) and (then := best[n]) and now < then for n in columns)
         hot = isinstance(one.status, int) and one.status >= SEVERE
         if fallen or hot:
             assert one.t_ms is not None

@@ -102,7 +102,7 @@ sample() {
                 STATUS='' SKIN='' CPU=''
                 read_thermal_service
                 read_battery
-                line="$line,\"status\":${STATUS:-null},\"skin_milli\":${SKIN:-null},$BATTERY"
+                line="$line,\"status\":${STATUS:-null},\"skin_milli\":${SKIN:-null},\"cpu_milli\":${CPU:-null},$BATTERY"
                 next=$((UP_S + STATUS_S))
             fi
             say "{$line}" >>"$3"
