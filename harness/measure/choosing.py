@@ -37,6 +37,7 @@ def choose_runner(
     samples: Sequence[Sample],
     work: Path,
     progress: Progress,
+    run: str,
 ) -> Choice:
     """The quickest of several builds for this phone, over all samples together: short work, builds in turns.
 
@@ -55,7 +56,10 @@ def choose_runner(
         for number in range(ROUNDS):
             for target in sorted(runners.keys() - broken.keys(), reverse=number % 2 == 1):
                 try:
-                    of_all = [_seconds_of(device, facts, runners[target], one, work) for one in samples]
+                    of_all = [
+                        _seconds_of(device, facts, runners[target], one, work, f"{run}-choice-{target}-{number}-{n}")
+                        for n, one in enumerate(samples)
+                    ]
                     seconds[target].append(geometric_mean(of_all))
                 except BuildError as error:
                     broken[target] = str(error)
@@ -68,7 +72,7 @@ def choose_runner(
     return quickest(working)
 
 
-def _seconds_of(device: Device, facts: DeviceFacts, runner: Runner, sample: Sample, work: Path) -> float:
+def _seconds_of(device: Device, facts: DeviceFacts, runner: Runner, sample: Sample, work: Path, job_id: str) -> float:
     load = Speed(
         prompt_tokens=len(sample.inputs.prompt),
         generated_tokens=GENERATED_TOKENS,
@@ -78,7 +82,7 @@ def _seconds_of(device: Device, facts: DeviceFacts, runner: Runner, sample: Samp
     )
     asked = msgspec.structs.replace(sample.inputs, program=runner.path, timeout_s=PATIENCE_S)
     job = llama_cpp.job(msgspec.structs.replace(sample.cell, workload=load), asked, facts)
-    job = msgspec.structs.replace(job, id=f"choice-{runner.sha256[:16]}", timed=False)  # turns even out the heat
+    job = msgspec.structs.replace(job, id=job_id, timed=False)  # turns even out the heat
     shutil.rmtree(work, ignore_errors=True)  # what one job left must not be taken for the beginning of the next
     work.mkdir(parents=True)
     outcome = device.run(job, work)

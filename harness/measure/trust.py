@@ -83,7 +83,9 @@ class Trust:
             choice = Choice(target=next(iter(self.builds)), duels=())  # nothing to choose, or nothing to choose by
         else:
             device, work = floor.devices[self.name], floor.folder / WORK / self.name
-            choice = choose_runner(device, floor.facts[self.name], self.builds, samples, work, self.progress)
+            choice = choose_runner(
+                device, floor.facts[self.name], self.builds, samples, work, self.progress, floor.folder.name
+            )
         self._take(choice)
         self._keep(choice=choice, runner_sha256=self.builds[choice.target].sha256)
 
