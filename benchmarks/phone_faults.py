@@ -8,6 +8,7 @@ and every answer is there once, in its place.
 import argparse
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from pathlib import Path
 from statistics import median
 
 from adbutils import adb_path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from harness.measure.devices.adb.open import Via
 from tests.phone_faults import CASES, QUOTA_BYTES, Case, play

@@ -10,6 +10,7 @@ import argparse
 import os
 import random
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from pathlib import Path
 from statistics import median
 
 from adbutils import adb_path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from harness.measure.devices.adb.open import open_connection
 from tests.standin.device import StandIn

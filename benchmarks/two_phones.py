@@ -6,9 +6,12 @@ Stand-ins whose programs sleep: what is seen is what the host and the lanes cost
 
 import argparse
 import os
+import sys
 import tempfile
 import time
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from harness.store import read_run
 from tests.phone_runs import go, set_up

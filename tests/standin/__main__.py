@@ -4,6 +4,7 @@ import argparse
 import base64
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -107,6 +108,7 @@ def say(answer: dict[str, Any]) -> None:
 
 
 def main() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup pytest` must not make a phone that hang-ups do not reach
     parser = argparse.ArgumentParser()
     parser.add_argument("root", type=Path)
     parser.add_argument("phone", type=Path, help="the phone as JSON")
