@@ -162,7 +162,7 @@ def _why_unseen(name: str, seen: SeenCell) -> str:
         return why_not_sustained(stretches) or "the program did not report it"
     if around := observed(seen.counted[-1:], Surroundings):
         if name == "throttled_after_s":
-            return around[0].missing.get("clocks") or "it did not slow down meanwhile"
+            return around[0].missing.get("clusters") or "it did not slow down meanwhile"
         if name == "tokens_per_battery_percent":
             return around[0].missing.get("battery_drop_percent") or "the phone did not report it"
     if name == "bandwidth_share":

@@ -101,6 +101,12 @@ def test_doubts_are_said(more: dict[str, Any], doubt: str) -> None:
     assert any(doubt in one for one in outcome_of(left(*every_second(5, 25), rc=ended(), **more), PHONE).doubts)
 
 
+def test_a_sampler_that_was_killed_is_a_doubt() -> None:
+    long = msgspec.structs.replace(ended(), end_ms=60_000)
+    assert any("saw nothing for 48 s" in one for one in outcome_of(left(*every_second(5, 12), rc=long), PHONE).doubts)
+    assert outcome_of(left(*every_second(5, 62), rc=long), PHONE).doubts == ()
+
+
 def test_a_job_that_nobody_sampled_has_no_surroundings() -> None:
     seen = outcome_of(left(rc=ended(), samples=b"", gate=None), PHONE)
     assert seen.surroundings is None and seen.doubts == ()

@@ -11,12 +11,15 @@ from harness.measure.devices.phone.energy import battery_drop
 from harness.measure.devices.phone.gate import GateEnd, GateSeen, GateStep, Zones, parse_trace
 from harness.measure.devices.phone.gate import doubt as gate_doubt
 from harness.measure.devices.phone.job import Ended, JobState, parse_cores
-from harness.measure.devices.phone.samples import Samples, parse_samples, summarise, throttled_at
+from harness.measure.devices.phone.samples import Samples, gaps, parse_samples, summarise, throttled_at
 from harness.measure.devices.phone.temperatures import celsius
 from harness.measure.jobs import Outcome
 from harness.values import ClusterSeen, CoreCluster, PhoneFacts, ProcessSeen, Surroundings
 
 DENIED, MISSING = 126, 127
+FIELDS = {"hottest_c": "cpu_highest_c", "worst_status": "thermal_status", "clocks": "clusters"}
+"""Of what the samples say → of the surroundings."""
+LONGEST_SILENCE_MS = 10_000
 
 
 class Remains(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +53,7 @@ def outcome_of(remains: Remains, phone: PhoneFacts) -> Outcome:
         out_of_memory=process.signal == "SIGKILL" and remains.killed_for_memory,
         surroundings=around,
         worthless=worthless,
-        doubts=_doubts(remains),
+        doubts=(*_doubts(remains), *_silences(samples, ended)),
         lost=_lost(state),
     )
 
@@ -89,6 +92,14 @@ def _said(stderr: bytes, ended: Ended | None) -> str:
     if ended is not None and ended.code == MISSING:
         text += "\nthe phone does not find the program (exit code 127)"
     return text
+
+
+def _silences(samples: Samples, ended: Ended | None) -> tuple[str, ...]:
+    """While nobody looked, the phone may have been hot or slow."""
+    if samples.head is None or ended is None or ended.start_ms is None or ended.end_ms is None:
+        return ()
+    silent = sum(max(0, gap.until_ms - gap.from_ms) for gap in gaps(samples, ended.start_ms, ended.end_ms))
+    return (f"the sampler saw nothing for {silent / 1000:.0f} s of the job",) if silent > LONGEST_SILENCE_MS else ()
 
 
 def _doubts(remains: Remains) -> tuple[str, ...]:
@@ -131,7 +142,7 @@ def _surroundings(remains: Remains, samples: Samples, phone: PhoneFacts) -> tupl
     used = _names_of(samples, remains.cores, phone)
     heat = summarise(samples, first_ms, last_ms, used, (*Zones().skin, *remains.skin_zones))
     levels = [one.level for one in samples.lines if one.level is not None]
-    missing = dict(heat.missing)
+    missing = {FIELDS.get(name, name): why for name, why in heat.missing.items()}
     if last is not None and last.cpu_milli is None:
         missing["cpu_before_c"] = "no zone of the processor can be read"
     result = state.gate.result if state.gate else "none"
