@@ -6,7 +6,9 @@ pack() {
         cd "$BASE" || exit 1
         sha256sum manifest.json plan.json facts.txt state.txt target requests/* 2>/dev/null
         for folder in out/*; do
-            [ ! -e "$folder/state.json" ] || sha256sum "$folder"/*
+            [ -e "$folder/state.json" ] || continue
+            rm -f "$folder"/verdict.* "$folder"/*.tmp.* # a phone that restarted in the middle of writing leaves them
+            sha256sum "$folder"/*
         done
     ) >"$BASE/SHA256SUMS"
     set -- SHA256SUMS manifest.json plan.json
