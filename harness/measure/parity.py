@@ -23,8 +23,8 @@ PROMPT_TOKENS = 48
 MOST_MEAN_KL_NATS = 0.02
 MOST_KL_NATS = 0.2
 FEWEST_SAME_TOP1 = 17
-"""Of `PROMPTS`. What one file computes on other kernels differs by far less, a broken kernel by far more: the
-figures stand in docs/method/phones.md."""
+"""Of `PROMPTS`. A judgement, wide enough for the correct kernel paths of docs/method/kernel-check.md; no phone has
+proved it yet."""
 PATIENCE_S = 1800.0
 
 

@@ -73,30 +73,29 @@ def _side_by_side(floor: Floor, errands: Sequence[Errand], tally: Tally, progres
     with ThreadPoolExecutor(len(errands), thread_name_prefix="lane") as pool:
         futures: list[Future[None]] = [pool.submit(lane.go, trials, tally) for lane, trials in errands]
         try:
-            _watch(futures, progress)
+            errors = _watch(futures, progress)
         except BaseException:
             floor.interrupt()
             raise
-    _raise_first([error for future in futures if (error := future.exception()) is not None], progress)
-
-
-def _raise_first(errors: Sequence[BaseException], progress: Progress) -> None:
-    """One can be raised; the others are said."""
-    for error in errors[1:]:
-        progress.say(str(error))
     if errors:
-        raise errors[0]
+        raise errors[-1]
 
 
-def _watch(lanes: Sequence["Future[None]"], progress: Progress) -> None:
-    """Until all have ended. Raises what ended one of them, unless that is its phone's matter alone."""
+def _watch(lanes: Sequence["Future[None]"], progress: Progress) -> list[DeviceError]:
+    """Until all have ended: what ended single ones, each said at once but for the last.
+
+    Raises what ended one of them, unless that is its phone's matter alone.
+    """
+    errors: list[DeviceError] = []
     pending = set(lanes)
     while pending:
         ended, pending = wait(pending, return_when=FIRST_COMPLETED)
-        for lane in ended:
+        for left, lane in enumerate(ended, 1 - len(ended)):
             error = lane.exception()
-            if isinstance(error, DeviceError):
-                if pending:
-                    progress.say("a phone is lost, the others go on")
-            else:
+            if not isinstance(error, DeviceError):
                 lane.result()
+                continue
+            errors.append(error)
+            if pending or left < 0:
+                progress.say(f"{error}; the others go on")
+    return errors

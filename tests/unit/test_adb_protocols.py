@@ -15,7 +15,7 @@ from harness.measure.devices.adb.attached import Attached, parse_devices
 from harness.measure.devices.adb.frames import FrameBlock, Head
 from harness.measure.devices.adb.open import choose
 from harness.measure.devices.adb.stream import Octets, checked_script, from_server, gone
-from harness.measure.devices.phone.place import parse_free_bytes
+from harness.measure.devices.phone.parsers.storage import parse_df
 
 KINDS = st.sampled_from([shell_v2.STDOUT, shell_v2.STDERR])
 
@@ -300,6 +300,8 @@ Filesystem               Size     Used     Free   Blksize
 """
 
 
-@pytest.mark.parametrize(("text", "free"), [(TOYBOX, 91094240), (BUSYBOX, 964), (ANDROID_6, None), ("", None)])
+@pytest.mark.parametrize(
+    ("text", "free"), [(TOYBOX, 91094240 << 10), (BUSYBOX, 964 << 10), (ANDROID_6, int(9.6 * 2**30)), ("", None)]
+)
 def test_free_space_as_toybox_busybox_and_android_6_tell_it(text: str, free: int | None) -> None:
-    assert parse_free_bytes(text) == (None if free is None else free * 1024)
+    assert parse_df(text) == free

@@ -195,19 +195,6 @@ def parse_cores(text: str) -> frozenset[int]:
     return frozenset(cores)
 
 
-def placement_doubt(wish: JobWish, state: JobState) -> str | None:
-    """Why it is not certain that the program ran where it was meant to; None where it is."""
-    if not wish.cores:
-        return None
-    if state.affinity is None:
-        return "which cores the program could use was not seen"
-    try:
-        seen = parse_cores(state.affinity)
-    except ValueError:
-        return f"the cores that the program could use are not understood: {state.affinity}"
-    return None if seen == set(wish.cores) else f"cores {state.affinity} instead of {sorted(set(wish.cores))}"
-
-
 def fetch_new(connection: Connection, remote: str, local: Path) -> int:
     """Append to `local` what the phone's file has beyond it; the number of bytes by which it grew.
 

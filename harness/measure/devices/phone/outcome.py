@@ -7,9 +7,9 @@ from statistics import median
 
 import msgspec
 
+from harness.measure.devices.phone import gate
 from harness.measure.devices.phone.energy import battery_drop
-from harness.measure.devices.phone.gate import GateEnd, GateSeen, GateStep, Zones, parse_trace
-from harness.measure.devices.phone.gate import doubt as gate_doubt
+from harness.measure.devices.phone.gate import GateStep, Zones, parse_trace
 from harness.measure.devices.phone.job import Ended, JobState, parse_cores
 from harness.measure.devices.phone.samples import Samples, gaps, parse_samples, summarise, throttled_at
 from harness.measure.devices.phone.temperatures import celsius
@@ -104,7 +104,8 @@ def _silences(samples: Samples, ended: Ended | None) -> tuple[str, ...]:
 
 def _doubts(remains: Remains) -> tuple[str, ...]:
     found = []
-    if remains.state.gate is not None and (why := gate_doubt(_gate(remains.state.gate, remains.gate))) is not None:
+    waited = gate.seen(remains.state.gate, remains.gate)
+    if waited is not None and (why := gate.doubt(waited)) is not None:
         found.append(why)
     if remains.cores and (why := _misplaced(remains.cores, remains.state.affinity)) is not None:
         found.append(why)
@@ -123,10 +124,6 @@ def _cores(text: str | None) -> tuple[int, ...] | None:
         return None if text is None else tuple(sorted(parse_cores(text)))
     except ValueError:
         return None
-
-
-def _gate(end: GateEnd, trace: bytes) -> GateSeen:
-    return GateSeen(result=end.result, waited_s=end.waited_s, steps=parse_trace(trace))
 
 
 def _surroundings(remains: Remains, samples: Samples, phone: PhoneFacts) -> tuple[Surroundings | None, str | None]:

@@ -14,7 +14,6 @@ import re
 import stat as modes
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from itertools import pairwise
 from pathlib import Path
 from shlex import quote
 
@@ -22,6 +21,7 @@ import msgspec
 
 from harness.errors import DeviceError, DeviceLostError, NoSpaceError
 from harness.measure.devices.adb.connection import Completed, Connection
+from harness.measure.devices.phone.parsers.storage import parse_df
 
 PIECE_BYTES = 64 << 20
 SPARE_BYTES = 16 << 20
@@ -85,18 +85,9 @@ def place(
     return PlaceResult(target=target, size_bytes=size, sent_bytes=size - kept, kept_bytes=kept, unverified=unverified)
 
 
-def parse_free_bytes(df: str) -> int | None:
-    """Bytes available, from what `df -k PATH` prints; None where that is not understood (before Android 7)."""
-    words = " ".join(df.splitlines()[1:]).split()
-    for available, share in pairwise(words):
-        if re.fullmatch(r"[0-9]{1,3}%", share) and re.fullmatch(r"[0-9]{1,15}", available):
-            return int(available) * 1024
-    return None
-
-
 def free_bytes(connection: Connection, folder: str) -> int | None:
     """Bytes available where a folder of the phone is; None where it does not tell."""
-    return parse_free_bytes(connection.shell(f"df -k {quote(folder)}").stdout.decode(errors="replace"))
+    return parse_df(connection.shell(f"df -k {quote(folder)}").stdout.decode(errors="replace"))
 
 
 def _kept(connection: Connection, source: Path, part: str, size: int) -> int:

@@ -3,7 +3,7 @@
 from harness.measure.devices.adb.attached import attached
 from harness.measure.devices.adb.connection import Connection
 from harness.measure.devices.adb.open import open_connection
-from harness.measure.devices.phone.resolve import resolve, serial_of
+from harness.measure.devices.phone.resolve import goes_direct, resolve
 from harness.values import DeviceReach, DeviceSpec
 
 
@@ -18,6 +18,6 @@ def connect(spec: DeviceSpec, reach: DeviceReach) -> Connection:
     if reach.tcp is not None and reach.via != "auto":
         return open_connection(None, reach.tcp, reach.via)
     there = attached()
-    if reach.tcp is not None and serial_of(reach) not in {one.serial for one in there}:
+    if goes_direct(reach, there):
         return open_connection(None, reach.tcp, "direct")
     return open_connection(resolve(spec, reach, there).serial, None)
