@@ -84,8 +84,8 @@ class PhoneSpec(Value, frozen=True):
     affinity: Literal["big", "all"] | tuple[Count, ...] = "big"
     """CPUs that the program may use. `big`: all that are not little."""
     regime: Literal["as-sold", "cooled"] = "as-sold"
-    """`cooled`: with a fan or plate against it. Stands in the plan; give a cooled phone a name of its own, since nothing else
-    keeps the two apart yet."""
+    """`cooled`: with a fan or plate against it. Give such a phone a name of its own: nothing else keeps the two apart
+    yet."""
     charging: Literal["plugged", "unplugged", "any"] = "plugged"
     """What is expected during a run; another state is said and recorded."""
     battery_percent: Percent = 50
