@@ -8,7 +8,7 @@ which phase is no matter of luck.
 | --- | --- | --- | --- | --- | --- |
 | cable pulled, for longer than is waited | yes | yes | yes | yes | yes |
 | adbd restarted: the connection breaks and is there again | yes | yes | yes | yes | yes |
-| reboot | yes | yes | yes, also twice | yes | yes |
+| reboot | yes | yes | yes, also twice | yes, also before settings are back | yes |
 | unauthorized from then on | yes | | yes | = running | yes |
 | storage full | yes | | yes | = running | reading needs no room |
 | program killed (137), by hand or for memory | | | yes | | |
@@ -168,6 +168,7 @@ CASES = (
     *(Case(fault="adbd", phase=p) for p in CUT),
     *(Case(fault="reboot", phase=p, starts=REBOOTED[p]) for p in CUT),
     Case(fault="reboot twice", phase="running", starts=(3,)),
+    Case(fault="reboot before settings are back", phase="polling"),
     *(
         Case(fault="unauthorized", phase=p, error=UnauthorizedDeviceError, says="trust")
         for p in ("pushing", "running", "fetching")
@@ -278,6 +279,11 @@ class Stage:
         elif fault == "adbd":
             phone.restart_adbd()
         elif fault in ("reboot", "reboot twice"):
+            phone.reboot()
+        elif fault == "reboot before settings are back":
+            self._shell(f"cd {ROOT}/jobs/*/run && kill -STOP $(cut -d ' ' -f 1 supervisor guard)")
+            self._let_go()
+            wait_for(lambda: self._shell(f"ls {ROOT}/jobs/*/rc"))
             phone.reboot()
         elif fault == "unauthorized":
             phone.fault(auth="ask")

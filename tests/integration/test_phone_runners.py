@@ -16,7 +16,7 @@ import pytest
 
 from harness.build.artifacts import Workshop
 from harness.build.runners import Runner
-from harness.build.runners.llama_cpp_build import build_folder, ensure_runner
+from harness.build.runners.llama_cpp_build import configuring, ensure_runner
 from harness.build.runners.targets import PHONE, TARGETS
 from harness.measure import kernel_check
 from harness.measure.devices import open_device
@@ -113,9 +113,9 @@ def test_it_is_static_and_fits_every_page_size(built: Callable[[str], Runner], t
     assert all(head[7] % LARGEST_PAGE == 0 for head in heads if head[0] == LOADED)
 
 
-def test_kernels_are_compiled_as_llama_cpp_compiles_them_but_for_the_cpu(built: Callable[[str], Runner]) -> None:
-    built("aarch64")
-    commands = json.loads((build_folder("aarch64") / "compile_commands.json").read_text())
+def test_kernels_are_compiled_as_llama_cpp_compiles_them_but_for_the_cpu(tmp_path: Path) -> None:
+    subprocess.run(configuring("aarch64", tmp_path, Silent()), check=True, capture_output=True)
+    commands = json.loads((tmp_path / "compile_commands.json").read_text())
 
     def options(folder: str) -> dict[str, set[str]]:
         """Source → what the compiler is told of it, without its own output's name."""

@@ -101,14 +101,11 @@ def _options(target: Target, key: str) -> tuple[str, ...]:
 
 
 def _build(name: str, options: Sequence[str], folder: Path, progress: Progress) -> None:
-    cmake, ninja = build_tool("cmake"), build_tool("ninja")
-    sources = llama_sources(progress)
     used(folder)
     log = folder / "bench-build.log"
-    configure = [cmake, "-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}", "-B", str(folder)]
-    configure += [*options, f"-DLLAMA_SOURCE_DIR={sources}"]
+    steps = (_configuring(options, folder, progress), [build_tool("ninja"), "-C", str(folder), name])
     with open(log, "w", encoding="utf-8") as out, progress.bar(f"building {name} (some minutes, once)") as bar:
-        for argv in (configure, [ninja, "-C", str(folder), name]):
+        for argv in steps:
             tail = ""
             with running(argv) as process:
                 for line in lines_of(process):
@@ -119,6 +116,20 @@ def _build(name: str, options: Sequence[str], folder: Path, progress: Progress) 
                         tail = tail or line.strip()
             if process.returncode != 0:
                 raise BuildError(f"building {name} failed: {tail or 'see the log'} (log: {log})")
+
+
+def configuring(target: str, folder: Path, progress: Progress) -> list[str]:
+    """The command that lays out the build of a target in `folder`.
+
+    Raises:
+        SetupError: no compiler for it, or llama.cpp's sources cannot be downloaded.
+    """
+    return _configuring(_options(find_target(target), runner_hash(target)), folder, progress)
+
+
+def _configuring(options: Sequence[str], folder: Path, progress: Progress) -> list[str]:
+    layout = ["-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={build_tool('ninja')}", "-B", str(folder)]
+    return [build_tool("cmake"), *layout, *options, f"-DLLAMA_SOURCE_DIR={llama_sources(progress)}"]
 
 
 def _install(built: Path, target: Path) -> None:

@@ -94,6 +94,8 @@ class PhoneDevice:
             self._open()
             state = self._to_its_end(job, there, on_progress)
             remains = fetch_remains(self.link, there, state, self._phone_facts(), self.phone, work)
+            if state.settings_changed:  # it was started anew after the program's end, before they were put back
+                self._open(anew=True)
         except KeyboardInterrupt:
             self._stop(there.folder)
             raise

@@ -88,12 +88,17 @@ settings_restore() {
     RESTORED=yes
     while read -r kind space key value; do
         case $kind in
-        fixed) limited cmd power set-fixed-performance-mode-enabled false >/dev/null || RESTORED=failed ;;
+        fixed) limited cmd power set-fixed-performance-mode-enabled false >/dev/null || not_restored 'fixed performance' ;;
         setting)
             ask_setting "$space" "$key" && [ "$VALUE" = "$value" ] && continue
-            set_setting "$space" "$key" "$value" || RESTORED=failed
+            set_setting "$space" "$key" "$value" || not_restored "$space $key ($value)"
             ;;
         esac
     done <"$SAVED"
     [ $RESTORED != failed ] && rm -f "$SAVED"
+}
+
+not_restored() {
+    RESTORED=failed
+    echo "cannot put back the setting: $1" >&2
 }
