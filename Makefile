@@ -5,6 +5,8 @@ PYTHON := python3
 endif
 VENV := .venv
 BIN := $(VENV)/bin
+# Tests that run side by side. Each file stays in one process, since tests of a file share what was made for it.
+WORKERS ?= 2
 
 .PHONY: run test torch reports check lint format clean
 
@@ -14,7 +16,7 @@ run: $(VENV)/run.stamp
 	  $(BIN)/bench report latest && exit $$code
 
 test: $(VENV)/test.stamp
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS)
 
 torch: $(VENV)/torch.stamp
 
@@ -25,7 +27,7 @@ reports: $(VENV)/run.stamp
 	$(BIN)/bench claims audit llama32-quantized --out reports/llama32-quantized-audit > /dev/null
 
 check: lint
-	$(BIN)/python -m pytest tests/unit -q
+	$(BIN)/python -m pytest tests/unit -q -n $(WORKERS)
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff format --check .

@@ -69,8 +69,11 @@ def _times(plan: Plan) -> Iterator[str]:
     from harness.measure.plan_time import expected_times
 
     for time in expected_times(plan):
-        cooling, trials = in_hours(time.cool_down_s), f"{time.trials} trials"
-        yield f"time on {time.device}: about {in_hours(time.total_s)} for {trials}, {cooling} of it to cool down"
+        cooling, before = in_hours(time.cool_down_s), in_hours(time.prepare_s)
+        yield (
+            f"time on {time.device}: about {in_hours(time.total_s)} for {time.trials} trials, {cooling} of it to cool "
+            f"down and {before} to bring and check everything the first time"
+        )
         if time.too_large:
             yield f"  too large for its memory, as far as can be foreseen: {', '.join(time.too_large)}"
         if time.unknown:

@@ -331,7 +331,7 @@ def doctor(device: str, progress: Progress, *, quick: bool) -> "Health":
     from harness.measure.devices import open_device
 
     devices = load_devices()
-    opened = open_device(_device(device, devices))
+    opened = open_device(_device(device, devices), progress)
     return examine(opened, load_suite("quick", known_names(), devices), progress, quick=quick)
 
 

@@ -13,6 +13,7 @@ from harness.analyse.findings import (
     RunSeen,
     VariantSeen,
 )
+from harness.analyse.phone_conditions import before_runs, of_phone, of_surroundings
 from harness.analyse.trials import has_random_weights, observed
 from harness.store import Run
 from harness.values import (
@@ -24,6 +25,7 @@ from harness.values import (
     Loaded,
     Opened,
     Suite,
+    Surroundings,
     Timing,
     TrialRecord,
     Variant,
@@ -33,7 +35,8 @@ CPUS = "CPUs that threads ran on"
 MOVED = "threads that changed their CPU"
 WAITING = "threads waiting for a CPU"
 CHECKED = "cross-check"
-MEASURED = frozenset({CPUS, MOVED, WAITING, CHECKED})
+BEFORE = "before the run"
+MEASURED = frozenset({CPUS, MOVED, WAITING, CHECKED, BEFORE})
 """Seen anew by each run, and so never alike: no condition that tells two runs apart."""
 CONTEXT = "allocated context (tokens)"
 LOADED = {
@@ -114,12 +117,16 @@ def conditions(run: Run, cells: Sequence[SeenCell]) -> list[Condition]:
                 for name, value in _of_record(record).items():
                     values[name].append((seen, value))
         facts = run.plan.facts.get(device)
+        spec = next((one for one in run.plan.suite.devices if one.name == device), None)
         for name, value in {
             **(_of_facts(facts) if facts else {}),
+            **of_phone(spec, facts),
             "seed of rounds and questions": str(run.plan.suite.seed),
         }.items():
             found.append(_condition(run.id, device, runtime, name, (ConditionValue(value=value, where=""),)))
         found += [_condition(run.id, device, runtime, name, _where(pairs)) for name, pairs in values.items()]
+        if looked_at := before_runs(run, device):
+            found.append(_condition(run.id, device, runtime, BEFORE, looked_at))
         for name, value in _placement(here).items():
             found.append(_condition(run.id, device, runtime, name, (ConditionValue(value=value, where=""),)))
     return found
@@ -241,6 +248,8 @@ def _of_record(record: TrialRecord) -> dict[str, str]:
             f"{checked.requests} requests, at most {checked.largest_nats:.2g} nats from {checked.reference}; "
             f"{checked.tolerance_nats:.2g} allowed ({checked.rule})"
         )
+    for around in observed([record], Surroundings):
+        found |= of_surroundings(around)
     for answers in observed([record], Answers):
         found |= {f"version of {task}": version for task, version in answers.task_versions.items()}
     if (environment := record.environment) is not None:

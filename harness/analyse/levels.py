@@ -143,6 +143,8 @@ def _of_rounds(seen: SeenCell, name: str) -> Measured:
         notes.append(f"varies by {100 * cv:.0f} % (coefficient of variation) over {len(ordered)} rounds")
     if name == "bandwidth_share" and median(ordered) > 1:
         notes.append("above 100 %: a part of the reads came from a cache, which the bandwidth's buffer exceeds")
+    if name == "tokens_per_battery_percent":
+        notes += _coarse_level(seen)
     one = Interval(low=median(ordered), high=median(ordered))
     return Measured(
         name,
@@ -153,6 +155,14 @@ def _of_rounds(seen: SeenCell, name: str) -> Measured:
         rounds=tuple((r, values[r]) for r in sorted(values)),
         notes=tuple(notes),
     )
+
+
+def _coarse_level(seen: SeenCell) -> list[str]:
+    drops = [d for one in observed(seen.counted, Surroundings) if (d := one.battery_drop_percent)]
+    if not drops:
+        return []
+    least = min(drops)
+    return [f"the battery counts whole percents: a fall of {least} may be anything from {least - 1} to {least + 1}"]
 
 
 def _why_unseen(name: str, seen: SeenCell) -> str:

@@ -19,6 +19,8 @@ from harness.values import Cell, DeviceFacts, Speed, Timing
 ROUNDS = 4
 """Of every build, in turns."""
 PROMPT_TOKENS, GENERATED_TOKENS = 64, 16
+WINDOWS = 3
+"""Of each program, the one to warm up included."""
 PATIENCE_S = 600.0
 
 
@@ -76,7 +78,7 @@ def _seconds_of(device: Device, facts: DeviceFacts, runner: Runner, sample: Samp
     load = Speed(
         prompt_tokens=len(sample.inputs.prompt),
         generated_tokens=GENERATED_TOKENS,
-        repetitions=2,
+        repetitions=WINDOWS - 1,
         warmups=1,
         context=512,
     )

@@ -46,7 +46,11 @@ class Floor:
     ) -> None:
         """`devices`: those of the plan by name; None: they are opened."""
         self.folder, self.plan, self.ready, self.data = folder, plan, ready, data
-        given = {spec.name: open_device(spec) for spec in plan.suite.devices} if devices is None else devices
+        given = (
+            {spec.name: open_device(spec, ready.workshop.progress) for spec in plan.suite.devices}
+            if devices is None
+            else devices
+        )
         self.devices: dict[str, Device] = dict(given)
         self.facts = {name: device.facts() for name, device in self.devices.items()}
         for name, seen in self.facts.items():
@@ -119,7 +123,7 @@ class Floor:
 
     def interrupt(self) -> None:
         """Every device ends what it does for this run."""
-        for device in self.devices.values():
+        for device in (*self.devices.values(), *(made.local for made in self.ready.preparations.values())):
             device.interrupt()
 
     def room(self, cell: Cell) -> int:

@@ -61,13 +61,5 @@ def why_not(found: Agreement, limits: KernelLimits) -> str | None:
     return "; ".join(wrong) or None
 
 
-def one_of_each_kind(artifacts: Iterable[Artifact]) -> tuple[Artifact, ...]:
-    """Of the files whose weights have the same types, and so take the same kernels, the smallest."""
-    found: dict[frozenset[str], Artifact] = {}
-    for artifact in sorted(artifacts, key=lambda a: (sum(f.bytes for f in a.files), a.sha256)):
-        found.setdefault(frozenset(artifact.tensor_types), artifact)
-    return tuple(found.values())
-
-
 def _chosen(question: Sequence[int], logprobs: Mapping[int, float]) -> int:
     return max(question, key=lambda number: logprobs[number])

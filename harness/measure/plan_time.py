@@ -1,13 +1,15 @@
 """How long a plan will take on a phone, reckoned before anything was measured there. Pure.
 
-Rough on purpose: what a phone's cores and memory can do at most, times what of it llama.cpp usually reaches, and a
-cool-down before each timed program. It answers whether a run takes one hour or ten, and is no prediction of speed.
+Rough on purpose: what a phone's cores and memory can do at most, times what of it llama.cpp usually reaches, a
+cool-down before each timed program, and what comes before the first number: files travel, builds take turns, kernels
+and artifacts are checked. It answers whether a run takes one hour or ten, and is no prediction of speed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from msgspec import UNSET
 
+from harness.measure import choosing, kernel_check, parity
 from harness.measure.plan import rounds_of
 from harness.values import (
     Bandwidth,
@@ -40,6 +42,10 @@ STORAGE_BYTES_S = 1.0e9
 OPERATIONS_A_CYCLE = {"bf16": 1.0, "f16": 6.0, "quantized": 16.0}
 """Of one large core in a prefill: llama.cpp has no Arm kernel for BF16, and adds its products one by one."""
 BITS = {"q8_0": 8.5, "q4_0": 4.5, "bf16": 16.0, "f16": 16.0}
+PUSH_BYTES_S = 40e6
+"""By a cable of USB 2, which most phones come with."""
+BUILDS = 3
+"""That take turns where none is named."""
 START_S = 3.0
 """Pushing a job, starting its program, fetching what it wrote."""
 BANDWIDTH_S = 15.0
@@ -62,6 +68,9 @@ class TimeExpected(Value, frozen=True):
     work_s: float
     cool_down_s: float
     """At the least that is waited before each timed program."""
+    prepare_s: float
+    """Before the first number: to bring the files, choose a build, check its kernels and each artifact. Less where
+    the phone has the files or the kernels were checked before."""
     too_large: tuple[str, ...] = ()
     """Variants that will hardly fit its memory: they take no time."""
     unknown: tuple[str, ...] = ()
@@ -69,7 +78,7 @@ class TimeExpected(Value, frozen=True):
 
     @property
     def total_s(self) -> float:
-        return self.work_s + self.cool_down_s
+        return self.prepare_s + self.work_s + self.cool_down_s
 
 
 def expected_times(plan: Plan) -> tuple[TimeExpected, ...]:
@@ -97,14 +106,59 @@ def _of_phone(plan: Plan, spec: DeviceSpec, facts: DeviceFacts) -> TimeExpected:
         variant = variants[cell.variant] if cell.variant else None
         work += rounds * (START_S + _trial_s(cell, variant, phone, facts))
     unknown = tuple(name for name, size in sizes.items() if size is None)
+    brought = _brought(plan, spec, too_large)
+    asking = {c.variant for c in plan.cells if c.device == spec.name and isinstance(c.workload, Task | Text)}
+    asked = {_kind(v) for v in brought if v.name in asking}
     return TimeExpected(
         device=spec.name,
         trials=trials,
         work_s=work,
         cool_down_s=cool,
+        prepare_s=_prepare_s(brought, asked, phone, facts),
         too_large=tuple(too_large),
         unknown=unknown,
     )
+
+
+def _brought(plan: Plan, spec: DeviceSpec, too_large: Collection[str]) -> list[Variant]:
+    """Variants that are measured on the phone, and are known to fit."""
+    cells = [c for c in plan.cells if c.device == spec.name and c.unsupported is None and c.runtime is not None]
+    wanted = {c.variant for c in cells} - set(too_large)
+    return [v for v in plan.suite.variants if v.name in wanted and weight_bytes(v) is not None]
+
+
+def _prepare_s(variants: Sequence[Variant], asked: Collection[str], phone: PhoneSpec, facts: DeviceFacts) -> float:
+    """`asked`: kinds of weights that answer questions in the plan."""
+    if not variants:
+        return 0.0
+    push_s = sum(weight_bytes(v) or 0.0 for v in variants) / PUSH_BYTES_S
+    prompts_s = sum(_prefill_s(v, facts) * parity.PROMPTS * parity.PROMPT_TOKENS for v in variants)
+    smallest = {_kind(v): v for v in sorted(variants, key=_size_order, reverse=True)}
+    questions, tokens = TASKS[kernel_check.QUESTIONS]
+    checked = [v for kind, v in smallest.items() if kind in asked] or list(smallest.values())[-1:]
+    questions_s = sum(_prefill_s(v, facts) * questions * tokens for v in checked)
+    turns = choosing.ROUNDS * BUILDS if phone.runner == "auto" else 0
+    window_s = [
+        choosing.PROMPT_TOKENS * _prefill_s(v, facts) + choosing.GENERATED_TOKENS * _token_s(v, phone, facts)
+        for v in _chosen_by(smallest.values())
+    ]
+    turns_s = turns * sum(START_S + choosing.WINDOWS * one for one in window_s)
+    return push_s + prompts_s + questions_s + turns_s
+
+
+def _chosen_by(smallest: Iterable[Variant]) -> list[Variant]:
+    """A build is chosen by the smallest file of 16 bits and the smallest of fewer."""
+    ordered = sorted(smallest, key=_size_order, reverse=True)
+    return list({_bits(v) == 16.0: v for v in ordered}.values())
+
+
+def _size_order(variant: Variant) -> tuple[float, bool]:
+    """As `harness.measure.trust` orders files."""
+    return weight_bytes(variant) or 0.0, _kind(variant) == "bf16"
+
+
+def _kind(variant: Variant) -> str:
+    return str(variant.settings.get("weights", variant.recipe))
 
 
 def weight_bytes(variant: Variant) -> float | None:
@@ -125,7 +179,7 @@ def _parameters(model: Model) -> int | None:
 
 
 def _bits(variant: Variant) -> float:
-    return BITS.get(str(variant.settings.get("weights", variant.recipe)), 16.0)
+    return BITS.get(_kind(variant), 16.0)
 
 
 def _fits(size: float, facts: DeviceFacts) -> bool:
@@ -139,11 +193,10 @@ def _trial_s(cell: Cell, variant: Variant | None, phone: PhoneSpec, facts: Devic
     load = cell.workload
     if variant is None:
         return BANDWIDTH_S
-    size, count = weight_bytes(variant), _parameters(variant.model)
-    if size is None or count is None:
+    size = weight_bytes(variant)
+    if size is None:
         return 0.0
-    prefill_s = 2 * count / _operations_s(variant, facts)
-    token_s = max(size / _read_bytes_s(phone), prefill_s)
+    prefill_s, token_s = _prefill_s(variant, facts), _token_s(variant, phone, facts)
     read_s = size / STORAGE_BYTES_S
     match load:
         case Speed():
@@ -165,8 +218,18 @@ def _trial_s(cell: Cell, variant: Variant | None, phone: PhoneSpec, facts: Devic
             return 0.0
 
 
+def _prefill_s(variant: Variant, facts: DeviceFacts) -> float:
+    """A token of a prompt; 0 where the model's size is not known."""
+    return 2 * (_parameters(variant.model) or 0) / _operations_s(variant, facts)
+
+
+def _token_s(variant: Variant, phone: PhoneSpec, facts: DeviceFacts) -> float:
+    """A generated token."""
+    return max((weight_bytes(variant) or 0.0) / _read_bytes_s(phone), _prefill_s(variant, facts))
+
+
 def _operations_s(variant: Variant, facts: DeviceFacts) -> float:
-    weights = str(variant.settings.get("weights", variant.recipe))
+    weights = _kind(variant)
     kind = "f16" if weights == "f16" else "quantized" if weights in ("q4_0", "q8_0") else "bf16"
     return OPERATIONS_A_CYCLE[kind] * sum(_clocks_hz(facts))
 

@@ -3,6 +3,7 @@
 Found once a run and kept in `devices/<name>.json` beside the records, so that a resumed run goes on with the same.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +19,7 @@ from harness.measure.kernel_check import Candidate, check_kernels
 from harness.measure.parity import check_parity
 from harness.progress import Progress
 from harness.store import DAMAGE, encode, write_durably
-from harness.values import Artifact, Cell, Name, ParitySeen, Value, digest
+from harness.values import Artifact, Cell, Name, ParitySeen, Task, Text, Value, digest
 from harness.values.checked import KernelCheck
 
 
@@ -33,6 +34,32 @@ class Trusted(Value, frozen=True, kw_only=True):
     """By the types of the weights that were checked and a hash of the runtime's settings, joined by `+`."""
     parity: dict[str, ParitySeen] = {}
     """By the artifact's sha256."""
+
+
+class _File(Value, frozen=True, kw_only=True):
+    """A cell and its artifact."""
+
+    cell: Cell
+    artifact: Artifact
+
+    @property
+    def types(self) -> str:
+        return types_of(self.artifact)
+
+    @property
+    def asked(self) -> bool:
+        return isinstance(self.cell.workload, Task | Text)
+
+    @property
+    def order(self) -> tuple[int, bool, str]:
+        """The smallest first; of equals, not BF16, for which llama.cpp has no kernel on Arm."""
+        size = sum(file.bytes for file in self.artifact.files)
+        return size, "bf16" in self.artifact.tensor_types, self.cell.key
+
+
+def types_of(artifact: Artifact) -> str:
+    """The kinds of weights in a file, in one word."""
+    return "+".join(sorted(artifact.tensor_types))
 
 
 class Trusting(Protocol):
@@ -101,23 +128,46 @@ class Trust:
 
     def _check_kernels(self, cell: Cell, artifact: Artifact) -> None:
         """Raises BuildError: the build's answers to 200 questions are not the host's."""
-        kind = "+".join((*sorted(artifact.tensor_types), digest(cell.runtime)[:8]))
+        files = [one for one in self._files() if one.types == types_of(artifact)]
+        if not self._is_asked(files):
+            return
+        kind = f"{types_of(artifact)}+{digest(cell.runtime)[:8]}"
         if kind not in self.found.kernels:
-            runtime = cell.runtime
+            runtime, smallest = cell.runtime, min(files, key=lambda one: one.order)
             assert runtime is not None
             candidate = Candidate(
                 program=self.floor.chosen[self.name],
                 device=self.floor.devices[self.name],
                 runtime=runtime,
-                variant=self.floor.variants[str(cell.variant)],
-                artifact=artifact,
+                variant=self.floor.variants[str(smallest.cell.variant)],
+                artifact=smallest.artifact,
             )
-            made = check_kernels(candidate, self.floor.preparation(cell))
+            made = check_kernels(candidate, self.floor.preparation(smallest.cell))
             if made.agreed is None:  # it gave no answers: asked again the next time
-                raise BuildError(f"{cell.variant} on {self.name}: {made.reason}")
+                raise BuildError(f"{smallest.cell.variant} on {self.name}: {made.reason}")
             self._keep(kernels={**self.found.kernels, kind: made})
         if not (check := self.found.kernels[kind]).passed:
             raise BuildError(f"{cell.variant} on {self.name}: {check.reason}")
+
+    def _is_asked(self, files: Sequence["_File"]) -> bool:
+        """Weights of this kind answer questions in this run, or none do and these are the smallest of all.
+
+        Kernels of the others are seen to agree by each artifact's parity: on a phone, 200 questions to BF16 weights
+        take longer than all else that is measured of them.
+        """
+        every = self._files()
+        if any(one.asked for one in every):
+            return any(one.asked for one in files)
+        return min(every, key=lambda one: one.order) in files
+
+    def _files(self) -> "list[_File]":
+        """What is measured on this phone, cell by cell."""
+        floor, found = self.floor, []
+        for cell in floor.plan.cells:
+            artifact = floor.ready.artifact(cell) if cell.device == self.name and cell.runtime else None
+            if artifact is not None:
+                found.append(_File(cell=cell, artifact=artifact))
+        return found
 
     def _parity(self, cell: Cell, artifact: Artifact) -> ParitySeen:
         floor = self.floor
@@ -133,18 +183,16 @@ class Trust:
 
     def _samples(self) -> list[Sample]:
         """The smallest 16-bit file and the smallest quantized one of all that are measured on this phone."""
-        floor = self.floor
-        by_kind: dict[bool, tuple[int, str, Cell, Artifact]] = {}
-        for cell in floor.plan.cells:
-            artifact = floor.ready.artifact(cell) if cell.device == self.name and cell.runtime else None
-            if artifact is None:
-                continue
-            kind = set(artifact.tensor_types) <= SIXTEEN_BIT
-            found = (sum(file.bytes for file in artifact.files), cell.key, cell, artifact)
-            by_kind[kind] = min(by_kind.get(kind, found), found, key=lambda one: one[:2])
+        by_kind: dict[bool, _File] = {}
+        for one in self._files():
+            kind = set(one.artifact.tensor_types) <= SIXTEEN_BIT
+            by_kind[kind] = min(by_kind.get(kind, one), one, key=lambda file: file.order)
         return [
-            Sample(cell=cell, inputs=Inputs(program="", model=artifact.path, prompt=self._prompt(cell, artifact)))
-            for _, _, cell, artifact in by_kind.values()
+            Sample(
+                cell=one.cell,
+                inputs=Inputs(program="", model=one.artifact.path, prompt=self._prompt(one.cell, one.artifact)),
+            )
+            for one in by_kind.values()
         ]
 
     def _prompt(self, cell: Cell, artifact: Artifact) -> tuple[int, ...]:

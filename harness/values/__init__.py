@@ -70,7 +70,7 @@ from harness.values.seen import (
     Timing,
     TrialRecord,
 )
-from harness.values.surroundings import ClusterSeen, ParitySeen, Surroundings
+from harness.values.surroundings import ClusterSeen, ParitySeen, SettingSeen, Surroundings
 from harness.values.wished import (
     CheckpointSource,
     DeviceSpec,
@@ -168,6 +168,7 @@ __all__ = [
     "Rounds",
     "RunFile",
     "Runtime",
+    "SettingSeen",
     "Sha256",
     "Shard",
     "Size",

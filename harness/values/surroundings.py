@@ -19,6 +19,17 @@ class ClusterSeen(Value, frozen=True):
     """The lowest that the system allowed meanwhile: below `most_khz`, it held the cores back."""
 
 
+class SettingSeen(Value, frozen=True):
+    """One of the phone's settings, as the phone told it; `null` where the phone has none."""
+
+    space: str
+    key: str
+    before: str | None
+    during: str | None
+    missing: str | None = None
+    """Why a value is None, or why the change was not made."""
+
+
 class Surroundings(Value, frozen=True, kw_only=True, tag_field="event", tag="surroundings"):
     """A phone before and during one job. Temperatures are °C; what could not be read is None with a reason."""
 
@@ -44,6 +55,10 @@ class Surroundings(Value, frozen=True, kw_only=True, tag_field="event", tag="sur
     throttled_after_s: float | None = None
     """From the program's start until the system held used cores back, or its thermal status reached 2; None: never."""
     charging: str | None = None
+    settings: tuple[SettingSeen, ...] = ()
+    """Those that were changed for the job and put back, and those that were only read."""
+    fixed_performance: Literal["on", "refused"] | None = None
+    """Android's mode of lower clocks that can be held; None: not asked for."""
     samples: Whole = 0
     boot_hash: str | None = None
     """Of the kernel's boot_id."""

@@ -4,19 +4,35 @@ phone that lost power has lost."""
 import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
 from harness.errors import DeviceBusyError, DeviceError, InputError, NoSpaceError, WrongDeviceError
-from harness.measure.devices.adb.open import open_connection
+from harness.measure.devices.adb.open import Via, open_connection
+from harness.measure.devices.phone import device as device_module
 from harness.measure.devices.phone import lock, wrapper
 from harness.measure.devices.phone.device import PhoneDevice
 from harness.measure.devices.phone.reach import connect
+from harness.progress import Bar, Silent
 from harness.values import DeviceReach, PhoneSpec, Preflight
-from tests.phone_faults import GO, OWN_SETTINGS, OWNER, QUESTIONS, ROOT, SPEC, STARTS, WAITS, Host, answer, make_job
+from tests.phone_faults import (
+    GO,
+    MODEL_BYTES,
+    OWN_SETTINGS,
+    OWNER,
+    QUESTIONS,
+    ROOT,
+    SPEC,
+    STARTS,
+    WAITS,
+    Host,
+    answer,
+    make_job,
+)
 from tests.shell_phone import Session, ShellPhone, is_dead, wait_for
 from tests.standin.device import StandIn
 from tests.standin.fixtures import MakePhone
@@ -280,6 +296,32 @@ def test_a_phone_without_room_for_what_is_pushed_is_refused(folder: Path, make_p
         host.run()
     host.device.release()
     assert holder(phone) is None, "a run that ends by an error frees the lock"
+
+
+class Watching(Silent):
+    """Keeps what bars were told."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, list[tuple[int, int | None]]] = {}
+
+    @contextmanager
+    def bar(self, what: str, total: int | None = None, unit: str = "") -> Iterator[Bar]:
+        told = self.told.setdefault(f"{what} ({unit})", [])
+        yield SimpleNamespace(update=lambda done, total=None: told.append((done, total)))
+
+
+def test_large_files_show_how_far_they_are(
+    folder: Path, phone: StandIn, via: Via, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device_module, "SHOWN_BYTES", MODEL_BYTES)
+    let_go(phone)
+    host = Host(folder, phone.address, None, lambda: None, via)
+    host.device.progress = watching = Watching()
+    host.run()
+    host.device.release()
+    ((what, told),) = watching.told.items()
+    assert what == "model.gguf to standin (B)"
+    assert told == sorted(told) and told[-1] == (MODEL_BYTES, MODEL_BYTES)
 
 
 # ---------------------------------------------------------------- bad input

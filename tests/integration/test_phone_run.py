@@ -36,7 +36,7 @@ standin:
   soc_models: [SM8650]
   memory_bytes: {memory}
   clusters: [{{core: Cortex-A720, role: big, cores: 2}}]
-  affinity: [0, 1]
+  affinity: [1]
   runner: aarch64
   battery_percent: 50
   reach: {{tcp: "{address}"}}
@@ -96,7 +96,7 @@ def check_surroundings(run: Run) -> None:
     for record in timed:
         (around,), (parity,) = of(record, Surroundings), of(record, ParitySeen)
         assert isinstance(around, Surroundings) and isinstance(parity, ParitySeen)
-        assert around.allowed == (0, 1), around
+        assert around.allowed == (1,), around
         assert around.gate in ("settled", "not_settled")
         assert around.trace is not None and (run.path / around.trace).is_file()
         assert parity.wrong is None and parity.same_top1 >= 17

@@ -19,7 +19,6 @@ from harness.measure.kernel_agreement import (
     choices_of,
     compare,
     limits_for,
-    one_of_each_kind,
     why_not,
 )
 from harness.measure.kernel_check import Candidate, check_kernels
@@ -262,12 +261,6 @@ def test_a_file_with_quantized_weights_has_wider_limits() -> None:
     assert limits_for(artifact("f16", "f32")) == LIMITS
     assert limits_for(artifact("bf16", "f32")) == LIMITS
     assert limits_for(artifact("q4_0", "q8_0", "f32")) == QUANTIZED_LIMITS
-
-
-def test_files_that_take_the_same_kernels_are_checked_once() -> None:
-    small, large = artifact("q4_0", "f32", size=10, name="small"), artifact("q4_0", "f32", size=20, name="large")
-    half = artifact("f16", "f32", size=40, name="half")
-    assert {a.variant for a in one_of_each_kind([large, half, small])} == {"small", "half"}
 
 
 def test_the_questions_are_the_projects_own() -> None:

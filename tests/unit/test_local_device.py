@@ -140,3 +140,24 @@ def test_affinity_limits_the_cores() -> None:
 def test_the_cache_is_counted_once_an_instance() -> None:
     size = last_level_cache_bytes()
     assert size is None or size >= 1 << 18
+
+
+def test_another_thread_ends_a_program_that_is_waited_for(tmp_path: Path) -> None:
+    device, begun, seen = LocalDevice(DeviceSpec(name="local")), threading.Event(), list[BaseException]()
+    code = "import time; print('progress 1 2', flush=True); time.sleep(600)"
+    job = Job(argv=(sys.executable, "-c", code), spec={}, timeout_s=600)
+
+    def wait() -> None:
+        try:
+            device.run(job, tmp_path, lambda *_: begun.set())
+        except KeyboardInterrupt as stopped:
+            seen.append(stopped)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    assert begun.wait(60)
+    device.interrupt()
+    thread.join(60)
+    assert not thread.is_alive() and len(seen) == 1
+    with pytest.raises(KeyboardInterrupt):
+        device.run(job, tmp_path)

@@ -16,7 +16,19 @@ from harness.measure.devices.phone.job import Ended, JobState
 from harness.measure.devices.phone.link import Link
 from harness.measure.devices.phone.outcome import Remains, outcome_of
 from harness.render.report import write_report
-from harness.values import CoreCluster, ParitySeen, PhoneFacts, Speed, Surroundings, TrialRecord
+from harness.values import (
+    CoreCluster,
+    Observation,
+    ParitySeen,
+    PhoneFacts,
+    PhoneSpec,
+    PhoneState,
+    Preflight,
+    PreflightFinding,
+    Speed,
+    Surroundings,
+    TrialRecord,
+)
 from tests.builders import build_and_read
 from tests.unit.test_phone_parsers import HEAD, every_second, line
 
@@ -112,6 +124,34 @@ def test_a_job_that_nobody_sampled_has_no_surroundings() -> None:
     assert seen.surroundings is None and seen.doubts == ()
 
 
+SETTINGS = b"""before system screen_brightness 102
+after system screen_brightness 10
+before global low_power null
+refused global low_power
+seen global airplane_mode_on 1
+fixed refused
+restored yes
+"""
+
+
+def test_settings_are_kept_and_a_refused_change_is_a_doubt() -> None:
+    seen = outcome_of(left(*every_second(5, 25), rc=ended(), settings=SETTINGS), PHONE)
+    assert seen.surroundings is not None
+    during = {f"{one.space}/{one.key}": (one.before, one.during) for one in seen.surroundings.settings}
+    assert during == {
+        "system/screen_brightness": ("102", "10"),
+        "global/low_power": ("null", "null"),
+        "global/airplane_mode_on": ("1", "1"),
+    }
+    assert seen.surroundings.fixed_performance == "refused"
+    assert seen.doubts == (
+        "the phone has no mode of fixed performance",
+        "setting global/low_power: the phone refused the change",
+    )
+    unsaved = outcome_of(left(*every_second(5, 25), rc=ended(), settings=b"failed save\n"), PHONE)
+    assert unsaved.doubts == ("the phone's settings could not be saved: none was changed",)
+
+
 # ---- parity
 
 
@@ -162,6 +202,40 @@ def test_the_report_shows_heat_and_clock_under_each_cell(tmp_path: Path) -> None
     write_report(report, tmp_path / "out")
     page = (tmp_path / "out" / "report.md").read_text()
     assert "Temperature and clocks" in page and "50.0 °C" in page and "KL ≤ 1e-06 nats" in page
+
+
+def test_settings_cooling_and_state_are_conditions(tmp_path: Path) -> None:
+    around = outcome_of(left(*every_second(5, 25), rc=ended(), settings=SETTINGS), PHONE).surroundings
+    assert around is not None
+    before = Preflight(
+        state=PhoneState(battery_percent=81, busy_cores=0.14),
+        findings=(
+            PreflightFinding(name="screen_on", state="warn", seen="the screen is on"),
+            PreflightFinding(name="skin_c", state="unknown", seen="no zone"),
+        ),
+    )
+
+    def on_a_phone(cell: Any, record: TrialRecord) -> TrialRecord:
+        more: tuple[Observation, ...] = (around,) if isinstance(cell.workload, Speed) else ()
+        if cell.measure == "size" and cell.variant == "bf16":
+            more = (before,)
+        return msgspec.structs.replace(record, observations=(*record.observations, *more))
+
+    run = build_and_read(tmp_path, change=on_a_phone)
+    (device,) = run.plan.suite.devices
+    cooled = msgspec.structs.replace(device, kind="phone", phone=PhoneSpec(regime="cooled"))
+    facts = msgspec.structs.replace(run.plan.facts["local"], phone=PhoneFacts(soc="SM8650", android="14"))
+    suite = msgspec.structs.replace(run.plan.suite, devices=(cooled,))
+    plan = msgspec.structs.replace(run.plan, suite=suite, facts={"local": facts})
+    found = {c.name: [v.value for v in c.values] for c in analyse([msgspec.structs.replace(run, plan=plan)]).conditions}
+    assert found["cooling"] == ["cooled from outside"]
+    assert (found["chip"], found["Android"], found["platform"]) == (["SM8650"], ["14"], ["the phone does not say"])
+    assert found["setting system/screen_brightness"] == ["10"]
+    assert found["mode of fixed performance"] == ["refused"]
+    assert found["cores that the program could use"] == ["4, 5"]
+    assert found["before the run"] == [
+        "battery 81 %; cores busy with other work 0.1; the screen is on; not seen: skin_c"
+    ]
 
 
 # ---- a link that waits

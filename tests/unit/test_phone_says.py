@@ -1,6 +1,7 @@
 """What Android prints → values: the forms of several versions, and whatever else may come."""
 
 import math
+from fnmatch import fnmatchcase
 
 import pytest
 from hypothesis import given
@@ -22,13 +23,12 @@ from harness.measure.devices.phone.parsers.properties import parse_getprop, pars
 from harness.measure.devices.phone.parsers.storage import parse_df
 from harness.measure.devices.phone.parsers.text import cpu_list, whole
 from harness.measure.devices.phone.parsers.thermal import (
-    CPU_ZONES,
-    SKIN_ZONES,
     hottest,
     of_types,
     parse_thermalservice,
     parse_zones,
 )
+from harness.measure.devices.phone.temperatures import CPU_ZONES, SKIN_ZONES, any_case, fits
 from harness.values import CoreCluster
 from tests import phone_texts as texts
 
@@ -197,8 +197,8 @@ def test_what_the_thermal_service_does_not_say_has_a_reason(text: str, why: str)
 @pytest.mark.parametrize(
     ("raw", "celsius"),
     [
-        ("45100", 45.1), ("451", 45.1), ("45", 45.0), ("0", None), ("-274000", None), ("-40000", None), ("", None),
-        ("200000", None), ("-5000", -5.0), ("N/A", None),
+        ("45100", 45.1), ("451", None), ("45", 45.0), ("0", None), ("-274000", None), ("-40000", None), ("", None),
+        ("200000", None), ("-5000", None), ("N/A", None),
     ],
 )  # fmt: skip
 def test_units_of_thermal_zones(raw: str, celsius: float | None) -> None:
@@ -208,11 +208,19 @@ def test_units_of_thermal_zones(raw: str, celsius: float | None) -> None:
 
 def test_zones_by_their_type() -> None:
     zones = parse_zones(texts.ZONES)
-    assert {z.type for z in of_types(zones, (), CPU_ZONES)} == {"cpuss-0", "cpu-1-0-0"}  # one cannot be read
-    assert hottest(of_types(zones, (), CPU_ZONES)) == 46.3
-    assert {z.type for z in of_types(zones, (), SKIN_ZONES)} == {"shell_front"}  # −274 °C: no sensor
-    assert {z.type for z in of_types(zones, ("AOSS-*",), CPU_ZONES)} == {"aoss-0"}
+    assert {z.type for z in of_types(zones, CPU_ZONES)} == {"cpuss-0", "cpu-1-0-0"}  # one cannot be read
+    assert hottest(of_types(zones, CPU_ZONES)) == 46.3
+    assert {z.type for z in of_types(zones, SKIN_ZONES)} == {"shell_front"}  # −274 °C: no sensor
+    assert {z.type for z in of_types(zones, ("AOSS-*",))} == {"aoss-0"}
     assert hottest(()) is None
+
+
+PIECES = st.sampled_from(["a", "Z", "1", "-", "_", "*", "?", "[aZ]", "[!a]", "[a-c1]"])
+
+
+@given(st.lists(PIECES, max_size=5).map("".join), st.text("abzABZ1-_", max_size=5))
+def test_a_pattern_means_the_same_to_the_phones_shell(pattern: str, kind: str) -> None:
+    assert fnmatchcase(kind, any_case(pattern)) == fits(kind, (pattern,))
 
 
 @given(st.floats(allow_nan=True, allow_infinity=True))

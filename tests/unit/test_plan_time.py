@@ -41,12 +41,14 @@ def test_mobile_is_planned_without_a_phone_and_takes_at_most_three_hours() -> No
     time = time_of(found)
     assert time.trials == len(found.trials) and not time.unknown and not time.too_large
     assert HOUR < time.total_s <= 3 * HOUR
+    assert time.total_s == time.prepare_s + time.work_s + time.cool_down_s
+    assert time.prepare_s > sum(weight_bytes(v) or 0 for v in found.suite.variants) / 60e6, "a cable of USB 2"
     warmed = {c.key for c in found.cells if c.measure in ("bandwidth", "speed", "sustained")}
     timed = sum(t.cell in warmed for t in found.trials)
     assert time.cool_down_s == 60.0 * timed
     assert {c.runtime.threads for c in found.cells if c.runtime} == {6}
     line = next(line for line in plan_lines(found) if line.startswith("time on oneplus12"))
-    assert in_hours(time.total_s) in line and in_hours(time.cool_down_s) in line
+    assert all(in_hours(part) in line for part in (time.total_s, time.cool_down_s, time.prepare_s))
 
 
 @pytest.mark.parametrize(
@@ -141,6 +143,14 @@ def test_more_rounds_take_longer_and_fewer_variants_less() -> None:
     usual = time_of(planned()).total_s
     assert time_of(planned(rounds=5)).total_s > usual
     assert time_of(planned(variants=("1b-int4-ptq",))).total_s < usual / 2
+
+
+def test_only_weights_that_are_asked_questions_have_their_kernels_asked() -> None:
+    """Of BF16 that alone would take a quarter of an hour; where nothing asks, the smallest file answers."""
+    speed = {"variants": ("1b-bf16", "1b-f16", "1b-int4-ptq"), "measures": ("speed",)}
+    with_task = {**speed, "measures": ("speed", "task")}
+    none, asked = time_of(planned(**speed)), time_of(planned(**with_task))
+    assert 0 < asked.prepare_s - none.prepare_s < 300
 
 
 def test_weights_by_recipe() -> None:

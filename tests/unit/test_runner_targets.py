@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.build.runners.choice import candidates, common_features, quickest, seconds_of
+from harness.build.runners.choice import candidates, quickest, seconds_of
 from harness.build.runners.llama_cpp_build import build_key, ensure_runner, runner_hash
 from harness.build.runners.targets import PHONE, TARGETS
 from harness.errors import SetupError, UnknownNameError
@@ -43,24 +43,6 @@ def test_a_cpu_gets_what_it_can_run_and_the_plain_build_always(cpu: str, expecte
 @given(st.frozensets(st.sampled_from(X4.split())), st.frozensets(st.sampled_from(X4.split())))
 def test_more_features_never_take_a_build_away(some: frozenset[str], more: frozenset[str]) -> None:
     assert set(candidates(some)) <= set(candidates(some | more))
-
-
-def cpuinfo(*cores: str) -> str:
-    return "".join(
-        f"processor\t: {i}\nBogoMIPS\t: 38.40\nFeatures\t: {core}\nCPU part\t: 0xd4d\n\n"
-        for i, core in enumerate(cores)
-    )
-
-
-def test_a_feature_counts_only_where_every_core_has_it() -> None:
-    assert common_features(cpuinfo(X4, A76, A76)) == features(A76)
-    assert common_features(cpuinfo(A76, "")) == frozenset()
-    assert common_features("processor\t: 0\nflags\t: avx2\n") == frozenset()
-
-
-@given(st.text())
-def test_any_text_is_read_without_an_error(text: str) -> None:
-    assert candidates(common_features(text))[-1] == "aarch64"
 
 
 def rounds(seconds: float, count: int = 8, noise: float = 0.01, seed: int = 1) -> list[float]:

@@ -1,7 +1,6 @@
 """Which build of the runner a phone gets: what its CPU can run, and of that what is quickest there. Pure."""
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
@@ -9,8 +8,6 @@ from harness.build.runners.targets import PHONE, TARGETS
 from harness.errors import UnknownNameError
 from harness.stats import FEWEST_ROUNDS, ratio_interval
 from harness.values import Value
-
-_FEATURES = re.compile(r"^Features[ \t]*:[ \t]*(.*)$", re.MULTILINE)
 
 
 class Duel(Value, frozen=True):
@@ -33,12 +30,6 @@ class Choice(Value, frozen=True):
     target: str
     duels: tuple[Duel, ...]
     """In the order in which they were judged; empty where there was nothing to choose from."""
-
-
-def common_features(cpuinfo: str) -> frozenset[str]:
-    """What every core in the text of /proc/cpuinfo has; empty where it names no features."""
-    cores = [frozenset(line.split()) for line in _FEATURES.findall(cpuinfo)]
-    return frozenset.intersection(*cores) if cores else frozenset()
 
 
 def candidates(cpu_features: frozenset[str]) -> tuple[str, ...]:

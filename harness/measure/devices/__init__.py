@@ -4,6 +4,7 @@ from importlib import import_module
 
 from harness.errors import UnknownNameError
 from harness.measure.jobs import Device
+from harness.progress import Progress
 from harness.values import DeviceFacts, DeviceSpec, PhoneSpec
 
 DEVICES: dict[str, str] = {
@@ -12,8 +13,8 @@ DEVICES: dict[str, str] = {
 }
 
 
-def open_device(spec: DeviceSpec) -> Device:
-    """The device that a spec describes.
+def open_device(spec: DeviceSpec, progress: Progress | None = None) -> Device:
+    """The device that a spec describes; `progress` hears of what is brought to it.
 
     Raises:
         UnknownNameError: no such kind of device.
@@ -21,7 +22,7 @@ def open_device(spec: DeviceSpec) -> Device:
     if spec.kind not in DEVICES:
         raise UnknownNameError("kind of device", spec.kind, DEVICES)
     module, name = DEVICES[spec.kind].split(":")
-    device: Device = getattr(import_module(module), name)(spec)
+    device: Device = getattr(import_module(module), name)(spec, progress=progress)
     return device
 
 

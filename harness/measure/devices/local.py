@@ -4,6 +4,7 @@ import os
 import selectors
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import msgspec
 from harness.errors import SetupError
 from harness.measure.devices.local_facts import available_bytes, oom_kills, power_source, read_facts
 from harness.measure.jobs import Conditions, Job, OnProgress, Outcome
+from harness.progress import Progress
 from harness.values import DeviceFacts, DeviceSpec, Observation, ProcessSeen
 
 STDERR_TAIL = 4000
@@ -22,8 +24,11 @@ MOST_EVENTS = 64 << 20
 class LocalDevice:
     """The machine that bench runs on."""
 
-    def __init__(self, spec: DeviceSpec) -> None:
+    def __init__(self, spec: DeviceSpec, progress: Progress | None = None) -> None:
+        del progress  # nothing is brought here
         self.spec = spec
+        self._families: set[int] = set()
+        self._interrupted = threading.Event()
 
     def facts(self) -> DeviceFacts:
         return read_facts(self.spec.name)
@@ -57,12 +62,16 @@ class LocalDevice:
             except OSError as error:
                 raise SetupError(f"cannot start {argv[0]}: {error.strerror}") from error
         timed_out = False
+        self._families.add(process.pid)
         try:
-            timed_out = not _wait(process, job.timeout_s, on_progress)
+            timed_out = not self._interrupted.is_set() and not _wait(process, job.timeout_s, on_progress)
         finally:
             if process.returncode is None:
                 _end_family(process.pid)
+            self._families.discard(process.pid)
             seen = _reap(process, started)
+        if self._interrupted.is_set():
+            raise KeyboardInterrupt
         return Outcome(
             process=seen,
             events=_head(events),
@@ -84,7 +93,10 @@ class LocalDevice:
         return ()
 
     def interrupt(self) -> None:
-        """Nothing to do: this machine's jobs run in the main thread, which is the one that is interrupted."""
+        """See `Device`: a program for a phone's lane, such as one that makes references, runs in another thread."""
+        self._interrupted.set()
+        for family in tuple(self._families):
+            _end_family(family)
 
 
 def _head(path: Path) -> bytes:

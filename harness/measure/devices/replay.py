@@ -16,12 +16,13 @@ from harness.store import DAMAGE
 from harness.values import DeviceFacts, DeviceSpec, Observation, PhoneFacts, ProcessSeen
 
 STATE_FILE, CONDITIONS_FILE, CONF_FILE, STARTED_FILE = "state.json", "conditions.txt", "wrapper.conf", "started"
-EVENTS, ANSWERS, STDERR, SAMPLES, GATE = (
+EVENTS, ANSWERS, STDERR, SAMPLES, GATE, SETTINGS = (
     "events.jsonl",
     "answers.jsonl",
     "stderr.txt",
     "samples.jsonl",
     "gate.jsonl",
+    "settings.txt",
 )
 KILLED = "killed_for_memory"
 NOT_RUN = "it was not run: the phone's owner ended the run before"
@@ -73,6 +74,7 @@ class ReplayDevice:
             stderr=self.read(name, STDERR)[-4000:],
             samples=self.read(name, SAMPLES),
             gate=self.read(name, GATE),
+            settings=self.read(name, SETTINGS),
             cores=cores,
             skin_zones=phone.skin_zones,
             killed_for_memory=(self._recorded / name / KILLED).is_file(),

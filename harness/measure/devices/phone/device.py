@@ -29,10 +29,13 @@ from harness.measure.devices.phone.settings import SettingsWish
 from harness.measure.devices.phone.state import read_phone_state
 from harness.measure.devices.phone.wrapper import ROOT, write
 from harness.measure.jobs import Conditions, Job, OnProgress, Outcome
+from harness.progress import Progress, Silent
 from harness.values import DeviceFacts, DeviceSpec, Observation, PhoneFacts, PhoneSpec, PhoneState, Preflight
 
 FULL_BYTES = 1 << 20
 PROBE_LIMIT_S = 60.0
+SHOWN_BYTES = 8 << 20
+"""What is brought in a second or so needs no bar."""
 MOST_FRUITLESS = 2
 """Starts of one job that ended with the phone's, before anything new was fetched of it."""
 
@@ -41,9 +44,14 @@ class PhoneDevice:
     """One phone, for one run at a time."""
 
     def __init__(
-        self, spec: DeviceSpec, link: Link | None = None, root: str = ROOT, environment: dict[str, str] | None = None
+        self,
+        spec: DeviceSpec,
+        link: Link | None = None,
+        root: str = ROOT,
+        environment: dict[str, str] | None = None,
+        progress: Progress | None = None,
     ) -> None:
-        self.spec = spec
+        self.spec, self.progress = spec, progress or Silent()
         self.link = link or Link(lambda: connect(spec, load_reach(spec.name)))
         self.root, self.environment = root, environment or {}
         self.owner = f"bench-{os.getpid()}"
@@ -240,14 +248,22 @@ class PhoneDevice:
         for source, target in there.files:
             if target in self._verified and self._is_whole(source, target):
                 continue  # hashing gigabytes there before each job would warm the phone that is to be cool
-            # A cable that is pulled, or a run that is ended, while bytes travel is seen at once.
-            self.link.ask(
-                lambda c, s=source, t=target: place(c, s, t, self._sha256(s), lambda _: self.link.rest(0))  # type: ignore[misc]
-            )
+            self._push(source, target)
             self._verified.add(target)
         for local, remote in there.appends:
             self.link.ask(lambda c, s=local, t=remote: agree(c, t, s))  # type: ignore[misc]
         self.link.ask(lambda c: write(c, there.body, there.job_file))
+
+    def _push(self, source: Path, target: str) -> None:
+        size = source.stat().st_size
+        shown = self.progress if size >= SHOWN_BYTES else Silent()
+        with shown.bar(f"{source.name} to {self.spec.name}", size, "B") as bar:
+
+            def sent(done: int) -> None:
+                bar.update(done, size)
+                self.link.rest(0)  # a run that is ended while bytes travel is seen at once
+
+            self.link.ask(lambda c: place(c, source, target, self._sha256(source), sent))
 
     def _is_whole(self, source: Path, target: str) -> bool:
         there = self.link.ask(lambda c: c.stat(target))

@@ -7,6 +7,7 @@ import msgspec
 
 from harness.measure.devices.adb.connection import Connection
 from harness.measure.devices.phone.asking import Answer, ask
+from harness.measure.devices.phone.gate import zones_of
 from harness.measure.devices.phone.parsers.cpus import (
     CpuClock,
     clusters,
@@ -19,8 +20,6 @@ from harness.measure.devices.phone.parsers.proc import parse_cpuinfo, parse_memi
 from harness.measure.devices.phone.parsers.properties import parse_getprop
 from harness.measure.devices.phone.parsers.text import cpu_list, whole
 from harness.measure.devices.phone.parsers.thermal import (
-    CPU_ZONES,
-    SKIN_ZONES,
     of_types,
     parse_thermalservice,
     parse_zones,
@@ -103,8 +102,8 @@ def _phone(
         android=properties.get("ro.build.version.release") or None,
         api_level=api_level if api_level and api_level > 0 else None,
         fingerprint=properties.get("ro.build.fingerprint") or None,
-        cpu_zones=tuple(sorted({z.type for z in of_types(zones, spec.cool_down.cpu_zones, CPU_ZONES)})),
-        skin_zones=tuple(sorted({z.type for z in of_types(zones, spec.cool_down.skin_zones, SKIN_ZONES)})),
+        cpu_zones=tuple(sorted({z.type for z in of_types(zones, zones_of(spec.cool_down).cpu)})),
+        skin_zones=tuple(sorted({z.type for z in of_types(zones, zones_of(spec.cool_down).skin)})),
         thermal_service=tuple(
             sorted({s.name for s in sensors if s.place in ("cpu", "skin") and s.celsius is not None})
         ),

@@ -12,6 +12,7 @@ import msgspec
 
 from harness.errors import InputError
 from harness.measure.devices.adb.connection import Connection
+from harness.measure.devices.phone.temperatures import CPU_ZONES, SKIN_ZONES, any_case
 from harness.measure.devices.phone.wrapper import Wrapper, ask
 from harness.values.phones import CoolDown
 
@@ -20,13 +21,13 @@ _PATTERN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345
 
 
 class Zones(msgspec.Struct, frozen=True, kw_only=True):
-    """Thermal zones by their type, as patterns of a shell (`*`, `?`, `[ab]`).
+    """Thermal zones by their type, as patterns of a shell (`*`, `?`, `[ab]`), upper and lower case alike.
 
     Beside them the thermal service is asked for its CPU and skin temperatures.
     """
 
-    cpu: tuple[str, ...] = ("cpu*", "CPU*", "BIG", "MID", "LITTLE", "G3D-cpu*", "mtktscpu*", "soc_max*")
-    skin: tuple[str, ...] = ("*skin*", "*SKIN*", "shell_*")
+    cpu: tuple[str, ...] = CPU_ZONES
+    skin: tuple[str, ...] = SKIN_ZONES
 
 
 class GateWish(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,8 +96,7 @@ def wish_of(cool: CoolDown, skin_start_c: float | None) -> GateWish:
 
 def zones_of(cool: CoolDown) -> Zones:
     """The named zones, or else the usual ones."""
-    usual = Zones()
-    return Zones(cpu=cool.cpu_zones or usual.cpu, skin=cool.skin_zones or usual.skin)
+    return Zones(cpu=cool.cpu_zones or CPU_ZONES, skin=cool.skin_zones or SKIN_ZONES)
 
 
 def conf_lines(wish: GateWish) -> list[str]:
@@ -124,7 +124,7 @@ def zone_lines(zones: Zones) -> list[str]:
     for pattern in (*zones.cpu, *zones.skin):
         if not pattern or not set(pattern) <= _PATTERN:
             raise InputError(f"thermal zone {pattern!r}: letters, digits and ._:*?[]- only")
-    return [f"cpu_zone {one}" for one in zones.cpu] + [f"skin_zone {one}" for one in zones.skin]
+    return [f"cpu_zone {any_case(one)}" for one in zones.cpu] + [f"skin_zone {any_case(one)}" for one in zones.skin]
 
 
 def read_heat(connection: Connection, wrapper: Wrapper, folder: str) -> Heat:

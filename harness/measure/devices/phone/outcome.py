@@ -7,12 +7,12 @@ from statistics import median
 
 import msgspec
 
-from harness.measure.devices.phone import gate
+from harness.measure.devices.phone import gate, settings
 from harness.measure.devices.phone.energy import battery_drop
-from harness.measure.devices.phone.gate import GateStep, Zones, parse_trace
+from harness.measure.devices.phone.gate import GateStep, parse_trace
 from harness.measure.devices.phone.job import Ended, JobState, parse_cores
 from harness.measure.devices.phone.samples import Samples, gaps, parse_samples, summarise, throttled_at
-from harness.measure.devices.phone.temperatures import celsius
+from harness.measure.devices.phone.temperatures import SKIN_ZONES, celsius
 from harness.measure.jobs import Outcome
 from harness.values import ClusterSeen, CoreCluster, PhoneFacts, ProcessSeen, Surroundings
 
@@ -30,6 +30,7 @@ class Remains(msgspec.Struct, frozen=True, kw_only=True):
     stderr: bytes
     samples: bytes
     gate: bytes
+    settings: bytes = b""
     cores: tuple[int, ...] = ()
     """CPUs that were asked for."""
     skin_zones: tuple[str, ...] = ()
@@ -109,7 +110,7 @@ def _doubts(remains: Remains) -> tuple[str, ...]:
         found.append(why)
     if remains.cores and (why := _misplaced(remains.cores, remains.state.affinity)) is not None:
         found.append(why)
-    return tuple(found)
+    return (*found, *settings.doubts(settings.parse_settings(remains.settings)))
 
 
 def _misplaced(wanted: Sequence[int], seen: str | None) -> str | None:
@@ -137,13 +138,14 @@ def _surroundings(remains: Remains, samples: Samples, phone: PhoneFacts) -> tupl
     end = state.rc.end_ms if state.rc else None
     first_ms, last_ms = (0, 1 << 62) if start is None or end is None else (start, end)
     used = _names_of(samples, remains.cores, phone)
-    heat = summarise(samples, first_ms, last_ms, used, (*Zones().skin, *remains.skin_zones))
+    heat = summarise(samples, first_ms, last_ms, used, (*SKIN_ZONES, *remains.skin_zones))
     levels = [one.level for one in samples.lines if one.level is not None]
     missing = {FIELDS.get(name, name): why for name, why in heat.missing.items()}
     if last is not None and last.cpu_milli is None:
         missing["cpu_before_c"] = "no zone of the processor can be read"
     result = state.gate.result if state.gate else "none"
     drop = battery_drop(samples, first_ms, last_ms)
+    changed = settings.parse_settings(remains.settings)
     if drop.missing is not None:
         missing["battery_drop_percent"] = drop.missing
     return (
@@ -163,6 +165,8 @@ def _surroundings(remains: Remains, samples: Samples, phone: PhoneFacts) -> tupl
             battery_drop_percent=drop.percent,
             throttled_after_s=None if (at := throttled_at(samples, first_ms, last_ms, used)) is None else at / 1000,
             charging=_charging(samples),
+            settings=changed.settings,
+            fixed_performance=changed.fixed_performance,
             samples=heat.samples,
             boot_hash=hashlib.sha256(state.boot_id.encode()).hexdigest()[:16],
             missing=missing,

@@ -11,7 +11,7 @@ from harness.measure.devices.phone.outcome import Remains
 from harness.measure.devices.phone.remote import EVENTS, RemoteJob, cores_of
 from harness.values import PhoneFacts, PhoneSpec
 
-STDERR, SAMPLES, GATE = "stderr.txt", "samples.jsonl", "gate.jsonl"
+STDERR, SAMPLES, GATE, SETTINGS = "stderr.txt", "samples.jsonl", "gate.jsonl", "settings.txt"
 STDERR_TAIL = 4000
 
 
@@ -25,7 +25,7 @@ def fetch_remains(
         DeviceError: a file cannot be read.
     """
     found: dict[str, bytes] = {}
-    for name in (EVENTS, STDERR, SAMPLES, GATE):
+    for name in (EVENTS, STDERR, SAMPLES, GATE, SETTINGS):
         local = work / name
         link.ask(lambda c, n=name, to=local: fetch_new(c, f"{there.folder}/{n}", to))  # type: ignore[misc]
         found[name] = local.read_bytes() if local.exists() else b""
@@ -35,6 +35,7 @@ def fetch_remains(
         stderr=found[STDERR][-STDERR_TAIL:],
         samples=found[SAMPLES],
         gate=found[GATE],
+        settings=found[SETTINGS],
         cores=cores_of(facts, spec)[0],
         skin_zones=facts.skin_zones,
         killed_for_memory=_was_killed(state) and link.ask(lambda c: killed_for_memory(c, there.folder)),

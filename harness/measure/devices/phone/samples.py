@@ -1,12 +1,11 @@
 """What the sampler on a phone wrote beside a program: temperatures, clocks, thermal status, battery."""
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from itertools import pairwise
 
 import msgspec
 
-from harness.measure.devices.phone.temperatures import celsius
+from harness.measure.devices.phone.temperatures import celsius, fits
 
 SEVERE = 2
 """Thermal status from which a window is no good: `moderate`, the first that throttles by design."""
@@ -134,7 +133,7 @@ def summarise(
     window = [one for one in samples.lines if one.t_ms is not None and start_ms <= one.t_ms <= end_ms]
     if not window:
         return _nothing("no sample in the window")
-    inner = [n for n, name in enumerate(head.zones) if not any(fnmatchcase(name, pattern) for pattern in skin)]
+    inner = [n for n, name in enumerate(head.zones) if not fits(name, skin)]
     heat = [(c, head.zones[n]) for one in window for n in inner if (c := celsius(one.zone[n])) is not None]
     heat += [(one.cpu_milli / 1000, "the thermal service") for one in window if one.cpu_milli]
     hottest = max(heat, default=None)

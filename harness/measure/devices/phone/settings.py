@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from harness.values import SettingSeen
+
 Space = Literal["system", "secure", "global"]
 Word = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,100}$(?!\n)")]
 
@@ -35,6 +37,7 @@ STEADY = (
     Setting(space="system", key="screen_brightness_mode", value="0"),
     Setting(space="system", key="screen_brightness", value="10"),
 )
+NOT_TOLD = "the phone did not tell it"
 RECORDED = (Recorded(space="global", key="airplane_mode_on"),)
 
 
@@ -45,17 +48,6 @@ class SettingsWish(msgspec.Struct, frozen=True, kw_only=True):
     record: tuple[Recorded, ...] = RECORDED
     fixed_performance: bool = False
     """Android's mode of lower clocks that can be held; from Android 11, not on every phone."""
-
-
-class SettingSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """One setting, as the phone told it; `null` where the phone has none."""
-
-    space: str
-    key: str
-    before: str | None
-    during: str | None
-    missing: str | None = None
-    """Why a value is None, or why the change was not made."""
 
 
 class SettingsSeen(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +66,17 @@ def conf_lines(wish: SettingsWish) -> list[str]:
     lines = [f"setting {one.space} {one.key} {one.value}" for one in wish.change]
     lines += [f"record {one.space} {one.key}" for one in wish.record]
     return [*lines, "fixed_performance 1"] if wish.fixed_performance else lines
+
+
+def doubts(seen: SettingsSeen) -> tuple[str, ...]:
+    """What a record says of a phone whose settings are not as they should be for a measurement."""
+    found = [] if seen.saved else ["the phone's settings could not be saved: none was changed"]
+    if seen.fixed_performance == "refused":
+        found.append("the phone has no mode of fixed performance")
+    found += [
+        f"setting {one.space}/{one.key}: {one.missing}" for one in seen.settings if one.missing not in (None, NOT_TOLD)
+    ]
+    return tuple(found)
 
 
 def parse_settings(text: bytes) -> SettingsSeen:
@@ -108,7 +111,7 @@ def _with(one: SettingSeen, kind: str, value: str) -> SettingSeen | None:
         case "seen":
             return msgspec.structs.replace(one, before=value, during=value)
         case "unknown":
-            return msgspec.structs.replace(one, missing="the phone did not tell it")
+            return msgspec.structs.replace(one, missing=NOT_TOLD)
         case "refused":
             return msgspec.structs.replace(one, during=one.before, missing="the phone refused the change")
     return None

@@ -8,6 +8,7 @@ import msgspec
 from harness.measure.devices.adb.connection import Connection
 from harness.measure.devices.phone.asking import Answer, ask
 from harness.measure.devices.phone.facts import ZONES
+from harness.measure.devices.phone.gate import zones_of
 from harness.measure.devices.phone.parsers.battery import parse_battery
 from harness.measure.devices.phone.parsers.power import parse_screen
 from harness.measure.devices.phone.parsers.proc import busy_cores, parse_meminfo, parse_uptime
@@ -16,8 +17,6 @@ from harness.measure.devices.phone.parsers.properties import parse_settings, swi
 from harness.measure.devices.phone.parsers.storage import parse_df
 from harness.measure.devices.phone.parsers.text import no_service
 from harness.measure.devices.phone.parsers.thermal import (
-    CPU_ZONES,
-    SKIN_ZONES,
     Thermal,
     hottest,
     of_types,
@@ -78,8 +77,8 @@ def state_from(said: Mapping[str, Answer], spec: PhoneSpec) -> PhoneState:
         power_save=switch(settings.get("low_power") or ("0" if "low_power" in settings else None)),
         airplane=switch(settings.get("airplane_mode_on")),
         thermal_status=thermal.status,
-        cpu_c=_highest(hottest(of_types(zones, spec.cool_down.cpu_zones, CPU_ZONES)), thermal.hottest("cpu")),
-        skin_c=_highest(hottest(of_types(zones, spec.cool_down.skin_zones, SKIN_ZONES)), thermal.hottest("skin")),
+        cpu_c=_highest(hottest(of_types(zones, zones_of(spec.cool_down).cpu)), thermal.hottest("cpu")),
+        skin_c=_highest(hottest(of_types(zones, zones_of(spec.cool_down).skin)), thermal.hottest("skin")),
         available_bytes=parse_meminfo(said["memory"].text).get("MemAvailable"),
         free_bytes=parse_df(said["storage"].text),
         busy_cores=busy_cores(said["work"].text),

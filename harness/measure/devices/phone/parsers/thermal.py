@@ -6,10 +6,10 @@ A sensor that shows 0 °C or something no phone survives is one that is not ther
 import math
 import re
 from collections.abc import Iterable, Sequence
-from fnmatch import fnmatchcase
 from typing import Literal
 
 from harness.measure.devices.phone.parsers.text import no_service
+from harness.measure.devices.phone.temperatures import celsius, fits
 from harness.values import Value
 
 Place = Literal["cpu", "skin", "battery", "other"]
@@ -19,9 +19,6 @@ NAMED: dict[str, Place] = {"TYPE_CPU": "cpu", "TYPE_BATTERY": "battery", "TYPE_S
 """Some makers number the types otherwise, and name the sensor after its type."""
 CURRENT = "Current temperatures from HAL:"
 COLDEST_C, HOTTEST_C = -30.0, 150.0
-
-CPU_ZONES = ("cpu*", "apc*", "big", "mid", "little", "mtktscpu*", "soc_max", "lcpu*", "bcpu*")
-SKIN_ZONES = ("*skin*", "*quiet*therm*", "shell*", "*-shell")
 
 
 class HalTemperature(Value, frozen=True):
@@ -92,11 +89,10 @@ def parse_zones(text: str) -> tuple[Zone, ...]:
     return tuple(Zone(number=int(n), type=kind.strip(), celsius=_of_zone(value)) for n, kind, value in found)
 
 
-def of_types(zones: Sequence[Zone], wanted: Sequence[str], usual: Sequence[str]) -> tuple[Zone, ...]:
-    """Readable zones whose type fits one of the wanted patterns, or of the usual ones where none are wanted."""
-    patterns = [pattern.lower() for pattern in (wanted or usual)]
+def of_types(zones: Sequence[Zone], patterns: Sequence[str]) -> tuple[Zone, ...]:
+    """Readable zones whose type fits one of the patterns."""
     readable = (zone for zone in zones if zone.celsius is not None)
-    return tuple(zone for zone in readable if any(fnmatchcase(zone.type.lower(), pattern) for pattern in patterns))
+    return tuple(zone for zone in readable if fits(zone.type, patterns))
 
 
 def hottest(zones: Iterable[Zone]) -> float | None:
@@ -104,13 +100,8 @@ def hottest(zones: Iterable[Zone]) -> float | None:
 
 
 def _of_zone(text: str) -> float | None:
-    """sysfs says thousandths of a degree; some old kernels say tenths or whole degrees."""
-    found = re.fullmatch(r"-?\d{1,9}", text.strip())
-    if found is None:
-        return None
-    number = float(found.group())
-    size = abs(number)
-    return _plausible(str(number / 1000 if size >= 1000 else number / 10 if size > HOTTEST_C else number))
+    found = re.fullmatch(r"\d{1,9}", text.strip())
+    return celsius(int(found.group())) if found else None
 
 
 def _plausible(text: str) -> float | None:
