@@ -67,6 +67,11 @@ def test_a_continuation_without_tokens_is_refused() -> None:
         lines_of(ask("loglikelihood", "ab", ""))
 
 
+def test_an_empty_text_is_refused_by_its_document() -> None:
+    with pytest.raises(InputError, match="document 3 is empty"):
+        lines_of(ask("loglikelihood_rolling", "", doc=3))
+
+
 @given(st.text(alphabet="abc", min_size=1, max_size=60), st.integers(min_value=3, max_value=20))
 def test_rolling_windows_score_every_token_once_and_fit(text: str, context: int) -> None:
     lines = lines_of(ask("loglikelihood_rolling", text), context=context)
