@@ -119,6 +119,12 @@ def difference_interval(
     return Interval(low=-bound, high=bound)
 
 
+def widest(*intervals: Interval | None) -> Interval | None:
+    """None where none is known; of equals the first."""
+    known = [one for one in intervals if one is not None]
+    return max(known, key=lambda one: one.high - one.low, default=None)
+
+
 def weighed(values: Sequence[float], weights: Sequence[float]) -> list[float]:
     """Values whose plain mean is the weighted mean of these, and whose spread gives its standard error.
 

@@ -6,13 +6,13 @@ from statistics import fmean
 from typing import Literal, TypedDict
 
 from harness.analyse.answers import answers_changed, choice_divergences
+from harness.analyse.clusters import clustered_difference, clusters_of, groups_of
 from harness.analyse.findings import Distance, PairedItems, TaskScore
 from harness.analyse.items import Item
 from harness.analyse.levels import MeasuredCell
 from harness.analyse.pairs import near_chance, questions_in_all, sequence_interval
 from harness.analyse.weights import ItemPairs, item_pairs
 from harness.stats import (
-    FEWEST_CLUSTERS,
     Interval,
     bounds,
     clustered_interval,
@@ -95,13 +95,12 @@ def distances(run: str, measured: MeasuredCell) -> list[Distance]:
 def paired(run: str, variant: MeasuredCell, baseline: MeasuredCell, name: str, found: ItemPairs) -> PairedItems:
     """One metric of two cells by the items that they have in common, of which there must be some."""
     differences = found.differences
-    groups = _clusters(found)
-    clusters = None if groups is None or len(set(groups)) < FEWEST_CLUSTERS else groups
+    groups, clusters = groups_of(found), clusters_of(found)
     of = questions_in_all(variant.seen)
     clustered = quotient = None
     if of is None:
         interval = difference_interval(differences, effective=found.effective)
-        clustered = None if clusters is None else clustered_interval(differences, clusters)
+        clustered = clustered_difference(found)
         quotient = quotient_interval(found.values, found.baselines, clusters, effective=found.effective)
     else:
         interval = sequence_interval(found, of)
@@ -147,14 +146,6 @@ def _answers(found: ItemPairs, clusters: Sequence[Hashable] | None, *, in_sequen
         choice_kl=None if divergences is None else fmean(divergences),
         choice_kl_interval=interval and Interval(low=max(0.0, interval.low), high=interval.high),
     )
-
-
-def _clusters(found: ItemPairs) -> list[Hashable] | None:
-    """What items are alike within: their group, or else their task; None where there is only one of all."""
-    groups: list[Hashable] = [(v.task, v.group) for v, _ in found.pairs]
-    if len({v.task for v, _ in found.pairs}) < 2 and any(v.group is None for v, _ in found.pairs):
-        return None
-    return groups
 
 
 def _one_point(interval: Interval | None, clustered: Interval | None) -> OnePoint:

@@ -47,6 +47,7 @@ def choice_divergences(pairs: Sequence[tuple[Item, Item]]) -> list[float] | None
 
 def _follows(item: Item, name: str) -> bool:
     """Whether a score can come from this answer; texts may be compared less strictly than letter by letter."""
-    if not (isinstance(item.answer, int) and isinstance(item.target, int)):
-        return True
-    return item.metrics[name] == float(item.answer == item.target)
+    if isinstance(item.answer, int):
+        return isinstance(item.target, int) and item.metrics[name] == float(item.answer == item.target)
+    _, _, by = name.partition(",")
+    return item.filter in (None, by or "none")

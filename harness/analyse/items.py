@@ -30,6 +30,8 @@ class Item(msgspec.Struct, frozen=True, tag_field="kind", tag="item"):
     answer: int | str | None = None
     """Index of the choice with the highest log-likelihood, or the text that was taken for the answer; None: not kept
     (items of old) or nothing to answer."""
+    filter: str | None = None
+    """Of a generated answer: lm-eval's filter that took it from the text; None: a choice, or items of old."""
     target: int | str | None = None
     """The right choice's index, or the right answer's text; None: not kept, or there is not exactly one."""
     logprobs: tuple[Real, ...] = ()

@@ -7,6 +7,7 @@ import msgspec
 
 from harness.analyse.canaries import uneven
 from harness.analyse.cells import SeenCell
+from harness.analyse.clusters import clustered_difference, clusters_of
 from harness.analyse.findings import ONE_ROUND
 from harness.analyse.items import Window
 from harness.analyse.levels import Measured, MeasuredCell
@@ -24,10 +25,12 @@ from harness.stats import (
     ratio_of_sums_interval,
     share_interval,
     t_interval,
+    widest,
 )
 from harness.values import Answers, Value
 
 FEW_FLIPS = 10
+BY_GROUPS = "the interval takes questions of one group, such as a subject, for alike"
 NEAR_CHANCE = (
     "NEAR CHANCE: the score it is compared with cannot be told from guessing, so neither the difference nor the "
     "recovery says what compression did; look at the KL divergence and at another task"
@@ -170,8 +173,10 @@ def _by_item(variant: MeasuredCell, baseline: MeasuredCell, own: Measured, other
         return Compared(ratio=ratio, n=0, notes=(*notes, "no difference: no item is the same for both"))
     if (of := questions_in_all(variant.seen)) is not None:
         return _in_sequence(found, ratio, of, notes)
-    interval = difference_interval(differences, effective=found.effective)
-    changed = found.changed()
+    plain, clustered = difference_interval(differences, effective=found.effective), clustered_difference(found)
+    interval, changed = widest(plain, clustered), found.changed()
+    if clustered is not None and interval is clustered:
+        notes = (*notes, f"{BY_GROUPS}: {len(set(clusters_of(found) or ()))} of them")
     if near_chance(found):
         notes = (*notes, NEAR_CHANCE)
     if interval is None:

@@ -36,7 +36,7 @@ def cross_checked(floor: Floor, cell: Cell, record: TrialRecord, given: list[dic
         return _unchecked(record, why)
     try:
         found = _checked(floor, cell, ours)
-    except BenchError as error:  # the answers took hours, the check must not lose them
+    except BenchError as error:  # the answers took hours: a resumed run takes them as they are, and checks again
         return _failed(record, f"the cross-check failed: {error}")
     if found is None:
         return _unchecked(record, "every prompt holds the text of a special token")

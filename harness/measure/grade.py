@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.errors import StoreError
 from harness.measure.lm_eval_jobs import ask_worker, worker_job
-from harness.measure.parts import Unit, kept
+from harness.measure.parts import Unit, kept, unit_of
 from harness.measure.requests import NO_ROW
 from harness.measure.tasks import TaskFile
 from harness.request_lines import read_requests
@@ -42,7 +42,7 @@ def grade_task(
 
     Raises:
         BuildError: lm-eval failed.
-        StoreError: a request without its one answer.
+        StoreError: a request without its one answer, or a question that the data does not hold any more.
     """
     if chosen is not None and not chosen:  # more parts than questions
         write_lines(inside(run, answers.items), [])
@@ -52,19 +52,35 @@ def grade_task(
     path = inside(run, f"{answers.items}.replies")
     write_lines(path, replies)
     try:
-        _, items = ask_worker({"kind": "grade", "answers": str(path), **worker_job(task, files, seed, chosen)})
+        _, graded = ask_worker({"kind": "grade", "answers": str(path), **worker_job(task, files, seed, chosen)})
     finally:
         path.unlink(missing_ok=True)
+    items = list(graded)
+    if (wrong := _ungraded(replies, items)) is not None:
+        raise StoreError(f"{answers.items}: {wrong}")
     write_lines(inside(run, answers.items), items)
+
+
+def _ungraded(replies: list[dict[str, Any]], items: list[dict[str, Any]]) -> str | None:
+    """Why the items are not exactly one a question that was asked, or None."""
+    asked, graded = {unit_of(reply) for reply in replies}, {(item["task"], item["id"]) for item in items}
+    if asked == graded:
+        return None
+    task, document = min(asked - graded or graded - asked)
+    return (
+        f"{len(asked - graded):,} of {len(asked):,} questions that were asked are not in the task's data now, such as "
+        f"document {document} of {task}: grade with the data that was asked"
+    )
 
 
 def check_answers(requests: Path, answers: Path, chosen: set[Unit] | None = None) -> str | None:
     """Why the answers are not exactly one a request (of the chosen documents), or None."""
     wanted = [line["id"] for line in kept(read_lines(requests), chosen)]
     try:
-        given = [line.get("id") for line in read_lines(answers)] if answers.exists() else []
+        lines = list(read_lines(answers)) if answers.exists() else []
     except StoreError as error:
         return f"the program wrote what is no answer: {error}"
+    given = [line.get("id") for line in lines]
     if not all(isinstance(one, int) for one in given):
         return "the program wrote an answer to nothing"
     if len(given) != len(set(given)):
@@ -72,7 +88,9 @@ def check_answers(requests: Path, answers: Path, chosen: set[Unit] | None = None
     missing, extra = len(set(wanted) - set(given)), len(set(given) - set(wanted))
     if missing or extra:
         return f"{missing} of {len(wanted)} requests have no answer, {extra} answers have no request"
-    return None
+    # What is −∞ or no number is null in JSON.
+    endless = next((line["id"] for line in lines if line.get("logprob", 0.0) is None), None)
+    return None if endless is None else f"request {endless}: its log-likelihood is not a finite number"
 
 
 PLACE = ("kind", "task", "doc", "index", "doc_hash", "hash")

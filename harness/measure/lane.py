@@ -14,7 +14,7 @@ from harness.measure.enough_questions import EnoughQuestions
 from harness.measure.execute import execute, unfit
 from harness.measure.floor import WORK, Floor
 from harness.measure.grading import compress, grade_record
-from harness.measure.trust import Trust, Trusting
+from harness.measure.trust import HostTrust, Trust, Trusting
 from harness.progress import Bar, Progress
 from harness.store import append_record, inside, read_lines
 from harness.values import Answers, Cell, CrossChecked, ParitySeen, Status, Task, Text, Trial, TrialRecord
@@ -47,6 +47,8 @@ class Lane:
         self.floor, self.data, self.progress, self.lock = floor, data, progress, lock
         self.cells = {cell.key: cell for cell in floor.plan.cells}
         self.trust: Trusting | None = Trust(floor, device, progress) if device in floor.ready.builds else None
+        here = floor.devices[device].spec.kind == "local"
+        self.host: HostTrust | None = HostTrust(floor, device) if here else None
         self.early = EarlyStop(floor.plan, records)
         self.questions = EnoughQuestions(floor.plan)
         for record in records:
@@ -95,6 +97,8 @@ class Lane:
                 return _failed(trial, str(error))
         with self.lock:
             try:
+                if self.host is not None:
+                    self.host.ensure(cell)
                 equipment = floor.equipment(trial, cell)
             except BuildError as error:  # such as a model that llama.cpp cannot read
                 return _failed(trial, str(error))

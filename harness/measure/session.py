@@ -8,18 +8,22 @@ from pathlib import Path
 
 from harness.errors import DeviceError
 from harness.measure.answering import open_accuracy
-from harness.measure.floor import WORK, Floor
+from harness.measure.floor import WORK, Floor, answers_name
 from harness.measure.lane import Lane, Tally
 from harness.measure.ready import Ready, check_artifacts
 from harness.progress import Progress
 from harness.store import read_run
-from harness.values import Plan, Trial
+from harness.values import Cell, Plan, Task, Text, Trial, TrialRecord
 
+CUT_OFF = ("failed", "timed_out", "oom_killed", "lost_device")
+"""How a trial ended that may have kept answers."""
 Errand = tuple[Lane, Sequence[Trial]]
 
 
 def execute_missing(folder: Path, plan: Plan, ready: Ready, data: Path | None, progress: Progress) -> None:
     """Execute every trial without a record, those of a device in the plan's order, and append each record at once.
+
+    A trial of questions that failed and kept answers is gone on with: its last record is the one that counts.
 
     This machine's trials come first and alone, since looking after phones would be other load beside them. Phones
     go on side by side; where one is lost, the others end their trials first.
@@ -31,8 +35,8 @@ def execute_missing(folder: Path, plan: Plan, ready: Ready, data: Path | None, p
     """
     run = read_run(folder)
     check_artifacts(run, ready)
-    done = {record.trial for record in run.records}
     cells = {cell.key: cell for cell in plan.cells}
+    done = {record.trial for record in run.records if not _goes_on(folder, record, cells[record.cell])}
     left = [trial for trial in plan.trials if trial.id not in done]
     shutil.rmtree(folder / WORK, ignore_errors=True)  # a killed process may have left half-written files
     lock = threading.RLock()
@@ -59,6 +63,15 @@ def execute_missing(folder: Path, plan: Plan, ready: Ready, data: Path | None, p
     finally:
         floor.release()
         shutil.rmtree(folder / WORK, ignore_errors=True)
+
+
+def _goes_on(folder: Path, record: TrialRecord, cell: Cell) -> bool:
+    """A program that died amid its questions, or whose check failed: what it has answered is not asked again."""
+    if record.status not in CUT_OFF or not isinstance(cell.workload, Task | Text):
+        return False
+    trial = Trial(id=record.trial, cell=record.cell, round=record.round)
+    given = (folder / "answers").glob(f"{answers_name(trial, cell)}-*.jsonl")
+    return any(path.stat().st_size for path in given)
 
 
 def _with_hint(error: DeviceError, folder: Path) -> DeviceError:

@@ -1,4 +1,5 @@
-"""What must be true of a phone before its numbers are believed: its build of the runner, and each artifact's logits.
+"""What must be true before numbers are believed: of every device the kernels of its build, of a phone also which build
+it is, and each artifact's logits.
 
 Found once a run and kept in `devices/<name>.json` beside the records, so that a resumed run goes on with the same.
 """
@@ -9,6 +10,7 @@ from typing import Protocol
 
 import msgspec
 
+from harness.build.runners import Runner
 from harness.build.runners.choice import Choice
 from harness.errors import BuildError, StoreError
 from harness.measure.choosing import PROMPT_TOKENS, Sample, choose_runner
@@ -36,6 +38,10 @@ class Trusted(Value, frozen=True, kw_only=True):
     """By the artifact's sha256."""
 
 
+OURS = "llama.cpp"
+"""The runtime whose program is built here; torch's library is another matter: `--cross-check`."""
+
+
 class _File(Value, frozen=True, kw_only=True):
     """A cell and its artifact."""
 
@@ -48,13 +54,22 @@ class _File(Value, frozen=True, kw_only=True):
 
     @property
     def asked(self) -> bool:
-        return isinstance(self.cell.workload, Task | Text)
+        return is_asked(self.cell)
 
     @property
     def order(self) -> tuple[int, bool, str]:
         """The smallest first; of equals, not BF16, for which llama.cpp has no kernel on Arm."""
         size = sum(file.bytes for file in self.artifact.files)
         return size, "bf16" in self.artifact.tensor_types, self.cell.key
+
+
+def is_ours(cell: Cell) -> bool:
+    return cell.runtime is not None and cell.runtime.name == OURS
+
+
+def is_asked(cell: Cell) -> bool:
+    """Whether the cell's artifact answers questions."""
+    return isinstance(cell.workload, Task | Text)
 
 
 def types_of(artifact: Artifact) -> str:
@@ -74,12 +89,78 @@ class Trusting(Protocol):
         ...
 
 
-class Trust:
+class Kernels:
+    """Whether the kernels that a device computes a run's files with are those of the plain path, asked once a kind."""
+
+    def __init__(self, floor: Floor, device: str) -> None:
+        self.floor, self.name = floor, device
+        self.found = read_trusted(floor.folder, device)
+
+    def check_kernels(self, cell: Cell, artifact: Artifact, program: Runner) -> None:
+        """Raises BuildError: the build's answers to 200 questions are not the host's."""
+        files = [one for one in self._files() if one.types == types_of(artifact)]
+        if not self._is_asked(files):
+            return
+        kind = f"{types_of(artifact)}+{digest(cell.runtime)[:8]}"
+        if kind not in self.found.kernels:
+            runtime, smallest = cell.runtime, min(files, key=lambda one: one.order)
+            assert runtime is not None
+            candidate = Candidate(
+                program=program,
+                device=self.floor.devices[self.name],
+                runtime=runtime,
+                variant=self.floor.variants[str(smallest.cell.variant)],
+                artifact=smallest.artifact,
+            )
+            made = check_kernels(candidate, self.floor.preparation(smallest.cell))
+            if made.agreed is None:  # it gave no answers: asked again the next time
+                raise BuildError(f"{smallest.cell.variant} on {self.name}: {made.reason}")
+            self._keep(kernels={**self.found.kernels, kind: made})
+        if not (check := self.found.kernels[kind]).passed:
+            raise BuildError(f"{cell.variant} on {self.name}: {check.reason}")
+
+    def _is_asked(self, files: Sequence["_File"]) -> bool:
+        """Weights of this kind answer questions in this run, or none do and these are the smallest of all.
+
+        Kernels of the others are seen to agree by each artifact's parity: on a phone, 200 questions to BF16 weights
+        take longer than all else that is measured of them.
+        """
+        every = self._files()
+        if any(one.asked for one in every):
+            return any(one.asked for one in files)
+        return min(every, key=lambda one: one.order) in files
+
+    def _files(self) -> "list[_File]":
+        """What is measured on this device with builds of ours, cell by cell."""
+        here = [cell for cell in self.floor.plan.cells if cell.device == self.name and is_ours(cell)]
+        made = [(cell, self.floor.ready.artifact(cell)) for cell in here]
+        return [_File(cell=cell, artifact=artifact) for cell, artifact in made if artifact is not None]
+
+    def _keep(self, **changes: object) -> None:
+        self.found = msgspec.structs.replace(self.found, **changes)
+        keep_trusted(self.floor.folder, self.found)
+
+
+class HostTrust(Kernels):
+    """This machine: before its answers are believed, its build has answered 200 questions."""
+
+    def ensure(self, cell: Cell) -> None:
+        """Nothing to check where nothing is asked, and where the program is none of ours.
+
+        Raises:
+            BuildError: the build computes something else.
+        """
+        artifact = self.floor.ready.artifact(cell)
+        if artifact is not None and is_ours(cell) and is_asked(cell):
+            self.check_kernels(cell, artifact, self.floor.ready.preparations[OURS].runner)
+
+
+class Trust(Kernels):
     """One phone of a run. What it finds wrong with an artifact fails that artifact's trials, and no others."""
 
     def __init__(self, floor: Floor, device: str, progress: Progress) -> None:
-        self.floor, self.name, self.progress = floor, device, progress
-        self.found = read_trusted(floor.folder, device)
+        super().__init__(floor, device)
+        self.progress = progress
         self.builds = floor.ready.builds[device]
         if self.found.choice is not None:
             self._take(self.found.choice)
@@ -96,7 +177,7 @@ class Trust:
             self._choose()
         if artifact is None:
             return None
-        self._check_kernels(cell, artifact)
+        self.check_kernels(cell, artifact, self.floor.chosen[self.name])
         if artifact.sha256 not in self.found.parity:
             self._keep(parity={**self.found.parity, artifact.sha256: self._parity(cell, artifact)})
         seen = self.found.parity[artifact.sha256]
@@ -125,49 +206,6 @@ class Trust:
                 f"{(self.found.runner_sha256 or '')[:12]}, which is another one now: start a new run"
             )
         self.floor.chosen[self.name] = built
-
-    def _check_kernels(self, cell: Cell, artifact: Artifact) -> None:
-        """Raises BuildError: the build's answers to 200 questions are not the host's."""
-        files = [one for one in self._files() if one.types == types_of(artifact)]
-        if not self._is_asked(files):
-            return
-        kind = f"{types_of(artifact)}+{digest(cell.runtime)[:8]}"
-        if kind not in self.found.kernels:
-            runtime, smallest = cell.runtime, min(files, key=lambda one: one.order)
-            assert runtime is not None
-            candidate = Candidate(
-                program=self.floor.chosen[self.name],
-                device=self.floor.devices[self.name],
-                runtime=runtime,
-                variant=self.floor.variants[str(smallest.cell.variant)],
-                artifact=smallest.artifact,
-            )
-            made = check_kernels(candidate, self.floor.preparation(smallest.cell))
-            if made.agreed is None:  # it gave no answers: asked again the next time
-                raise BuildError(f"{smallest.cell.variant} on {self.name}: {made.reason}")
-            self._keep(kernels={**self.found.kernels, kind: made})
-        if not (check := self.found.kernels[kind]).passed:
-            raise BuildError(f"{cell.variant} on {self.name}: {check.reason}")
-
-    def _is_asked(self, files: Sequence["_File"]) -> bool:
-        """Weights of this kind answer questions in this run, or none do and these are the smallest of all.
-
-        Kernels of the others are seen to agree by each artifact's parity: on a phone, 200 questions to BF16 weights
-        take longer than all else that is measured of them.
-        """
-        every = self._files()
-        if any(one.asked for one in every):
-            return any(one.asked for one in files)
-        return min(every, key=lambda one: one.order) in files
-
-    def _files(self) -> "list[_File]":
-        """What is measured on this phone, cell by cell."""
-        floor, found = self.floor, []
-        for cell in floor.plan.cells:
-            artifact = floor.ready.artifact(cell) if cell.device == self.name and cell.runtime else None
-            if artifact is not None:
-                found.append(_File(cell=cell, artifact=artifact))
-        return found
 
     def _parity(self, cell: Cell, artifact: Artifact) -> ParitySeen:
         floor = self.floor
@@ -198,10 +236,6 @@ class Trust:
     def _prompt(self, cell: Cell, artifact: Artifact) -> tuple[int, ...]:
         model = self.floor.variants[str(cell.variant)].model
         return self.floor.preparation(cell).prompt(model, artifact, PROMPT_TOKENS)
-
-    def _keep(self, **changes: object) -> None:
-        self.found = msgspec.structs.replace(self.found, **changes)
-        keep_trusted(self.floor.folder, self.found)
 
 
 def keep_trusted(folder: Path, found: Trusted) -> None:

@@ -10,7 +10,7 @@ from harness.render.page import Cell, Notes, Table, cells, grouped
 from harness.render.settings import Setting
 from harness.render.tables import NOTHING
 from harness.render.words import last_place, metric_title, number, p_value, points, quantity, span
-from harness.stats import bounds
+from harness.stats import bounds, widest
 
 Groups = dict[str, list[tuple[Cell, ...]]]
 FULL = ("variant", "against", "questions", "difference", "interval clustered", "right → wrong", "wrong → right",
@@ -150,8 +150,7 @@ def _refs(pair: PairedItems, notes: Notes) -> tuple[int, ...]:
 
 def _widest(pair: PairedItems) -> str:
     """The difference with the wider of its intervals."""
-    known = [i for i in (pair.interval, pair.clustered) if i is not None]
-    return points(pair.diff, *bounds(max(known, key=lambda i: i.high - i.low, default=None)))
+    return points(pair.diff, *bounds(widest(pair.interval, pair.clustered)))
 
 
 def _clustered(pair: PairedItems) -> str:

@@ -99,10 +99,11 @@ def _known(value: int | str | None) -> int | str | None:
 
 
 def _target(one: Drilled) -> int | str | None:
-    """The right answer, also where only an answer that was right tells it."""
+    """The right answer, also where only a text that was right tells it."""
     if one.target is not None:
         return _known(one.target)
-    return next((_known(side.answer) for side in (one.baseline, one.variant) if side.right), None)
+    told = (side.answer for side in (one.baseline, one.variant) if side.right and isinstance(side.answer, str))
+    return next(map(_known, told), None)
 
 
 @lru_cache(maxsize=1 << 16)

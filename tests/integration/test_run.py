@@ -337,6 +337,29 @@ def test_other_questions_are_refused_on_resume(tiny_suite: Path, bench: Bench) -
     assert {r.status for r in read_run(bench.only_run()).records} == {"ok"}
 
 
+def test_a_program_that_died_amid_its_questions_is_gone_on_with(tiny_suite: Path, bench: Bench) -> None:
+    done = bench("run", "--suite", str(tiny_suite), "--measures", "task", "--variants", "int8")
+    assert done.returncode == 0, done.stderr
+    folder = bench.only_run()
+    records = list(read_lines(folder / RECORDS))
+    died = records[0]
+    (answers,) = (o for o in died["observations"] if o["event"] == "answers")
+    whole = list(read_lines(folder / answers["answers"]))
+    (folder / answers["answers"].removesuffix(".gz")).write_text("".join(json.dumps(a) + "\n" for a in whole[:7]))
+    (folder / answers["answers"]).unlink()
+    (folder / answers["items"]).unlink()
+    gone = {"status": "oom_killed", "reason": "killed", "observations": []}
+    (folder / RECORDS).write_text("".join(json.dumps(r) + "\n" for r in [{**died, **gone}, *records[1:]]))
+    done = bench("run", "--resume", "latest")
+    assert done.returncode == 0, done.stderr
+    again = next(r for r in read_run(folder).records if r.trial == died["trial"])
+    assert again.status == "ok"
+    assert [(a["id"], a["logprob"]) for a in read_lines(folder / answers["answers"])] == [
+        (a["id"], a["logprob"]) for a in whole
+    ]
+    assert len((folder / RECORDS).read_text().splitlines()) == len(records) + 1, "nothing else is done again"
+
+
 def test_two_processes_never_write_one_run(finished: Bench) -> None:
     import fcntl
 

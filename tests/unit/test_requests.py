@@ -188,6 +188,14 @@ def test_exactly_one_answer_a_request(tmp_path: Path, answers: list[int], said: 
     assert (found is None) if said is None else (found is not None and said in found)
 
 
+def test_an_endless_log_likelihood_is_no_answer(tmp_path: Path) -> None:
+    write_lines(tmp_path / "r.jsonl.gz", [{"head": {}}, {"id": 0}, {"id": 1}])
+    write_lines(tmp_path / "a.jsonl", [{"id": 0, "logprob": -1.5}, {"id": 1, "logprob": None}])
+    assert check_answers(tmp_path / "r.jsonl.gz", tmp_path / "a.jsonl") == (
+        "request 1: its log-likelihood is not a finite number"
+    )
+
+
 def test_heads_are_written_once_and_read_whole(tmp_path: Path) -> None:
     asked = [ask("loglikelihood", f"{SHOTS}Q: {d}", f" {c}", doc=d) for d in range(3) for c in "xyz"] + [
         ask("generate_until", f"{SHOTS}Q: go", {"until": ["x"], "max_gen_toks": 5}, doc=9)

@@ -3,6 +3,7 @@
 import json
 import os
 import select
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import BuildError, InputError
+from harness.errors import BuildError, InputError, StoreError
 from harness.measure import lm_eval_jobs
 from harness.measure.grade import grade_task
 from harness.measure.lm_eval_jobs import WORKER, ask_worker, worker_job
@@ -202,6 +203,18 @@ def test_data_that_changed_meanwhile_is_not_graded(data: Path, tmp_path: Path) -
     put(tmp_path, "gsm8k/test.jsonl.gz", [problem(n) for n in range(7, 11)])
     with pytest.raises(BuildError, match="document 0 is not the one that was asked"):
         grade_task(tmp_path, answers, task, resolve_task("gsm8k_cot", tmp_path), 1)
+
+
+def test_questions_whose_data_is_gone_are_no_smaller_task(data: Path, tmp_path: Path) -> None:
+    task = Task(task="mmlu")
+    requests = task_requests(task, resolve_task("mmlu", data), PLAIN, 1)
+    answers = answered(requests.path, tmp_path, lambda line: {"logprob": -1.0 - line["index"], "greedy": False})
+    shutil.copytree(data / "mmlu", tmp_path / "mmlu")
+    for file in (tmp_path / "mmlu").rglob("*virology*"):
+        file.unlink()
+    with pytest.raises(StoreError, match="4 of 8 questions that were asked .* document 0 of mmlu_virology"):
+        grade_task(tmp_path, answers, task, resolve_task("mmlu", tmp_path), 1)
+    assert not (tmp_path / "items.jsonl.gz").exists()
 
 
 def test_a_run_of_old_is_graded_by_the_texts_of_its_requests(data: Path, tmp_path: Path) -> None:

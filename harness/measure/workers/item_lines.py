@@ -10,6 +10,9 @@ from harness.measure.workers.data_files import DataError
 from harness.measure.workers.loading import LocalTask
 
 WEIGHTED = ("word_perplexity", "byte_perplexity", "bits_per_byte")
+RIGHT_OR_WRONG = ("acc", "acc_norm", "acc_mutual_info", "acc_bytes", "exact_match")
+"""Metrics that are 1 where the right choice was made; a share of the mass on several right ones, as in TruthfulQA's
+mc2, goes by the name of `acc` too."""
 LONGEST_TEXT = 2000
 """Characters of an answer that an item keeps; the whole one stands in the answers file."""
 
@@ -62,7 +65,7 @@ def answered(sample: dict[str, Any], task: LocalTask) -> dict[str, Any]:
         return {}
     text, target = sample["filtered_resps"][0], sample["target"]
     text = text[0] if isinstance(text, list) and text else text
-    known = {"answer": text[:LONGEST_TEXT]} if isinstance(text, str) else {}
+    known = {"answer": text[:LONGEST_TEXT], "filter": sample["filter"] or "none"} if isinstance(text, str) else {}
     # Checkers that look at the document itself, such as IFEval's, have a number in the target's place.
     return known | ({"target": target[:LONGEST_TEXT]} if isinstance(target, str) else {})
 
@@ -73,8 +76,8 @@ def chosen(sample: dict[str, Any], task: LocalTask) -> dict[str, Any]:
     gold = task.doc_to_text(sample["doc"]) if task.multiple_input else sample["target"]
     if isinstance(gold, list):
         gold = gold[0] if len(gold) == 1 else None
-    if sample.get("acc") not in (0.0, 1.0):
-        gold = None  # a share of the mass on several right choices, as in TruthfulQA's mc2
+    if not is_right_or_wrong(sample):
+        gold = None
     if isinstance(gold, str):
         gold = choices.index(gold) if gold in choices else None
     return {"answer": logprobs.index(max(logprobs)), "target": gold, "logprobs": logprobs}
@@ -85,10 +88,22 @@ def chance_of(sample: dict[str, Any]) -> float | None:
 
     None where there is nothing to choose from, or where the score is a mass and not right or wrong.
     """
-    choices = len(sample["arguments"])
-    if choices < 2 or sample.get("acc") not in (0.0, 1.0):
-        return None
-    return 1 / choices
+    choices = len(sample["arguments"]) if len(sample["arguments"]) > 1 else lettered_choices(sample)
+    return 1 / choices if choices > 1 and is_right_or_wrong(sample) else None
+
+
+def is_right_or_wrong(sample: dict[str, Any]) -> bool:
+    values = [sample[name] for name in sample["metrics"] if name in RIGHT_OR_WRONG]
+    return bool(values) and all(value in (0.0, 1.0) for value in values)
+
+
+def lettered_choices(sample: dict[str, Any]) -> int:
+    """How many choices a question has whose answer is generated, such as `B.` of four; 0 where it is no letter."""
+    choices, target = sample["doc"].get("choices"), sample["target"]
+    if isinstance(choices, dict):
+        choices = choices.get("text")
+    is_letter = isinstance(target, str) and len(word := target.strip().rstrip(".")) == 1 and word.isalnum()
+    return len(choices) if is_letter and isinstance(choices, list | tuple) else 0
 
 
 def sums_of(name: str, parts: Any) -> list[float]:
