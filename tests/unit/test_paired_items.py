@@ -12,9 +12,9 @@ from scipy.stats import binomtest
 
 from harness.analyse.compare import analyse
 from harness.analyse.findings import PairedItems, Report
-from harness.analyse.pairs import NEAR_CHANCE
+from harness.analyse.pairs import BY_GROUPS, NEAR_CHANCE
 from harness.metrics import macro_name, metric, micro_name
-from harness.stats import mcnemar_exact_p, t_quantile
+from harness.stats import mcnemar_exact_p, t_quantile, widest
 from harness.store import Run, read_lines, write_lines
 from harness.values import Task
 from tests.builders import build_and_read
@@ -241,3 +241,27 @@ def test_chance_of_items_with_different_numbers_of_choices_is_their_mean(run: Ru
 @pytest.mark.parametrize(("lost", "won"), [(1, 9), (0, 7), (30, 41), (500, 430)])
 def test_mcnemar_is_the_binomial_test(lost: int, won: int) -> None:
     assert mcnemar_exact_p(lost, won) == pytest.approx(binomtest(lost, lost + won, 0.5).pvalue)
+
+
+# ---------------------------------------------------------------- groups of alike questions
+
+
+def test_a_row_takes_the_wider_interval_and_says_so(run: Run) -> None:
+    report = analyse([run])
+    for pair in report.accuracy:
+        (row,) = (
+            r for r in report.rows if (r.variant, r.baseline, r.metric) == (pair.variant, pair.baseline, pair.metric)
+        )
+        assert pair.interval is not None and pair.clustered is not None
+        wider = widest(pair.interval, pair.clustered)
+        assert wider is not None and (row.diff_low, row.diff_high) == (wider.low, wider.high)
+        assert any(BY_GROUPS in note for note in row.notes) is (wider is pair.clustered)
+    assert {p.clustered == widest(p.interval, p.clustered) for p in report.accuracy} == {True, False}
+
+
+def test_no_group_differs_is_no_certainty(run: Run) -> None:
+    base = {line["id"]: line for line in items_of(run, "bf16")}
+    same = pair_of(changed(run, lambda line: {**line, "metrics": base[line["id"]]["metrics"]}, "int4-ptq"))
+    assert same.diff == 0.0 and same.clusters == 12 and same.clustered is None
+    assert same.interval is not None and same.interval.low < 0 < same.interval.high
+    assert same.one_point == "not excluded"

@@ -212,7 +212,7 @@ def test_questions_whose_data_is_gone_are_no_smaller_task(data: Path, tmp_path: 
     shutil.copytree(data / "mmlu", tmp_path / "mmlu")
     for file in (tmp_path / "mmlu").rglob("*virology*"):
         file.unlink()
-    with pytest.raises(StoreError, match="4 of 8 questions that were asked .* document 0 of mmlu_virology"):
+    with pytest.raises(StoreError, match=r"4 of 8 questions that were asked .* document 0 of mmlu_virology"):
         grade_task(tmp_path, answers, task, resolve_task("mmlu", tmp_path), 1)
     assert not (tmp_path / "items.jsonl.gz").exists()
 
