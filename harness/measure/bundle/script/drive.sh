@@ -38,20 +38,22 @@ check_fit() {
     fi
 }
 
-# A cable pulled while the archive was copied, or a full phone: each file is named by what it holds.
+# A cable pulled while the archive was copied, or a full phone.
 check_files() {
-    local file sum
+    local sum name seen
     [ ! -e "$BASE/checked" ] || return 0
     tell "checking files"
-    for file in "$BASE"/files/*; do
-        sum=$(sha256sum "$file")
-        if [ "${sum%% *}" != "${file##*/}" ]; then
-            tell "file ${file##*/} is damaged: copy and unpack the archive again"
-            : >"$BASE/damaged" # run.sh takes this folder away
-            return 1
+    while read -r sum name; do
+        if [ "$sum" = end ]; then
+            : >"$BASE/checked"
+            return 0
         fi
-    done
-    : >"$BASE/checked"
+        seen=$(sha256sum <"$BASE/$name")
+        [ "${seen%% *}" = "$sum" ] || break
+    done <"$BASE/bundle.sums"
+    tell "file ${name:-bundle.sums} is damaged: copy and unpack the archive again"
+    : >"$BASE/damaged" # run.sh takes this folder away
+    return 1
 }
 
 # What a script of questions says, once: SCRIPT.sh → SCRIPT.txt.
