@@ -13,7 +13,7 @@ from harness.measure.devices.phone.job import JobState
 from harness.measure.devices.phone.outcome import Remains, outcome_of
 from harness.measure.jobs import Conditions, Job, OnProgress, Outcome
 from harness.store import DAMAGE
-from harness.values import DeviceFacts, DeviceSpec, Observation, PhoneFacts, ProcessSeen
+from harness.values import DeviceFacts, DeviceSpec, Observation, PhoneFacts, Preflight, ProcessSeen
 
 STATE_FILE, CONDITIONS_FILE, CONF_FILE, STARTED_FILE = "state.json", "conditions.txt", "wrapper.conf", "started"
 EVENTS, ANSWERS, STDERR, SAMPLES, GATE, SETTINGS = (
@@ -33,10 +33,13 @@ UNKNOWN = Conditions(load_average=None, available_bytes=None, power=None)
 class ReplayDevice:
     """Jobs by name, `TRIAL-ATTEMPT`, each a folder in `recorded`."""
 
-    def __init__(self, spec: DeviceSpec, facts: DeviceFacts, recorded: Path, mark: str) -> None:
-        """`mark` ends each answer in a file of conditions."""
+    def __init__(
+        self, spec: DeviceSpec, facts: DeviceFacts, recorded: Path, mark: str, before: Preflight | None = None
+    ) -> None:
+        """`mark` ends each answer in a file of conditions; `before` is how the phone was found before the first job."""
         self.spec = spec
         self._facts, self._recorded, self._mark = facts, recorded, mark
+        self._noticed: tuple[Observation, ...] = () if before is None else (before,)
         self._run = self._trial = ""
 
     def facts(self) -> DeviceFacts:
@@ -128,7 +131,8 @@ class ReplayDevice:
         """Nothing is kept elsewhere."""
 
     def noticed(self) -> tuple[Observation, ...]:
-        return ()
+        seen, self._noticed = self._noticed, ()
+        return seen
 
     def interrupt(self) -> None:
         """Nothing runs."""
