@@ -44,7 +44,7 @@ class Bundled(Value, frozen=True):
     jobs: int
     id: str
     expected_s: float
-    """How long the phone will take, roughly, with its cool-downs."""
+    """How long the phone will take, roughly, with its cool-downs as short as they may be."""
     run_line: str = scripts.RUN_LINE
 
 
