@@ -200,6 +200,49 @@ def test_the_log_says_who_was_killed_for_memory(folder: Folder, line: str, kille
     assert (folder.base / "out/killed_for_memory").exists() == killed
 
 
+ENDED, LOST, GONE = (
+    '{"phase":"ended","pid":null,"rc":{"code":0,"signal":null,"cause":"ended"}}',
+    '{"phase":"ended","pid":null,"rc":{"code":null,"signal":null,"cause":"lost"}}',
+    '{"phase":"gone","pid":null,"rc":null}',
+)
+# A wrapper that says what became of the n-th start.
+WRAPPER = r"""
+MOST_STARTS=2
+ask() {
+    case $1 in
+    state) cat "$2/told" ;;
+    clear) say '{"phase":"absent"}' >"$2/told" ;;
+    esac
+}
+start_job() {
+    first_line "$2/starts"
+    put "$2/starts" $((${LINE:-0} + 1))
+    sed -n "$((${LINE:-0} + 1))p" "$BASE/ends" >"$2/told"
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("ends", "starts", "kept"),
+    [
+        ([ENDED], 1, ENDED),
+        ([GONE, ENDED], 2, ENDED),
+        ([LOST, ENDED], 2, ENDED),
+        ([LOST, LOST, ENDED], 2, LOST),
+        ([GONE, LOST, ENDED], 2, LOST),
+    ],
+    ids=["well", "gone once", "lost once", "lost twice", "gone, then lost"],
+)
+def test_a_job_that_nobody_saw_end_is_done_again_once(folder: Folder, ends: list[str], starts: int, kept: str) -> None:
+    (folder.base / "ends").write_text("".join(f"{one}\n" for one in ends))
+    out = folder.base / "out"
+    out.mkdir()
+    (out / "told").write_text('{"phase":"absent"}\n')
+    folder.says(f'{WRAPPER}\nattempt a "$BASE/out" 1 1')
+    assert (out / "starts").read_text().strip() == str(starts)
+    assert (out / "state.json").read_text().strip() == kept
+
+
 WEIGHTS = b"weights"
 
 

@@ -171,6 +171,12 @@ keep() { # OUT
     put "$1/state.json" "$STATE"
 }
 
+# Whether nobody saw how the program ended, as outcome.py tells it: no fault of the program's.
+died() {
+    case $PHASE:$STATE in gone:* | *'"rc":null'* | *'"cause":"lost"'*) return 0 ;; esac
+    return 1
+}
+
 attempt() { # ID OUT NEED CORE_NEED
     mkdir -p "$2"
     while [ ! -e "$2/state.json" ]; do
@@ -179,16 +185,15 @@ attempt() { # ID OUT NEED CORE_NEED
         case $PHASE in
         absent) start_job "$1" "$2" "$3" "$4" || return 1 ;;
         gate | running) wait_for "$2" || return 1 ;;
-        gone)
+        gone | ended)
             first_line "$2/starts"
-            if [ "${LINE:-0}" -ge "$MOST_STARTS" ]; then
-                keep "$2"
-            else
+            if died && [ "${LINE:-0}" -lt "$MOST_STARTS" ]; then
                 ask clear "$2" >/dev/null || return 1
                 rm -f "$2/events.jsonl" "$2/stderr.txt"
+            else
+                keep "$2"
             fi
             ;;
-        ended) keep "$2" ;;
         *) tell "the wrapper does not answer: $STATE" && return 1 ;;
         esac
     done
