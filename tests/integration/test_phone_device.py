@@ -123,6 +123,16 @@ def test_what_other_inputs_left_is_not_taken_for_a_jobs_own(host: Host, folder: 
     assert jobs_on(phone) == []
 
 
+def test_a_file_that_the_phone_cannot_hash_is_a_doubt_on_what_it_was_measured_with(
+    host: Host, folder: Path, phone: StandIn
+) -> None:
+    let_go(phone)
+    assert not any("verified" in doubt for doubt in host.run().doubts)
+    (phone.root / "system/bin/sha256sum").unlink()
+    (folder / "model.gguf").write_bytes(b"another")
+    assert any("model.gguf was not verified on the phone: the phone has no" in d for d in host.run().doubts)
+
+
 def test_a_job_of_the_same_run_that_nobody_waits_for_is_stopped(host: Host, folder: Path, phone: StandIn) -> None:
     """As after a host that was killed, and whose run goes on with another build."""
     other: list[object] = []

@@ -5,6 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 
+import msgspec
+
 from harness.build.cache import sha256_file
 from harness.device_files import load_reach
 from harness.errors import DeviceError, DeviceLostError, NoSpaceError, WrongDeviceError
@@ -66,6 +68,8 @@ class PhoneDevice:
         self._hashes: dict[tuple[str, int, int], str] = {}
         self._verified: set[str] = set()
         """Files on the phone whose hash was compared since the session began."""
+        self._unverified: dict[str, str] = {}
+        """Of those, which the phone cannot hash → what is to be said of them."""
 
     @property
     def phone(self) -> PhoneSpec:
@@ -109,7 +113,9 @@ class PhoneDevice:
             raise
         if not job.id:  # nobody can ask for it again
             self._remove(f"rm -rf {quote(there.folder)}")
-        return outcome_of(remains, self._phone_facts())
+        outcome = outcome_of(remains, self._phone_facts())
+        unsure = (why for _, target in there.files if (why := self._unverified.get(target)) is not None)
+        return msgspec.structs.replace(outcome, doubts=(*outcome.doubts, *unsure))
 
     def forget(self, begins: str) -> None:
         """See `Device`. Jobs that still run are left alone; what a lost phone keeps is removed when it is there."""
@@ -263,7 +269,9 @@ class PhoneDevice:
                 bar.update(done, size)
                 self.link.rest(0)  # a run that is ended while bytes travel is seen at once
 
-            self.link.ask(lambda c: place(c, source, target, self._sha256(source), sent))
+            placed = self.link.ask(lambda c: place(c, source, target, self._sha256(source), sent))
+        if placed.unverified is not None:
+            self._unverified[target] = f"{source.name} was not verified on the phone: {placed.unverified}"
 
     def _is_whole(self, source: Path, target: str) -> bool:
         there = self.link.ask(lambda c: c.stat(target))
