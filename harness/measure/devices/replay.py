@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,7 @@ from harness.measure.devices.phone.asking import answers
 from harness.measure.devices.phone.conditions import CONDITIONS, conditions_from
 from harness.measure.devices.phone.job import JobState
 from harness.measure.devices.phone.outcome import Remains, outcome_of
-from harness.measure.jobs import Conditions, Job, OnProgress, Outcome
+from harness.measure.jobs import Conditions, FileNeeded, Job, OnProgress, Outcome
 from harness.store import DAMAGE
 from harness.values import DeviceFacts, DeviceSpec, Observation, PhoneFacts, Preflight, ProcessSeen
 
@@ -55,7 +56,8 @@ class ReplayDevice:
             return UNKNOWN
         return conditions_from(answers(text.decode("utf-8", errors="replace"), CONDITIONS, self._mark))
 
-    def hold(self, run: str) -> None:
+    def hold(self, run: str, files: Sequence[FileNeeded] = ()) -> None:
+        del files
         self._run = run
 
     def run(self, job: Job, work: Path, on_progress: OnProgress | None = None) -> Outcome:

@@ -1,6 +1,7 @@
 """A phone as a device: files are brought to it once, jobs run on it by themselves, what they come to is fetched."""
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from shlex import quote
@@ -30,7 +31,7 @@ from harness.measure.devices.phone.session import Session, check_started, open_s
 from harness.measure.devices.phone.settings import SettingsWish
 from harness.measure.devices.phone.state import read_phone_state
 from harness.measure.devices.phone.wrapper import ROOT, write
-from harness.measure.jobs import Conditions, Job, OnProgress, Outcome
+from harness.measure.jobs import Conditions, FileNeeded, Job, OnProgress, Outcome
 from harness.progress import Progress, Silent
 from harness.values import DeviceFacts, DeviceSpec, Observation, PhoneFacts, PhoneSpec, PhoneState, Preflight
 
@@ -57,6 +58,8 @@ class PhoneDevice:
         self.link = link or Link(lambda: connect(spec, load_reach(spec.name)))
         self.root, self.environment = root, environment or {}
         self.owner = f"bench-{os.getpid()}"
+        self._files: tuple[FileNeeded, ...] = ()
+        """What jobs of this run will read, as far as was said."""
         self._facts: DeviceFacts | None = None
         self._session: Session | None = None
         self._skin_start_c: float | None = None
@@ -96,8 +99,8 @@ class PhoneDevice:
         seen, self._noticed = self._noticed, []
         return tuple(seen)
 
-    def hold(self, run: str) -> None:
-        self.owner = run
+    def hold(self, run: str, files: Sequence[FileNeeded] = ()) -> None:
+        self.owner, self._files = run, tuple(files)
 
     def run(self, job: Job, work: Path, on_progress: OnProgress | None = None) -> Outcome:
         """See `Device`. A job that this phone has begun already is gone on with, or fetched if it has ended."""
@@ -244,7 +247,7 @@ class PhoneDevice:
         session = self._open()
         if session.fit:
             return
-        found, skin_c = read_fitness(self.link, session, self.spec, there, self.owner)
+        found, skin_c = read_fitness(self.link, session, self.spec, there, self.owner, self._files)
         self._noticed.append(found)
         if self._skin_start_c is None:
             self._skin_start_c = skin_c
