@@ -12,20 +12,14 @@ from harness.measure.devices.phone.asking import answers
 from harness.measure.devices.phone.conditions import CONDITIONS, conditions_from
 from harness.measure.devices.phone.job import JobState
 from harness.measure.devices.phone.outcome import Remains, outcome_of
+from harness.measure.devices.phone.remains import GATE, SAMPLES, SETTINGS, STDERR, STDERR_TAIL
+from harness.measure.devices.phone.remote import EVENTS
 from harness.measure.jobs import Conditions, FileNeeded, Job, OnProgress, Outcome
 from harness.store import DAMAGE
 from harness.values import DeviceFacts, DeviceSpec, Observation, PhoneFacts, Preflight, ProcessSeen
 
 STATE_FILE, CONDITIONS_FILE, CONF_FILE, STARTED_FILE = "state.json", "conditions.txt", "wrapper.conf", "started"
-EVENTS, ANSWERS, STDERR, SAMPLES, GATE, SETTINGS = (
-    "events.jsonl",
-    "answers.jsonl",
-    "stderr.txt",
-    "samples.jsonl",
-    "gate.jsonl",
-    "settings.txt",
-)
-KILLED = "killed_for_memory"
+ANSWERS, KILLED = "answers.jsonl", "killed_for_memory"
 NOT_RUN = "it was not run: the phone's owner ended the run before"
 NOT_REPEATED = "its timed windows were worthless, and it was not repeated: the phone's owner ended the run before"
 UNKNOWN = Conditions(load_average=None, available_bytes=None, power=None)
@@ -76,7 +70,7 @@ class ReplayDevice:
         remains = Remains(
             state=state,
             events=self.read(name, EVENTS),
-            stderr=self.read(name, STDERR)[-4000:],
+            stderr=self.read(name, STDERR)[-STDERR_TAIL:],
             samples=self.read(name, SAMPLES),
             gate=self.read(name, GATE),
             settings=self.read(name, SETTINGS),
