@@ -61,7 +61,7 @@ def _bundle(target: Path, as_json: bool, wish: dict[str, Any]) -> None:
     room_mb = 2 * made.bytes / 1e6
     took = in_hours(made.expected_s)
     click.echo(f"{target}: {made.bytes:,} bytes; the phone needs {room_mb:,.0f} MB of free storage")
-    click.echo(f"{made.jobs} jobs, about {took} on the phone")
+    click.echo(f"{made.jobs} jobs, about {took} on the phone, more where it does not cool")
     click.echo(f"copy it:  adb push {target} {PUSHED_TO}/{ARCHIVE}")
     click.echo(f"at the end:  adb pull {PUSHED_TO}/{RESULT} && bench import {RESULT}")
     click.echo("the one line that measures:")

@@ -71,8 +71,9 @@ def _times(plan: Plan) -> Iterator[str]:
     for time in expected_times(plan):
         cooling, before = in_hours(time.cool_down_s), in_hours(time.prepare_s)
         yield (
-            f"time on {time.device}: about {in_hours(time.total_s)} for {time.trials} trials, {cooling} of it to cool "
-            f"down and {before} to bring and check everything the first time"
+            f"time on {time.device}: about {in_hours(time.total_s)} for {time.trials} trials, at least {cooling} of it "
+            f"to cool down and {before} to bring and check everything the first time; "
+            f"up to {in_hours(time.most_s)} where the phone does not cool"
         )
         if time.too_large:
             yield f"  too large for its memory, as far as can be foreseen: {', '.join(time.too_large)}"

@@ -92,10 +92,6 @@ class ShellPhone:
         Path(target).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, target)
 
-    def pull(self, source: str, target: Path, on_bytes: Callable[[int], None] | None = None) -> None:
-        self._reach()
-        shutil.copy(source, target)
-
     def stat(self, path: str) -> RemoteFile | None:
         self._reach()
         if not Path(path).exists():

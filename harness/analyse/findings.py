@@ -201,7 +201,7 @@ class Heat(InCell, frozen=True):
     clock_share: float | None
     """Lowest median clock of a cluster that was used, over its highest clock."""
     capped: int
-    """Trials in which the system allowed less than the highest clock."""
+    """Trials in which the system allowed a cluster that was used less than its highest clock."""
     discarded: int
     windows: int
     """Timed windows with the discarded ones."""

@@ -6,7 +6,7 @@ from statistics import median
 from harness.analyse.findings import Heat
 from harness.analyse.levels import MeasuredCell
 from harness.analyse.trials import observed
-from harness.values import ParitySeen, Surroundings, Timing, TrialRecord
+from harness.values import ClusterSeen, ParitySeen, Surroundings, Timing, TrialRecord
 
 
 def heats(run: str, cells: Sequence[MeasuredCell]) -> list[Heat]:
@@ -50,14 +50,19 @@ def _heat_of(
 
 def _shares(around: Surroundings) -> Iterable[float]:
     """Median clock over the highest one, of each cluster that the program might use."""
-    used = set(around.allowed if around.allowed is not None else around.affinity)
-    for cluster in around.clusters:
-        if cluster.median_khz and cluster.most_khz and (not used or used & set(cluster.cpus)):
+    for cluster in _used(around):
+        if cluster.median_khz and cluster.most_khz:
             yield cluster.median_khz / cluster.most_khz
 
 
 def _capped(around: Surroundings) -> bool:
-    return any(c.cap_khz is not None and c.most_khz is not None and c.cap_khz < c.most_khz for c in around.clusters)
+    """Whether the system held back a cluster that the program might use."""
+    return any(c.cap_khz is not None and c.most_khz is not None and c.cap_khz < c.most_khz for c in _used(around))
+
+
+def _used(around: Surroundings) -> list[ClusterSeen]:
+    cpus = set(around.allowed if around.allowed is not None else around.affinity)
+    return [cluster for cluster in around.clusters if not cpus or cpus & set(cluster.cpus)]
 
 
 def _middle(values: Iterable[float | None]) -> float | None:

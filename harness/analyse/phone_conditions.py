@@ -48,7 +48,7 @@ def before_runs(run: Run, device: str) -> tuple[ConditionValue, ...]:
 
 
 def _in_words(one: Preflight) -> str:
-    found = [*_of_state(one.state), *(finding.seen for finding in one.findings if finding.state == "warn")]
+    found = [*_of_state(one.state), *(finding.seen for finding in one.findings if finding.state != "unknown")]
     unknown = sorted(finding.name for finding in one.findings if finding.state == "unknown")
     return "; ".join([*found, *([f"not seen: {', '.join(unknown)}"] if unknown else [])])
 

@@ -46,16 +46,19 @@ def state_checks(findings: Iterable[PreflightFinding], state: PhoneState) -> Ite
 def sensor_checks(facts: DeviceFacts) -> Iterator[Check]:
     """Which temperatures can be read: what cannot is unknown to the gate, never cool."""
     phone = facts.phone if isinstance(facts.phone, PhoneFacts) else PhoneFacts()
-    for name, zones in (("processor's heat", phone.cpu_zones), ("skin's heat", phone.skin_zones)):
-        service = phone.thermal_service
+    places = (
+        ("processor's heat", phone.cpu_zones, phone.cpu_sensors),
+        ("skin's heat", phone.skin_zones, phone.skin_sensors),
+    )
+    for name, zones, sensors in places:
         if zones:
             shown = ", ".join(zones[:6]) + (f" and {len(zones) - 6} more" if len(zones) > 6 else "")
             yield Check(name=name, state="good", seen=f"{len(zones)} zones: {shown}")
-        elif service:
+        elif sensors:
             yield Check(
                 name=name,
                 state="doubtful",
-                seen=f"no zone can be read; the thermal service has {', '.join(service)}",
+                seen=f"no zone can be read; the thermal service has {', '.join(sensors)}",
                 effect="it is asked every half minute only, since asking wakes the phone",
             )
         else:

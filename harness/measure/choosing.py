@@ -56,7 +56,8 @@ def choose_runner(
     broken: dict[str, str] = {}
     with progress.bar(f"{device.spec.name}: which build is quickest", ROUNDS * len(runners)) as bar:
         for number in range(ROUNDS):
-            for target in sorted(runners.keys() - broken.keys(), reverse=number % 2 == 1):
+            turn = sorted(runners.keys() - broken.keys(), reverse=number % 2 == 1)
+            for done, target in enumerate(turn, number * len(runners) + len(broken) + 1):
                 try:
                     of_all = [
                         _seconds_of(device, facts, runners[target], one, work, f"{run}-choice-{target}-{number}-{n}")
@@ -65,7 +66,7 @@ def choose_runner(
                     seconds[target].append(geometric_mean(of_all))
                 except BuildError as error:
                     broken[target] = str(error)
-                bar.update(number * len(runners) + len(seconds))
+                bar.update(done)
     working = {target: of_target for target, of_target in seconds.items() if target not in broken}
     if not working:
         raise BuildError(f"no build of the runner works on {device.spec.name}: {'; '.join(broken.values())}")

@@ -1,6 +1,6 @@
 """Where the trials of one run happen: its folder, its devices, and the inputs made so far."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -8,9 +8,9 @@ import msgspec
 from harness.build.runners import Runner
 from harness.errors import WrongDeviceError
 from harness.measure.devices import open_device
-from harness.measure.execute import Equipment
+from harness.measure.execute import Equipment, needed_bytes
 from harness.measure.inputs import Preparation, Reference
-from harness.measure.jobs import Device, Inputs, room_for
+from harness.measure.jobs import Device, FileNeeded, Inputs, room_for
 from harness.measure.parts import part_of
 from harness.measure.ready import Ready
 from harness.measure.requests import Requests, plain_requests
@@ -112,10 +112,10 @@ class Floor:
         """The trial has its record: its device need keep nothing of it."""
         self.devices[cell.device].forget(f"{self.folder.name}-{trial.id}-")
 
-    def hold(self) -> None:
-        """Every device works for this run from now on."""
-        for device in self.devices.values():
-            device.hold(self.folder.name)
+    def hold(self, cells: Sequence[Cell] = ()) -> None:
+        """Every device works for this run from now on; `cells` are those that have trials to come."""
+        for name, device in self.devices.items():
+            device.hold(self.folder.name, files_needed([cell for cell in cells if cell.device == name], self.ready))
 
     def release(self) -> None:
         for device in self.devices.values():
@@ -184,6 +184,20 @@ class Floor:
         model = self.variants[cell.variant].model
         tokens = self.preparation(cell).prompt(model, artifact, depth + load.prompt_tokens)
         return msgspec.structs.replace(inputs, prefix=tokens[:depth], prompt=tokens[depth:])
+
+
+def files_needed(cells: Sequence[Cell], ready: Ready) -> tuple[FileNeeded, ...]:
+    """The files of the cells' artifacts, each once, by the least that a cell needs."""
+    found: dict[str, FileNeeded] = {}
+    for cell in cells:
+        artifact = ready.artifact(cell) if cell.runtime is not None and cell.unsupported is None else None
+        if artifact is None:
+            continue
+        need, _ = needed_bytes(artifact, cell)
+        for file in artifact.files:
+            least = min(need, found[file.sha256].memory_bytes) if file.sha256 in found else need
+            found[file.sha256] = FileNeeded(sha256=file.sha256, size_bytes=file.bytes, memory_bytes=least)
+    return tuple(found.values())
 
 
 def _check_same(name: str, planned: DeviceFacts | None, seen: DeviceFacts) -> None:

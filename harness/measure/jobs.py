@@ -1,6 +1,6 @@
 """What travels between a runtime and a device: a job to do, and what came of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,6 +25,15 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Keys of `spec` that name files of this machine; elsewhere the program gets copies."""
     appends: tuple[str, ...] = ()
     """Keys of `spec` that name a file of this machine which gains lines, also those written elsewhere."""
+
+
+class FileNeeded(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that jobs of a run will read."""
+
+    sha256: str
+    size_bytes: int
+    memory_bytes: float
+    """Available memory below which no job is started with it."""
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,8 +121,9 @@ class Device(Protocol):
         """
         ...
 
-    def hold(self, run: str) -> None:
-        """Work for the run of this name from now on; what a device does for another run it refuses."""
+    def hold(self, run: str, files: Sequence[FileNeeded] = ()) -> None:
+        """Work for the run of this name from now on; what a device does for another run it refuses. Where `files` must
+        be brought to it first, it sees before its first job whether there is room for all."""
         ...
 
     def release(self) -> None:

@@ -68,6 +68,8 @@ class TimeExpected(Value, frozen=True):
     work_s: float
     cool_down_s: float
     """At the least that is waited before each timed program."""
+    cool_down_most_s: float
+    """The same on a phone that does not cool, or whose sensors cannot be read: no program waits longer."""
     prepare_s: float
     """Before the first number: to bring the files, choose a build, check its kernels and each artifact. Less where
     the phone has the files or the kernels were checked before."""
@@ -79,6 +81,10 @@ class TimeExpected(Value, frozen=True):
     @property
     def total_s(self) -> float:
         return self.prepare_s + self.work_s + self.cool_down_s
+
+    @property
+    def most_s(self) -> float:
+        return self.prepare_s + self.work_s + self.cool_down_most_s
 
 
 def expected_times(plan: Plan) -> tuple[TimeExpected, ...]:
@@ -93,7 +99,7 @@ def _of_phone(plan: Plan, spec: DeviceSpec, facts: DeviceFacts) -> TimeExpected:
     variants = {v.name: v for v in plan.suite.variants}
     sizes = {name: weight_bytes(v) for name, v in variants.items()}
     too_large = [name for name, size in sizes.items() if size is not None and not _fits(size, facts)]
-    work, cool, trials = 0.0, 0.0, 0
+    work, cooled, trials = 0.0, 0, 0
     for cell in plan.cells:
         if cell.device != spec.name or cell.unsupported is not None:
             continue
@@ -102,7 +108,7 @@ def _of_phone(plan: Plan, spec: DeviceSpec, facts: DeviceFacts) -> TimeExpected:
         if isinstance(cell.workload, Size) or cell.variant in too_large:
             continue
         if isinstance(cell.workload, Warmed):
-            cool += rounds * phone.cool_down.least_s
+            cooled += rounds
         variant = variants[cell.variant] if cell.variant else None
         work += rounds * (START_S + _trial_s(cell, variant, phone, facts))
     unknown = tuple(name for name, size in sizes.items() if size is None)
@@ -113,7 +119,8 @@ def _of_phone(plan: Plan, spec: DeviceSpec, facts: DeviceFacts) -> TimeExpected:
         device=spec.name,
         trials=trials,
         work_s=work,
-        cool_down_s=cool,
+        cool_down_s=cooled * phone.cool_down.least_s,
+        cool_down_most_s=cooled * phone.cool_down.most_s,
         prepare_s=_prepare_s(brought, asked, phone, facts),
         too_large=tuple(too_large),
         unknown=unknown,

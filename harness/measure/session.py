@@ -45,8 +45,9 @@ def execute_missing(folder: Path, plan: Plan, ready: Ready, data: Path | None, p
     except DeviceError as error:
         raise _with_hint(error, folder) from error
     try:
-        floor.hold()
-        open_accuracy(floor, run, [cells[t.cell] for t in left])
+        wanted = [cells[trial.cell] for trial in left]
+        floor.hold(wanted)
+        open_accuracy(floor, run, wanted)
         with progress.bar("trials", len(plan.trials)) as bar:
             tally = Tally(bar, len(done), len(plan.trials))
             errands: dict[bool, list[Errand]] = {True: [], False: []}

@@ -152,8 +152,9 @@ class PhoneFacts(Value, frozen=True):
     cpu_zones: tuple[str, ...] = ()
     """Types of the readable thermal zones of the CPU."""
     skin_zones: tuple[str, ...] = ()
-    thermal_service: tuple[str, ...] = ()
-    """Names of the sensors of CPU and skin that Android's thermal service reads."""
+    cpu_sensors: tuple[str, ...] = ()
+    """Names of the CPU's sensors that Android's thermal service reads."""
+    skin_sensors: tuple[str, ...] = ()
     expected: bool = False
     """Taken from devices.yaml: no phone was looked at."""
 

@@ -17,6 +17,7 @@ from harness.measure.devices.phone import device as device_module
 from harness.measure.devices.phone import lock, wrapper
 from harness.measure.devices.phone.device import PhoneDevice
 from harness.measure.devices.phone.reach import connect
+from harness.measure.jobs import FileNeeded
 from harness.progress import Bar, Silent
 from harness.values import DeviceReach, PhoneSpec, Preflight
 from tests.phone_faults import (
@@ -121,6 +122,30 @@ def test_what_other_inputs_left_is_not_taken_for_a_jobs_own(host: Host, folder: 
     assert answers(folder) == b'{"id":0,"word":"another"}\n' and starts(phone) == 2, "it had ended, and was fetched"
     host.device.forget(make_job(folder).id)
     assert jobs_on(phone) == []
+
+
+def test_a_file_that_the_phone_cannot_hash_is_a_doubt_on_what_it_was_measured_with(
+    host: Host, folder: Path, phone: StandIn
+) -> None:
+    let_go(phone)
+    assert not any("verified" in doubt for doubt in host.run().doubts)
+    (phone.root / "system/bin/sha256sum").unlink()
+    (folder / "model.gguf").write_bytes(b"another")
+    assert any("model.gguf was not verified on the phone: the phone has no" in d for d in host.run().doubts)
+
+
+def test_a_phone_without_room_for_all_that_a_run_needs_is_refused_before_its_first_job(
+    host: Host, folder: Path, phone: StandIn
+) -> None:
+    let_go(phone)
+    large = FileNeeded(sha256="0" * 64, size_bytes=1 << 50, memory_bytes=1)
+    host.device.hold(OWNER, [large])
+    with pytest.raises(NoSpaceError, match=r"storage are free, 10737.* are needed .*fewer variants"):
+        host.run()
+    assert starts(phone) == 0
+    host.device.hold(OWNER, [msgspec.structs.replace(large, memory_bytes=1 << 50)])
+    host.run()
+    assert starts(phone) == 1, "what no job can load is not brought"
 
 
 def test_a_job_of_the_same_run_that_nobody_waits_for_is_stopped(host: Host, folder: Path, phone: StandIn) -> None:

@@ -224,7 +224,7 @@ def test_the_sampler_writes_down_what_it_can_read(session: Session) -> None:
     )
     assert sum(one.status is not msgspec.UNSET for one in seen.lines) == 2
     summed = samples.summarise(seen, START_S * 1000, START_S * 1000 + 10_000)
-    assert (summed.hottest_c, summed.hottest_zone, summed.worst_status) == (41.0, "cpu-1-0", 0)
+    assert (summed.hottest_c, summed.worst_status) == (41.0, 0)
     assert summed.discard is not None and "policy4" in summed.discard
 
 

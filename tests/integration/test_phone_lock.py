@@ -1,14 +1,14 @@
 """The lock on a phone, with the shells that phones have: one holder, whatever died."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from harness.errors import DeviceBusyError
-from harness.measure.devices.phone import lock
+from harness.measure.devices.phone import lock, wrapper
 from harness.measure.devices.phone.wrapper import Holder, command
 from tests.shell_phone import SHELLS, Session, ShellPhone, found, wait_for, write_program
 
@@ -47,6 +47,24 @@ def link(session: Session, number: int, owner: str, pid: int, boot: str, expires
 
 def boot_id(session: Session) -> str:
     return (session.phone.sys / "proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def test_who_has_no_lock_yet_writes_no_file_that_another_host_writes(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pushed: list[str] = []
+    push = session.phone.push
+
+    def seen(source: Path, target: str, on_bytes: Callable[[int], None] | None = None) -> None:
+        pushed.append(target)
+        push(source, target, on_bytes)
+
+    monkeypatch.setattr(session.phone, "push", seen)
+    for _ in range(2):  # each host as if it were the first
+        Path(session.wrapper.path).unlink()
+        assert wrapper.install(session.phone, session.wrapper.root).path == session.wrapper.path
+    assert len(set(pushed)) == 2 and session.wrapper.path not in pushed
+    assert not list(Path(session.wrapper.path).parent.glob("*.part"))
 
 
 def test_one_owner_at_a_time(session: Session) -> None:

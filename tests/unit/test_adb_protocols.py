@@ -1,7 +1,6 @@
 """The protocols of ADB on bytes alone: packets cut anywhere, answers cut in the middle, words that mean harm."""
 
 import struct
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -189,20 +188,6 @@ def test_a_phone_that_refuses_is_heard(tmp_path: Path) -> None:
         sync.send(Told(b"FAIL" + struct.pack("<I", 20) + b"couldn't create file"), source, "/there")
     with pytest.raises(DeviceLostError):
         sync.send(Told(b"OK", hangs_up_on_write=True), source, "/there")
-
-
-@given(st.lists(st.binary(min_size=1, max_size=500)), st.integers(1, 300))
-def test_a_file_is_fetched(blocks: list[bytes], pieces: int) -> None:
-    said = b"".join(b"DATA" + struct.pack("<I", len(block)) + block for block in blocks) + b"DONE" + bytes(4)
-    with tempfile.TemporaryDirectory() as folder:
-        sync.receive(Told(said, pieces), "/from", Path(folder, "target"))
-        assert Path(folder, "target").read_bytes() == b"".join(blocks)
-
-
-def test_a_fetch_that_is_cut_is_a_lost_phone(tmp_path: Path) -> None:
-    said = b"DATA" + struct.pack("<I", 100) + bytes(99)
-    with pytest.raises(DeviceLostError, match="in the middle of /from"):
-        sync.receive(Told(said), "/from", tmp_path / "target")
 
 
 @pytest.mark.parametrize("path", ["/" + "x" * 1024, "/a\0b"])

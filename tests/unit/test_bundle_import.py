@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
+from harness.analyse.compare import analyse
 from harness.cli import main
 from harness.errors import BenchError, InputError, StoreError, WrongDeviceError
 from harness.measure.bundle import questions
@@ -32,6 +33,7 @@ from harness.values import (
     Model,
     PhoneSpec,
     Plan,
+    Preflight,
     Runtime,
     Size,
     Speed,
@@ -142,6 +144,17 @@ def test_a_result_in_which_little_happened_is_a_run(tmp_path: Path) -> None:
     about = msgspec.json.decode((run.path / IMPORTED).read_bytes(), type=Imported)
     assert about.file == "bench-result.tar" and about.made_by == "0.1.0"
     assert not (run.path / ".work").exists()
+
+
+def test_how_the_phone_was_found_is_in_the_first_record(tmp_path: Path) -> None:
+    files = {**parts(planned()), "state.txt": answers(questions.STATE, settings="low_power=1")}
+    run = read_run(taken(tmp_path, files))
+    found = [(n, o) for n, record in enumerate(run.records) for o in record.observations if isinstance(o, Preflight)]
+    ((where, before),) = found
+    assert run.records[where].status == "ok" and before.state.battery_percent is not None
+    (condition,) = [one for one in analyse([run]).conditions if one.name == "before the run"]
+    assert f"battery {before.state.battery_percent:.0f} %" in condition.values[0].value
+    assert "the power saver is on" in condition.values[0].value, "on a cable this would have been refused"
 
 
 def with_parity(files: dict[str, bytes], kl: float = 0.001) -> dict[str, bytes]:

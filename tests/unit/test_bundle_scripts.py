@@ -1,18 +1,22 @@
 """What a bundle decides on the phone, in the phone's shell and in those that are stricter, against its twins here."""
 
+import hashlib
 import subprocess
+import tarfile
 from pathlib import Path
 from shlex import quote
 
 import pytest
 
-from harness.build.runners.choice import candidates, common_features
+from harness.build.runners.choice import candidates
 from harness.build.runners.targets import PHONE
 from harness.measure.bundle import scripts
+from harness.measure.bundle.make import Contents, write_archive
 from harness.measure.devices.phone.job import mask
-from harness.measure.devices.phone.parsers.cpus import clusters, parse_cpufreq, usable_cpus
+from harness.measure.devices.phone.parsers.cpus import clusters, common_features, parse_cpufreq, usable_cpus
 from harness.measure.devices.phone.parsers.proc import parse_cpuinfo
 from harness.measure.devices.phone.samples import parse_samples, summarise
+from harness.progress import Silent
 from harness.values import PhoneSpec
 from tests.shell_phone import SHELLS, found
 
@@ -117,10 +121,12 @@ def test_a_mask_is_the_hosts_mask(folder: Folder, cpus: tuple[int, ...]) -> None
 
 @pytest.mark.parametrize("name", PHONES)
 def test_the_phone_takes_the_best_guess(folder: Folder, name: str) -> None:
-    cpuinfo, _ = folder.cores(PHONES[name])
+    cpuinfo, clocks = folder.cores(PHONES[name])
+    every = range(len(PHONES[name]))
+    features = common_features(clusters(parse_cpuinfo(cpuinfo), parse_cpufreq(clocks), every), every)
     (folder.base / "runners.txt").write_text(scripts.runner_lines(tuple(reversed(PHONE))))
     said = folder.says("choose_runner; say $TARGET $RUNNER").split()
-    best = candidates(common_features(cpuinfo))[0]
+    best = candidates(frozenset(features))[0]
     assert said == [best, f"{folder.base}/runners/{best}/bench-llama"]
 
 
@@ -192,6 +198,112 @@ def test_the_log_says_who_was_killed_for_memory(folder: Folder, line: str, kille
     (out / "program").write_text("4242 1000\n")
     folder.says(f'limited() {{ say {quote(line)}; }}; ask_who_killed "$BASE/out" || true')
     assert (folder.base / "out/killed_for_memory").exists() == killed
+
+
+ENDED, LOST, GONE = (
+    '{"phase":"ended","pid":null,"rc":{"code":0,"signal":null,"cause":"ended"}}',
+    '{"phase":"ended","pid":null,"rc":{"code":null,"signal":null,"cause":"lost"}}',
+    '{"phase":"gone","pid":null,"rc":null}',
+)
+# A wrapper that says what became of the n-th start.
+WRAPPER = r"""
+MOST_STARTS=2
+ask() {
+    case $1 in
+    state) cat "$2/told" ;;
+    clear) say '{"phase":"absent"}' >"$2/told" ;;
+    esac
+}
+start_job() {
+    first_line "$2/starts"
+    put "$2/starts" $((${LINE:-0} + 1))
+    sed -n "$((${LINE:-0} + 1))p" "$BASE/ends" >"$2/told"
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("ends", "starts", "kept"),
+    [
+        ([ENDED], 1, ENDED),
+        ([GONE, ENDED], 2, ENDED),
+        ([LOST, ENDED], 2, ENDED),
+        ([LOST, LOST, ENDED], 2, LOST),
+        ([GONE, LOST, ENDED], 2, LOST),
+    ],
+    ids=["well", "gone once", "lost once", "lost twice", "gone, then lost"],
+)
+def test_a_job_that_nobody_saw_end_is_done_again_once(folder: Folder, ends: list[str], starts: int, kept: str) -> None:
+    (folder.base / "ends").write_text("".join(f"{one}\n" for one in ends))
+    out = folder.base / "out"
+    out.mkdir()
+    (out / "told").write_text('{"phase":"absent"}\n')
+    folder.says(f'{WRAPPER}\nattempt a "$BASE/out" 1 1')
+    assert (out / "starts").read_text().strip() == str(starts)
+    assert (out / "state.json").read_text().strip() == kept
+
+
+WEIGHTS = b"weights"
+
+
+def bundled(home: Path) -> Contents:
+    sources = {f"files/{hashlib.sha256(WEIGHTS).hexdigest()}": WEIGHTS, "runners/aarch64/bench-llama": b"a program"}
+    paths = {}
+    for number, (name, body) in enumerate(sources.items()):
+        paths[name] = home / f"source{number}"
+        paths[name].write_bytes(body)
+    # Not the real driver: what run.sh comes to is of interest here, not what follows.
+    texts = {"jobs.txt": b"a 0 1 1 first\n", "drive.sh": b'echo "driven ${0%/*}"\n', "jobs/a.json": b"{}"}
+    return Contents("0011", texts, paths)
+
+
+def unpacked(home: Path) -> Path:
+    """A bundle as a phone unpacks it."""
+    archive = home / "bundle.tar"
+    write_archive(archive, bundled(home), Silent())
+    with tarfile.open(archive) as opened:
+        assert opened.getnames()[-1].endswith("/bundle.sums"), "what is cut off is never only what comes before it"
+        opened.extractall(home, filter="data")
+    return home / scripts.FOLDER
+
+
+@pytest.mark.parametrize(
+    "victim", [None, "runners/aarch64/bench-llama", f"files/{hashlib.sha256(WEIGHTS).hexdigest()}", "jobs/a.json"]
+)
+@pytest.mark.parametrize("how", ["cut", "missing"])
+def test_every_file_of_a_bundle_is_verified_on_the_phone(folder: Folder, victim: str | None, how: str) -> None:
+    payload = unpacked(folder.home) / "payload"
+    if victim is not None:
+        (payload / victim).write_bytes(b"") if how == "cut" else (payload / victim).unlink()
+    folder.says(f'BASE={payload}; {{ check_files || true; }} 2>"$BASE/said"')
+    told = (payload / "progress.txt").read_text()
+    assert (payload / "damaged").exists() == (victim is not None)
+    assert (payload / "checked").exists() == (victim is None)
+    assert victim is None or f"file {victim} is damaged" in told
+
+
+def test_a_list_of_sums_that_was_cut_verifies_nothing(folder: Folder) -> None:
+    payload = unpacked(folder.home) / "payload"
+    sums = payload / "bundle.sums"
+    sums.write_text("".join(sums.read_text().splitlines(keepends=True)[:2]))
+    folder.says(f"BASE={payload}; check_files || true")
+    assert not (payload / "checked").exists()
+    assert "bundle.sums is damaged" in (payload / "progress.txt").read_text()
+
+
+def test_a_bundle_that_was_cut_is_not_begun_with(folder: Folder) -> None:
+    argv = [folder.shell, "ash"] if folder.shell.endswith("busybox") else [folder.shell]
+    env = {"PATH": "/usr/bin:/bin", "BENCH_ROOT": str(folder.home / "root"), "BENCH_SH": "sh"}
+
+    def types(there: Path) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run([*argv, str(there / "run.sh")], env=env, capture_output=True, text=True, timeout=60)
+
+    there = unpacked(folder.home)
+    (there / "payload/bundle.sums").unlink()
+    refused = types(there)
+    assert refused.returncode == 2 and "not whole" in refused.stdout
+    assert not (folder.home / "root").exists()
+    assert "driven" in types(unpacked(folder.home)).stdout
 
 
 def test_the_driver_is_one_file_that_ends_with_its_call(tmp_path: Path) -> None:

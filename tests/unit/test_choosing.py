@@ -1,6 +1,7 @@
 """Which build a phone is measured with: in turns, over a 16-bit and a quantized file together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from harness.build.runners import Runner
 from harness.errors import BuildError
 from harness.measure.choosing import ROUNDS, Sample, choose_runner
 from harness.measure.jobs import Inputs, Job, Outcome
-from harness.progress import Silent
+from harness.progress import Progress, Silent
 from harness.values import DeviceSpec, ProcessSeen
 from tests.unit.test_execute import SPEED
 from tests.unit.test_plan import FACTS
@@ -70,9 +71,26 @@ def timing(index: int, ms: float) -> dict[str, Any]:
     }
 
 
-def choose(takes: Milliseconds, tmp_path: Path, runners: dict[str, Runner] = RUNNERS) -> tuple[str, Device]:
+class Shown(Silent):
+    """Keeps how far each bar said it was."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    @contextmanager
+    def bar(self, what: str, total: int | None = None, unit: str = "") -> Iterator["Shown"]:
+        yield self
+
+    def update(self, done: int, total: int | None = None) -> None:
+        self.seen.append(done)
+
+
+def choose(
+    takes: Milliseconds, tmp_path: Path, runners: dict[str, Runner] = RUNNERS, progress: Progress | None = None
+) -> tuple[str, Device]:
     device = Device(takes)
-    found = choose_runner(device, FACTS, runners, SAMPLES, tmp_path, Silent(), "run")  # type: ignore[arg-type]
+    shown = progress or Silent()
+    found = choose_runner(device, FACTS, runners, SAMPLES, tmp_path, shown, "run")  # type: ignore[arg-type]
     return found.target, device
 
 
@@ -98,6 +116,14 @@ def test_a_build_that_dies_there_is_left_out(tmp_path: Path) -> None:
     assert target == PLAIN and sum(program == NEW for program, _ in device.jobs) == 1
     with pytest.raises(BuildError, match="no build of the runner works on p"):
         choose(lambda *_: None, tmp_path)
+
+
+def test_each_program_is_a_step_of_the_bar_and_those_of_a_build_that_died_are_done(tmp_path: Path) -> None:
+    both, one = Shown(), Shown()
+    choose(lambda *_: 10.0, tmp_path, progress=both)
+    assert both.seen == list(range(1, 2 * ROUNDS + 1))
+    choose(lambda program, _: None if program == NEW else 12.0, tmp_path, progress=one)
+    assert one.seen == [1, 2, *range(4, 2 * ROUNDS + 1, 2)]
 
 
 def test_one_build_needs_no_measurement(tmp_path: Path) -> None:

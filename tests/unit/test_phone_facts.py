@@ -18,7 +18,7 @@ from harness.measure.devices.phone.facts import facts_from
 from harness.measure.devices.phone.preflight import check_identity, differs, preflight
 from harness.measure.devices.phone.state import state_from
 from harness.values import CoolDown, DeviceFacts, DeviceSpec, PhoneFacts, PhoneSpec, PhoneState, digest
-from tests.phone_texts import FACTS, STATE, said
+from tests.phone_texts import FACTS, STATE, THERMAL, said
 
 ONEPLUS = load_devices()["oneplus12"]
 PHONE = ONEPLUS.phone
@@ -106,7 +106,8 @@ def test_facts_of_a_phone() -> None:
     phone = found.phone
     assert isinstance(phone, PhoneFacts)
     assert (phone.android, phone.api_level, phone.soc) == ("14", 34, "SM8650")
-    assert phone.cpu_zones == ("cpu-1-0-0", "cpuss-0") and phone.thermal_service == ("CPU0", "CPU7", "skin")
+    assert phone.cpu_zones == ("cpu-1-0-0", "cpuss-0")
+    assert (phone.cpu_sensors, phone.skin_sensors) == (("CPU0", "CPU7"), ("skin",))
     assert set(found.missing) == {"llc_bytes"}
 
 
@@ -120,7 +121,9 @@ def test_what_was_not_read_has_the_phones_reason() -> None:
     denied = Answer(why_not="cat: /proc/cpuinfo: Permission denied")
     found = seen(cpuinfo=denied, thermal=Answer(text="Can't find service: thermalservice\n"))
     assert found.missing["cpu_flags"] == "cat: /proc/cpuinfo: Permission denied"
-    assert found.missing["thermal_service"] == "Can't find service: thermalservice"
+    assert found.missing["cpu_sensors"] == found.missing["skin_sensors"] == "Can't find service: thermalservice"
+    skin_only = "\n".join(line for line in THERMAL.splitlines() if "mType=0" not in line)
+    assert seen(thermal=Answer(text=skin_only)).missing["cpu_sensors"] == "the thermal service reads no CPU sensor"
     assert found.usable_cores == 6  # cores of unknown make, by their capacities
 
     nothing = facts_from(dict.fromkeys(FACTS, Answer(why_not="the phone's answer was cut off")), "p", PHONE)

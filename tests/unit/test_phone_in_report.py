@@ -204,6 +204,22 @@ def test_the_report_shows_heat_and_clock_under_each_cell(tmp_path: Path) -> None
     assert "Temperature and clocks" in page and "50.0 °C" in page and "KL ≤ 1e-06 nats" in page
 
 
+@pytest.mark.parametrize(
+    ("most_khz", "held_back"), [((900_000, 3_000_000), False), ((2_000_000, 1_500_000), True)], ids=["little", "used"]
+)
+def test_held_back_are_trials_whose_own_cores_were(tmp_path: Path, most_khz: tuple[int, int], held_back: bool) -> None:
+    slowed = [*every_second(5, 12), line(13_000, most_khz=most_khz), *every_second(14, 25)]
+    around = outcome_of(left(*slowed, rc=ended()), PHONE).surroundings
+    assert isinstance(around, Surroundings)
+
+    def slow(cell: Any, record: TrialRecord) -> TrialRecord:
+        more = (around,) if isinstance(cell.workload, Speed) else ()
+        return msgspec.structs.replace(record, observations=(*record.observations, *more))
+
+    heats = analyse([build_and_read(tmp_path, change=slow)]).heats
+    assert heats and all(heat.capped == (heat.trials if held_back else 0) for heat in heats)
+
+
 def test_settings_cooling_and_state_are_conditions(tmp_path: Path) -> None:
     around = outcome_of(left(*every_second(5, 25), rc=ended(), settings=SETTINGS), PHONE).surroundings
     assert around is not None

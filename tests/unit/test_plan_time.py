@@ -46,9 +46,11 @@ def test_mobile_is_planned_without_a_phone_and_takes_at_most_three_hours() -> No
     warmed = {c.key for c in found.cells if c.measure in ("bandwidth", "speed", "sustained")}
     timed = sum(t.cell in warmed for t in found.trials)
     assert time.cool_down_s == 60.0 * timed
+    assert time.cool_down_most_s == 300.0 * timed and time.most_s == time.total_s + 240.0 * timed
     assert {c.runtime.threads for c in found.cells if c.runtime} == {6}
     line = next(line for line in plan_lines(found) if line.startswith("time on oneplus12"))
     assert all(in_hours(part) in line for part in (time.total_s, time.cool_down_s, time.prepare_s))
+    assert "at least" in line and line.endswith(f"up to {in_hours(time.most_s)} where the phone does not cool")
 
 
 @pytest.mark.parametrize(

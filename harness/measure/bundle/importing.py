@@ -107,14 +107,15 @@ def _run(result: _Result, results: Path, data: Path | None, progress: Progress) 
     assert isinstance(spec.phone, PhoneSpec)
     facts = read_facts(_part(result.folder, FACTS), mark, spec.name, spec.phone)
     check_identity(spec, facts)
-    for one in preflight(spec, read_state(_part(result.folder, STATE), mark, spec.phone)).findings:
+    before = preflight(spec, read_state(_part(result.folder, STATE), mark, spec.phone))
+    for one in before.findings:
         if one.state != "unknown":
             progress.say(f"before the first job: {one.seen}")
     plan = msgspec.structs.replace(result.plan, facts={spec.name: facts})
     made = create_run(results, plan, host=facts.model)
     try:
         with hold_run(made):
-            phone = ReplayDevice(spec, facts, result.folder / "out", mark)
+            phone = ReplayDevice(spec, facts, result.folder / "out", mark, before)
             _replay(made, plan, phone, result, data, progress)
             shutil.rmtree(made / WORK, ignore_errors=True)
             write_durably(made / IMPORTED, msgspec.json.format(encode(result.about), indent=1))

@@ -20,7 +20,7 @@ from harness.errors import InputError, StoreError
 from harness.measure.answering import open_accuracy
 from harness.measure.bundle import questions, scripts
 from harness.measure.bundle.jobs import RUNTIME, BundleJob, JobMaker
-from harness.measure.bundle.manifest import MANIFEST, PLAN, Manifest, Program
+from harness.measure.bundle.manifest import BUNDLE_SUMS, MANIFEST, PLAN, Manifest, Program
 from harness.measure.devices.phone import asking, conditions, wrapper
 from harness.measure.devices.phone.gate import zone_lines, zones_of
 from harness.measure.devices.replay import ReplayDevice
@@ -44,7 +44,7 @@ class Bundled(Value, frozen=True):
     jobs: int
     id: str
     expected_s: float
-    """How long the phone will take, roughly, with its cool-downs."""
+    """How long the phone will take, roughly, with its cool-downs as short as they may be."""
     run_line: str = scripts.RUN_LINE
 
 
@@ -95,7 +95,7 @@ def make_bundle(plan: Plan, ready: Ready, data: Path | None, target: Path, progr
         requests = sorted((floor.folder / "requests").glob("*.jsonl.gz"))
         contents.files |= {f"requests/{path.name}": path for path in requests}
         contents.files |= {f"runners/{target}/{Path(one.path).name}": Path(one.path) for target, one in builds.items()}
-        _write(target, contents, progress)
+        write_archive(target, contents, progress)
     return Bundled(
         path=str(target),
         bytes=target.stat().st_size,
@@ -111,6 +111,14 @@ class Contents(msgspec.Struct):
     id: str
     texts: dict[str, bytes]
     files: dict[str, Path]
+    """Those called `files/SHA256` hold what their name says."""
+
+    def sums(self) -> bytes:
+        """Lines of sha256sum for every file, and one that says that no line is missing."""
+        found = {name: hashlib.sha256(body).hexdigest() for name, body in self.texts.items()}
+        for name, path in self.files.items():
+            found[name] = name.removeprefix("files/") if name.startswith("files/") else sha256_file(path)
+        return "".join([*(f"{sha256}  {name}\n" for name, sha256 in found.items()), "end\n"]).encode()
 
 
 def _builds(spec: DeviceSpec, progress: Progress) -> dict[str, Runner]:
@@ -176,8 +184,12 @@ def _contents(
     return Contents(hashlib.sha256(head).hexdigest()[:16], texts, files)
 
 
-def _write(target: Path, contents: Contents, progress: Progress) -> None:
-    """A plain archive: weights do not get smaller by compressing, and every phone's tar reads it."""
+def write_archive(target: Path, contents: Contents, progress: Progress) -> None:
+    """A plain archive: weights do not get smaller by compressing, and every phone's tar reads it.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     payload = f"{scripts.FOLDER}/payload"
     try:
@@ -191,6 +203,7 @@ def _write(target: Path, contents: Contents, progress: Progress) -> None:
                 for number, (name, path) in enumerate(contents.files.items(), 1):
                     _add_file(archive, f"{payload}/{name}", path)
                     bar.update(number)
+            _add_text(archive, f"{payload}/{BUNDLE_SUMS}", contents.sums())
         os.replace(part, target)
     except OSError as error:
         raise StoreError(f"cannot write {target}: {error.strerror}") from error

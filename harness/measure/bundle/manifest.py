@@ -11,6 +11,8 @@ from harness.values import Artifact, CellKey, Count, DeviceSpec, Name, Sha256, V
 
 VERSION = 1
 MANIFEST, PLAN, SUMS = "manifest.json", "plan.json", "SHA256SUMS"
+BUNDLE_SUMS = "bundle.sums"
+"""Of a bundle's own files, the last of them: where it is there, nothing was cut off."""
 FACTS, STATE, CONDITIONS, TARGET = "facts.txt", "state.txt", "conditions.txt", "target"
 Mark = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$(?!\n)")]
 RequestsHash = Annotated[str, Meta(pattern=r"^[0-9a-f]{8,64}$(?!\n)")]

@@ -15,7 +15,7 @@ PUSHED_TO = "/data/local/tmp"
 RUN_LINE = f"adb shell 'cd {PUSHED_TO} && tar xf {ARCHIVE} && sh {FOLDER}/run.sh'"
 """All that a stranger types once the archive is on the phone."""
 MOST_STARTS = 2
-"""Of a job that a reboot ended."""
+"""Of a job that a reboot ended, or whose end nobody saw."""
 
 
 def launcher() -> bytes:

@@ -6,13 +6,14 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from harness.errors import SetupError
 from harness.measure.devices.local_facts import available_bytes, oom_kills, power_source, read_facts
-from harness.measure.jobs import Conditions, Job, OnProgress, Outcome
+from harness.measure.jobs import Conditions, FileNeeded, Job, OnProgress, Outcome
 from harness.progress import Progress
 from harness.values import DeviceFacts, DeviceSpec, Observation, ProcessSeen
 
@@ -80,8 +81,8 @@ class LocalDevice:
             out_of_memory=seen.signal == "SIGKILL" and not timed_out and oom_kills() > kills_before,
         )
 
-    def hold(self, run: str) -> None:
-        del run  # two runs on one machine are not prevented: the other load is seen
+    def hold(self, run: str, files: Sequence[FileNeeded] = ()) -> None:
+        del run, files  # two runs on one machine are not prevented: the other load is seen
 
     def release(self) -> None:
         """Nothing was taken."""

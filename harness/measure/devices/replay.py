@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -11,20 +12,14 @@ from harness.measure.devices.phone.asking import answers
 from harness.measure.devices.phone.conditions import CONDITIONS, conditions_from
 from harness.measure.devices.phone.job import JobState
 from harness.measure.devices.phone.outcome import Remains, outcome_of
-from harness.measure.jobs import Conditions, Job, OnProgress, Outcome
+from harness.measure.devices.phone.remains import GATE, SAMPLES, SETTINGS, STDERR, STDERR_TAIL
+from harness.measure.devices.phone.remote import EVENTS
+from harness.measure.jobs import Conditions, FileNeeded, Job, OnProgress, Outcome
 from harness.store import DAMAGE
-from harness.values import DeviceFacts, DeviceSpec, Observation, PhoneFacts, ProcessSeen
+from harness.values import DeviceFacts, DeviceSpec, Observation, PhoneFacts, Preflight, ProcessSeen
 
 STATE_FILE, CONDITIONS_FILE, CONF_FILE, STARTED_FILE = "state.json", "conditions.txt", "wrapper.conf", "started"
-EVENTS, ANSWERS, STDERR, SAMPLES, GATE, SETTINGS = (
-    "events.jsonl",
-    "answers.jsonl",
-    "stderr.txt",
-    "samples.jsonl",
-    "gate.jsonl",
-    "settings.txt",
-)
-KILLED = "killed_for_memory"
+ANSWERS, KILLED = "answers.jsonl", "killed_for_memory"
 NOT_RUN = "it was not run: the phone's owner ended the run before"
 NOT_REPEATED = "its timed windows were worthless, and it was not repeated: the phone's owner ended the run before"
 UNKNOWN = Conditions(load_average=None, available_bytes=None, power=None)
@@ -33,10 +28,13 @@ UNKNOWN = Conditions(load_average=None, available_bytes=None, power=None)
 class ReplayDevice:
     """Jobs by name, `TRIAL-ATTEMPT`, each a folder in `recorded`."""
 
-    def __init__(self, spec: DeviceSpec, facts: DeviceFacts, recorded: Path, mark: str) -> None:
-        """`mark` ends each answer in a file of conditions."""
+    def __init__(
+        self, spec: DeviceSpec, facts: DeviceFacts, recorded: Path, mark: str, before: Preflight | None = None
+    ) -> None:
+        """`mark` ends each answer in a file of conditions; `before` is how the phone was found before the first job."""
         self.spec = spec
         self._facts, self._recorded, self._mark = facts, recorded, mark
+        self._noticed: tuple[Observation, ...] = () if before is None else (before,)
         self._run = self._trial = ""
 
     def facts(self) -> DeviceFacts:
@@ -52,7 +50,8 @@ class ReplayDevice:
             return UNKNOWN
         return conditions_from(answers(text.decode("utf-8", errors="replace"), CONDITIONS, self._mark))
 
-    def hold(self, run: str) -> None:
+    def hold(self, run: str, files: Sequence[FileNeeded] = ()) -> None:
+        del files
         self._run = run
 
     def run(self, job: Job, work: Path, on_progress: OnProgress | None = None) -> Outcome:
@@ -71,7 +70,7 @@ class ReplayDevice:
         remains = Remains(
             state=state,
             events=self.read(name, EVENTS),
-            stderr=self.read(name, STDERR)[-4000:],
+            stderr=self.read(name, STDERR)[-STDERR_TAIL:],
             samples=self.read(name, SAMPLES),
             gate=self.read(name, GATE),
             settings=self.read(name, SETTINGS),
@@ -128,7 +127,8 @@ class ReplayDevice:
         """Nothing is kept elsewhere."""
 
     def noticed(self) -> tuple[Observation, ...]:
-        return ()
+        seen, self._noticed = self._noticed, ()
+        return seen
 
     def interrupt(self) -> None:
         """Nothing runs."""

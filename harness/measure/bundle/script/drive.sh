@@ -38,20 +38,22 @@ check_fit() {
     fi
 }
 
-# A cable pulled while the archive was copied, or a full phone: each file is named by what it holds.
+# A cable pulled while the archive was copied, or a full phone.
 check_files() {
-    local file sum
+    local sum name seen
     [ ! -e "$BASE/checked" ] || return 0
     tell "checking files"
-    for file in "$BASE"/files/*; do
-        sum=$(sha256sum "$file")
-        if [ "${sum%% *}" != "${file##*/}" ]; then
-            tell "file ${file##*/} is damaged: copy and unpack the archive again"
-            : >"$BASE/damaged" # run.sh takes this folder away
-            return 1
+    while read -r sum name; do
+        if [ "$sum" = end ]; then
+            : >"$BASE/checked"
+            return 0
         fi
-    done
-    : >"$BASE/checked"
+        seen=$(sha256sum <"$BASE/$name")
+        [ "${seen%% *}" = "$sum" ] || break
+    done <"$BASE/bundle.sums"
+    tell "file ${name:-bundle.sums} is damaged: copy and unpack the archive again"
+    : >"$BASE/damaged" # run.sh takes this folder away
+    return 1
 }
 
 # What a script of questions says, once: SCRIPT.sh → SCRIPT.txt.
@@ -169,6 +171,12 @@ keep() { # OUT
     put "$1/state.json" "$STATE"
 }
 
+# Whether nobody saw how the program ended, as outcome.py tells it: no fault of the program's.
+died() {
+    case $PHASE:$STATE in gone:* | *'"rc":null'* | *'"cause":"lost"'*) return 0 ;; esac
+    return 1
+}
+
 attempt() { # ID OUT NEED CORE_NEED
     mkdir -p "$2"
     while [ ! -e "$2/state.json" ]; do
@@ -177,16 +185,15 @@ attempt() { # ID OUT NEED CORE_NEED
         case $PHASE in
         absent) start_job "$1" "$2" "$3" "$4" || return 1 ;;
         gate | running) wait_for "$2" || return 1 ;;
-        gone)
+        gone | ended)
             first_line "$2/starts"
-            if [ "${LINE:-0}" -ge "$MOST_STARTS" ]; then
-                keep "$2"
-            else
+            if died && [ "${LINE:-0}" -lt "$MOST_STARTS" ]; then
                 ask clear "$2" >/dev/null || return 1
                 rm -f "$2/events.jsonl" "$2/stderr.txt"
+            else
+                keep "$2"
             fi
             ;;
-        ended) keep "$2" ;;
         *) tell "the wrapper does not answer: $STATE" && return 1 ;;
         esac
     done

@@ -12,6 +12,8 @@ main() {
     [ ! -e "$base/damaged" ] || rm -rf "$base"
     if [ ! -d "$base" ]; then
         [ -d payload ] || { echo "nothing is unpacked here: tar xf bench-bundle.tar"; exit 2; }
+        # The last file of the archive.
+        [ -e payload/bundle.sums ] || { echo "the archive is not whole: copy and unpack it again"; exit 2; }
         mkdir -p "$root/bundles" && mv payload "$base" || exit 1
     fi
     rm -rf payload

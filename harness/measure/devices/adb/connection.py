@@ -54,14 +54,6 @@ class Connection(Protocol):
         """
         ...
 
-    def pull(self, source: str, target: Path, on_bytes: Callable[[int], None] | None = None) -> None:
-        """Fetch a file; `target` appears when it is whole.
-
-        Raises:
-            DeviceError: there is no such file, or it may not be read.
-        """
-        ...
-
     def stat(self, path: str) -> RemoteFile | None:
         """None where nothing is.
 

@@ -44,9 +44,6 @@ class ServerConnection:
     def push(self, source: Path, target: str, on_bytes: Callable[[int], None] | None = None) -> None:
         services.push(self, source, target, on_bytes)
 
-    def pull(self, source: str, target: Path, on_bytes: Callable[[int], None] | None = None) -> None:
-        services.pull(self, source, target, on_bytes)
-
     def stat(self, path: str) -> RemoteFile | None:
         return services.stat(self, path)
 

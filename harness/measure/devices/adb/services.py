@@ -7,7 +7,6 @@ from typing import Protocol
 from harness.errors import DeviceError
 from harness.measure.devices.adb import old_shell, shell_v2, sync
 from harness.measure.devices.adb.connection import Completed, RemoteFile
-from harness.measure.devices.adb.partial import whole_or_nothing
 from harness.measure.devices.adb.stream import STALL_S, ByteStream, checked_script
 
 MOST_SCRIPT_BYTES = 32 << 10
@@ -46,13 +45,6 @@ def push(way: Way, source: Path, target: str, on_bytes: sync.OnBytes | None) -> 
     """See `Connection.push`."""
     with way.opened(b"sync:", STALL_S) as stream:
         sync.send(stream, source, target, on_bytes)
-        sync.leave(stream)
-
-
-def pull(way: Way, source: str, target: Path, on_bytes: sync.OnBytes | None) -> None:
-    """See `Connection.pull`."""
-    with way.opened(b"sync:", STALL_S) as stream, whole_or_nothing(target) as part:
-        sync.receive(stream, source, part, on_bytes)
         sync.leave(stream)
 
 

@@ -76,36 +76,6 @@ def send(stream: ByteStream, source: Path, target: str, on_bytes: OnBytes | None
     _expect(stream, tag, b"OKAY")
 
 
-def receive(stream: ByteStream, path: str, target: Path, on_bytes: OnBytes | None = None) -> None:
-    """Fetch a file into `target`, which is left in parts when the phone is lost.
-
-    Raises:
-        DeviceError: there is no such file, or it may not be read.
-        DeviceLostError: the phone is out of reach.
-    """
-    name = _path(stream, path)
-    stream.within(STALL_S)
-    stream.write(_HEAD.pack(b"RECV", len(name)) + name)
-    done = 0
-    with open(target, "wb") as file:
-        while True:
-            tag, length = _HEAD.unpack(_exactly(stream, _HEAD.size))
-            if tag == b"DONE":
-                return
-            if tag == b"FAIL":
-                raise _refused(stream, path, length)
-            _expect(stream, tag, b"DATA")
-            done += length
-            while length:
-                stream.within(STALL_S)
-                if not (chunk := stream.read(length)):
-                    raise gone(stream.name, f"the connection ended in the middle of {path}")
-                file.write(chunk)
-                length -= len(chunk)
-            if on_bytes is not None:
-                on_bytes(done)
-
-
 def leave(stream: ByteStream) -> None:
     """Say good-bye, so that the phone ends the service by itself."""
     stream.write(_HEAD.pack(b"QUIT", 0))

@@ -1,9 +1,12 @@
 """A phone as a device: files are brought to it once, jobs run on it by themselves, what they come to is fetched."""
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from shlex import quote
+
+import msgspec
 
 from harness.build.cache import sha256_file
 from harness.device_files import load_reach
@@ -28,7 +31,7 @@ from harness.measure.devices.phone.session import Session, check_started, open_s
 from harness.measure.devices.phone.settings import SettingsWish
 from harness.measure.devices.phone.state import read_phone_state
 from harness.measure.devices.phone.wrapper import ROOT, write
-from harness.measure.jobs import Conditions, Job, OnProgress, Outcome
+from harness.measure.jobs import Conditions, FileNeeded, Job, OnProgress, Outcome
 from harness.progress import Progress, Silent
 from harness.values import DeviceFacts, DeviceSpec, Observation, PhoneFacts, PhoneSpec, PhoneState, Preflight
 
@@ -55,6 +58,8 @@ class PhoneDevice:
         self.link = link or Link(lambda: connect(spec, load_reach(spec.name)))
         self.root, self.environment = root, environment or {}
         self.owner = f"bench-{os.getpid()}"
+        self._files: tuple[FileNeeded, ...] = ()
+        """What jobs of this run will read, as far as was said."""
         self._facts: DeviceFacts | None = None
         self._session: Session | None = None
         self._skin_start_c: float | None = None
@@ -66,6 +71,8 @@ class PhoneDevice:
         self._hashes: dict[tuple[str, int, int], str] = {}
         self._verified: set[str] = set()
         """Files on the phone whose hash was compared since the session began."""
+        self._unverified: dict[str, str] = {}
+        """Of those, which the phone cannot hash → what is to be said of them."""
 
     @property
     def phone(self) -> PhoneSpec:
@@ -92,8 +99,8 @@ class PhoneDevice:
         seen, self._noticed = self._noticed, []
         return tuple(seen)
 
-    def hold(self, run: str) -> None:
-        self.owner = run
+    def hold(self, run: str, files: Sequence[FileNeeded] = ()) -> None:
+        self.owner, self._files = run, tuple(files)
 
     def run(self, job: Job, work: Path, on_progress: OnProgress | None = None) -> Outcome:
         """See `Device`. A job that this phone has begun already is gone on with, or fetched if it has ended."""
@@ -109,7 +116,9 @@ class PhoneDevice:
             raise
         if not job.id:  # nobody can ask for it again
             self._remove(f"rm -rf {quote(there.folder)}")
-        return outcome_of(remains, self._phone_facts())
+        outcome = outcome_of(remains, self._phone_facts())
+        unsure = (why for _, target in there.files if (why := self._unverified.get(target)) is not None)
+        return msgspec.structs.replace(outcome, doubts=(*outcome.doubts, *unsure))
 
     def forget(self, begins: str) -> None:
         """See `Device`. Jobs that still run are left alone; what a lost phone keeps is removed when it is there."""
@@ -238,7 +247,7 @@ class PhoneDevice:
         session = self._open()
         if session.fit:
             return
-        found, skin_c = read_fitness(self.link, session, self.spec, there, self.owner)
+        found, skin_c = read_fitness(self.link, session, self.spec, there, self.owner, self._files)
         self._noticed.append(found)
         if self._skin_start_c is None:
             self._skin_start_c = skin_c
@@ -263,7 +272,9 @@ class PhoneDevice:
                 bar.update(done, size)
                 self.link.rest(0)  # a run that is ended while bytes travel is seen at once
 
-            self.link.ask(lambda c: place(c, source, target, self._sha256(source), sent))
+            placed = self.link.ask(lambda c: place(c, source, target, self._sha256(source), sent))
+        if placed.unverified is not None:
+            self._unverified[target] = f"{source.name} was not verified on the phone: {placed.unverified}"
 
     def _is_whole(self, source: Path, target: str) -> bool:
         there = self.link.ask(lambda c: c.stat(target))

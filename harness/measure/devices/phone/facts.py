@@ -1,7 +1,7 @@
 """What can be read off a phone and does not change while it is measured."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -20,6 +20,8 @@ from harness.measure.devices.phone.parsers.proc import parse_cpuinfo, parse_memi
 from harness.measure.devices.phone.parsers.properties import parse_getprop
 from harness.measure.devices.phone.parsers.text import cpu_list, whole
 from harness.measure.devices.phone.parsers.thermal import (
+    HalTemperature,
+    Place,
     of_types,
     parse_thermalservice,
     parse_zones,
@@ -104,10 +106,13 @@ def _phone(
         fingerprint=properties.get("ro.build.fingerprint") or None,
         cpu_zones=tuple(sorted({z.type for z in of_types(zones, zones_of(spec.cool_down).cpu)})),
         skin_zones=tuple(sorted({z.type for z in of_types(zones, zones_of(spec.cool_down).skin)})),
-        thermal_service=tuple(
-            sorted({s.name for s in sensors if s.place in ("cpu", "skin") and s.celsius is not None})
-        ),
+        cpu_sensors=_readable(sensors, "cpu"),
+        skin_sensors=_readable(sensors, "skin"),
     )
+
+
+def _readable(sensors: Iterable[HalTemperature], place: Place) -> tuple[str, ...]:
+    return tuple(sorted({one.name for one in sensors if one.place == place and one.celsius is not None}))
 
 
 def _with_reasons(facts: DeviceFacts, said: Mapping[str, Answer]) -> DeviceFacts:
@@ -124,15 +129,16 @@ def _with_reasons(facts: DeviceFacts, said: Mapping[str, Answer]) -> DeviceFacts
         "fingerprint": (phone.fingerprint is None, "properties", "no ro.build.fingerprint"),
         "cpu_zones": (not phone.cpu_zones, "zones", "no thermal zone of the CPU can be read"),
         "skin_zones": (not phone.skin_zones, "zones", "no thermal zone of the surface can be read"),
-        "thermal_service": (not phone.thermal_service, "thermal", _silent(said["thermal"])),
+        "cpu_sensors": (not phone.cpu_sensors, "thermal", _silent(said["thermal"], "CPU")),
+        "skin_sensors": (not phone.skin_sensors, "thermal", _silent(said["thermal"], "skin")),
     }
     missing = {field: said[question].why_not or why for field, (lacks, question, why) in absent.items() if lacks}
     missing["llc_bytes"] = "phones do not describe their last cache"
     return msgspec.structs.replace(facts, missing=missing)
 
 
-def _silent(thermal: Answer) -> str:
-    return parse_thermalservice(thermal.text).missing or "the thermal service reads neither CPU nor skin"
+def _silent(thermal: Answer, place: str) -> str:
+    return parse_thermalservice(thermal.text).missing or f"the thermal service reads no {place} sensor"
 
 
 def _system(phone: PhoneFacts, kernel: str) -> str:

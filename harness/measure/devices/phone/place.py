@@ -47,12 +47,19 @@ class PlaceResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def place(
-    connection: Connection, source: Path, target: str, sha256: str, on_bytes: OnBytes | None = None
+    connection: Connection,
+    source: Path,
+    target: str,
+    sha256: str,
+    on_bytes: OnBytes | None = None,
+    *,
+    mark: str = "",
 ) -> PlaceResult:
     """Make `target` (an absolute path on the phone) the file `source`, whose sha256 is given.
 
     `on_bytes` gets the bytes of it that are on the phone. After a `DeviceLostError` the same call goes on where it
-    stopped. A source with any execute permission becomes executable.
+    stopped. A source with any execute permission becomes executable. Who does not hold the phone's lock gives a `mark`
+    of its own, which becomes part of the names that the file has until it is whole.
 
     Raises:
         NoSpaceError: the phone lacks the room; what this call left there of the file is removed.
@@ -70,7 +77,7 @@ def place(
         if modes.S_IMODE(there.mode) & 0o777 != int(mode, 8):
             _must(connection, f"chmod {mode} {quote(target)}")
         return PlaceResult(target=target, size_bytes=size, sent_bytes=0, kept_bytes=size)
-    part, piece = f"{target}.part", f"{target}.piece"
+    part, piece = f"{target}{mark}.part", f"{target}{mark}.piece"
     _must(connection, f"mkdir -p {quote(posixpath.dirname(target))}")
     kept = _kept(connection, source, part, size)
     try:

@@ -66,7 +66,7 @@ def _refusals(expected: PhoneSpec, state: PhoneState, push_bytes: int) -> Iterat
     need = push_bytes + ROOM
     if push_bytes and state.free_bytes is not None and state.free_bytes < need:
         seen = f"{state.free_bytes >> 20} MiB of storage are free, {need >> 20} MiB are needed"
-        yield _refuse("free_bytes", seen, "remove something from the phone")
+        yield _refuse("free_bytes", seen, "remove something from the phone, or measure fewer variants")
 
 
 def _warnings(expected: PhoneSpec, state: PhoneState) -> Iterator[PreflightFinding]:

@@ -45,7 +45,7 @@ def remote_job(job: Job, root: str, sha256: Sha256) -> RemoteJob:
     program = Path(job.argv[0])
     argv = (f"{root}/runners/{sha256(program)[:16]}/{program.name}", *job.argv[1:])
     read = {key: Path(job.spec[key]) for key in job.reads}
-    files = {key: f"{root}/files/{sha256(path)}" for key, path in read.items()}
+    files = {key: file_target(root, sha256(path)) for key, path in read.items()}
     plain = {**job.spec, **files, **dict.fromkeys(job.appends)}
     folder = f"{root}/jobs/{job.id or 'once'}-{digest([argv, job.env, plain])[:12]}"
     appends = {key: f"{folder}/{key}.jsonl" for key in job.appends}
@@ -57,6 +57,11 @@ def remote_job(job: Job, root: str, sha256: Sha256) -> RemoteJob:
         appends=tuple((Path(job.spec[key]), appends[key]) for key in job.appends),
         body=msgspec.json.encode({**plain, **appends}),
     )
+
+
+def file_target(root: str, sha256: str) -> str:
+    """Where on the phone a file lies that a program reads."""
+    return f"{root}/files/{sha256}"
 
 
 def wish_for(

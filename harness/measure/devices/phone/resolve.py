@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from harness.errors import DeviceLostError, InputError, UnauthorizedDeviceError
+from harness.measure.devices.adb.address import parse_address
 from harness.measure.devices.adb.attached import DEVICE, UNAUTHORIZED, Attached
 from harness.measure.devices.phone.preflight import fits
 from harness.values import DeviceReach, DeviceSpec, PhoneSpec
@@ -11,7 +12,6 @@ from harness.values import DeviceReach, DeviceSpec, PhoneSpec
 ALLOW = "unlock the phone and accept the question whether this computer may debug it"
 RECONNECT = "unplug the phone and plug it in again, or `adb reconnect`"
 PLUG_IN = "plug it in and switch USB debugging on"
-DEFAULT_PORT = 5555
 
 
 def resolve(spec: DeviceSpec, reach: DeviceReach, there: Sequence[Attached]) -> Attached:
@@ -53,10 +53,14 @@ def goes_direct(reach: DeviceReach, there: Sequence[Attached]) -> bool:
 
 
 def serial_of(reach: DeviceReach) -> str | None:
-    """The serial by which an adb server knows a phone; None where any that fits is meant."""
+    """The serial by which an adb server knows a phone; None where any that fits is meant.
+
+    Raises:
+        InputError: its address is none.
+    """
     if reach.tcp is None:
         return reach.serial
-    return reach.tcp if re.search(r":\d{1,5}$", reach.tcp) else f"{reach.tcp}:{DEFAULT_PORT}"
+    return str(parse_address(reach.tcp))
 
 
 def may_be(spec: DeviceSpec, one: Attached) -> bool:

@@ -69,10 +69,8 @@ class ClockSeen(msgspec.Struct, frozen=True, kw_only=True):
     """One cluster during a window."""
 
     name: str
-    lowest_share: float | None
-    """Lowest clock over the highest of the hardware."""
     lowest_most_share: float | None
-    """The same of what the system allowed."""
+    """The lowest clock that the system allowed, over the highest of the hardware."""
     fell: bool | None
     """The system allowed less than it had before or after."""
 
@@ -82,7 +80,6 @@ class HeatSeen(msgspec.Struct, frozen=True, kw_only=True):
 
     samples: int
     hottest_c: float | None
-    hottest_zone: str | None
     worst_status: int | None
     clocks: tuple[ClockSeen, ...]
     gaps: tuple[Gap, ...]
@@ -134,8 +131,8 @@ def summarise(
     if not window:
         return _nothing("no sample in the window")
     inner = [n for n, name in enumerate(head.zones) if not fits(name, skin)]
-    heat = [(c, head.zones[n]) for one in window for n in inner if (c := celsius(one.zone[n])) is not None]
-    heat += [(one.cpu_milli / 1000, "the thermal service") for one in window if one.cpu_milli]
+    heat = [c for one in window for n in inner if (c := celsius(one.zone[n])) is not None]
+    heat += [one.cpu_milli / 1000 for one in window if one.cpu_milli]
     hottest = max(heat, default=None)
     asked = [one.status for one in window if one.status is not msgspec.UNSET]
     statuses = [one for one in asked if one is not None]
@@ -150,8 +147,7 @@ def summarise(
     worst = max(statuses, default=None)
     return HeatSeen(
         samples=len(window),
-        hottest_c=hottest[0] if hottest else None,
-        hottest_zone=hottest[1] if hottest else None,
+        hottest_c=hottest,
         worst_status=worst,
         clocks=clocks,
         gaps=gaps(samples, start_ms, end_ms),
@@ -196,12 +192,10 @@ def gaps(samples: Samples, start_ms: int, end_ms: int) -> tuple[Gap, ...]:
 
 def _clock(head: Head, every: Sequence[Sample], window: Sequence[Sample], column: int) -> ClockSeen:
     top = head.top_khz[column] if column < len(head.top_khz) else None
-    now = [khz for one in window if (khz := one.khz[column])]
     allowed = [khz for one in window if (khz := one.most_khz[column])]
     best = max((khz for one in every if (khz := one.most_khz[column])), default=None)
     return ClockSeen(
         name=head.clocks[column],
-        lowest_share=min(now) / top if now and top else None,
         lowest_most_share=min(allowed) / top if allowed and top else None,
         fell=min(allowed) < best if allowed and best else None,
     )
@@ -222,7 +216,6 @@ def _nothing(why: str) -> HeatSeen:
     return HeatSeen(
         samples=0,
         hottest_c=None,
-        hottest_zone=None,
         worst_status=None,
         clocks=(),
         gaps=(),

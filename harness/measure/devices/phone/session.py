@@ -1,5 +1,7 @@
 """What must be so before the first job of a run, and again after each boot of the phone."""
 
+from collections.abc import Mapping, Sequence
+
 import msgspec
 
 from harness.errors import DeviceError, NoSpaceError
@@ -10,9 +12,10 @@ from harness.measure.devices.phone.gate import read_heat, zones_of
 from harness.measure.devices.phone.job import JobWish
 from harness.measure.devices.phone.link import Link
 from harness.measure.devices.phone.preflight import preflight
-from harness.measure.devices.phone.remote import KEPT_S, RemoteJob
+from harness.measure.devices.phone.remote import KEPT_S, RemoteJob, file_target
 from harness.measure.devices.phone.state import read_phone_state
 from harness.measure.devices.phone.wrapper import Wrapper, install
+from harness.measure.jobs import FileNeeded
 from harness.values import DeviceSpec, PhoneSpec, Preflight
 
 
@@ -53,19 +56,23 @@ def open_session(link: Link, root: str, environment: dict[str, str], owner: str)
 
 
 def read_fitness(
-    link: Link, session: Session, spec: DeviceSpec, there: RemoteJob, owner: str
+    link: Link, session: Session, spec: DeviceSpec, there: RemoteJob, owner: str, files: Sequence[FileNeeded]
 ) -> tuple[Preflight, float | None]:
     """How the phone is now, and how warm its surface is (°C).
 
     Raises:
-        NoSpaceError: what the job needs does not fit.
+        NoSpaceError: what the job and all others will need does not fit.
         DeviceError: it is not fit to be measured, or out of reach.
     """
     phone = spec.phone
     assert isinstance(phone, PhoneSpec)
     wrapper = session.wrapper
-    needed = link.ask(lambda c: _missing_bytes(c, there))
     state = link.ask(lambda c: read_phone_state(c, phone))
+    wanted = {target: source.stat().st_size for source, target in there.files}
+    for one in files:
+        if state.available_bytes is None or one.memory_bytes <= state.available_bytes:  # else it is never brought
+            wanted[file_target(wrapper.root, one.sha256)] = one.size_bytes
+    needed = link.ask(lambda c: _missing_bytes(c, wanted))
     found = preflight(spec, state, push_bytes=needed)
     if refused := found.refused:
         why = "; ".join(f"{one.seen} ({one.advice})" for one in refused)
@@ -79,11 +86,10 @@ def read_fitness(
     return found, None if milli is None else milli / 1000
 
 
-def _missing_bytes(connection: Connection, there: RemoteJob) -> int:
-    """Of the job's files, what is not on the phone yet."""
+def _missing_bytes(connection: Connection, wanted: Mapping[str, int]) -> int:
+    """Of files on the phone and their sizes, what is not there yet."""
     missing = 0
-    for source, target in there.files:
-        size = source.stat().st_size
+    for target, size in wanted.items():
         seen = connection.stat(target) or connection.stat(f"{target}.part")
         missing += max(0, size - (seen.size_bytes if seen is not None else 0))
     return missing

@@ -5,6 +5,7 @@ another version is another file.
 """
 
 import hashlib
+import secrets
 import shlex
 import tempfile
 from collections.abc import Iterator
@@ -60,7 +61,8 @@ def install(connection: Connection, root: str = ROOT, environment: dict[str, str
     sha256 = hashlib.sha256(content).hexdigest()
     path = f"{root}/wrapper-{sha256[:16]}.sh"
     with _file(content) as source:
-        place(connection, source, path, sha256)
+        # Before the lock: another host may be doing the same.
+        place(connection, source, path, sha256, mark=f".{secrets.token_hex(4)}")
     return Wrapper(path=path, root=root, environment=environment or {})
 
 
