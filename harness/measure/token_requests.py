@@ -73,7 +73,9 @@ def _parts(request: dict[str, Any], encoded: Encoded, context: int, prefix_token
             return [_pair(request, encoded, context, prefix_token)]
         case "loglikelihood_rolling":
             if not (tokens := encoded[request["args"][0]]):
-                raise InputError(f"task {request['task']}: document {request['doc']} is empty: leave it out of the data")
+                raise InputError(
+                    f"task {request['task']}: document {request['doc']} is empty: leave it out of the data"
+                )
             return _rolling(tokens, context, prefix_token)
         case "generate_until":
             return [_generation(request, encoded, context, prefix_token)]

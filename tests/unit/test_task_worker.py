@@ -20,7 +20,7 @@ from harness.measure.token_requests import Tokenizer
 from harness.request_lines import read_requests
 from harness.store import read_lines, write_lines
 from harness.values import Answers, Task
-from tests.tasks_data import problem, put, question, small_data
+from tests.tasks_data import ARC, problem, put, question, small_data
 
 TEMPLATE = (
     "{{ bos_token }}{{ date_string }}|{{ strftime_now('%d %b %Y') }}\n{% for m in messages %}\n"
@@ -134,6 +134,16 @@ def test_every_request_is_the_one_of_an_unpatched_lm_eval(
     assert done.returncode == 0, done.stderr[-2000:]
     theirs = json.loads((tmp_path / "asked.json").read_text())
     assert ours and ours == theirs
+
+
+@pytest.mark.parametrize("name", ["arc_challenge_chat", "mmlu_anatomy"])
+def test_without_examples_their_split_may_be_missing(tmp_path: Path, name: str) -> None:
+    put(tmp_path, "arc_challenge_chat/test.jsonl", [ARC])
+    put(tmp_path, "mmlu_anatomy/test.jsonl", [question(1)])
+    task = Task(task=name, fewshot=0)
+    assert asked_of(task, resolve_task(name, tmp_path, 0))
+    with pytest.raises(InputError, match="which does not exist"):
+        resolve_task(name, tmp_path, 1)
 
 
 def test_a_limit_draws_documents_and_names_them_by_their_place(data: Path) -> None:

@@ -7,9 +7,18 @@ from typing import Any, NamedTuple
 import msgspec
 
 from harness.errors import InputError
-from harness.measure.tasks.definitions import FUNCTION, Definition, converted, definition_of, read_definition
+from harness.measure.tasks.code import check_modules, imported, splits_sentences
+from harness.measure.tasks.definitions import (
+    FUNCTION,
+    Definition,
+    code_files,
+    converted,
+    definition_of,
+    has_functions,
+    read_definition,
+)
 from harness.measure.tasks.names import lm_eval_names, tasks_folder
-from harness.measure.tasks.places import ENDINGS, check_hub, known_file, split_file
+from harness.measure.tasks.places import ENDINGS, check_hub, known_file, nltk_folder, split_file
 from harness.measure.tasks.table import DATASETS, TaskFile
 from harness.values import is_task_file
 
@@ -96,7 +105,10 @@ def _of_file(path: Path) -> Iterator[Leaf]:
 
 def _task_file(leaf: Leaf, data: Path | None, fewshot: int | None) -> TaskFile:
     name, path, overrides = leaf
-    definition = definition_of(read_definition(path) | overrides | {"task": name}, path)
+    config = read_definition(path) | overrides | {"task": name}
+    definition = definition_of(config, path)
+    code = code_files(path) if has_functions(config) else []
+    check_modules(name, imported(code))
     files = _files(definition, path, data, definition.fewshot if fewshot is None else fewshot)
     own = not path.is_relative_to(tasks_folder())
     return TaskFile(
@@ -104,6 +116,7 @@ def _task_file(leaf: Leaf, data: Path | None, fewshot: int | None) -> TaskFile:
         definition=str(path) if own else path.relative_to(tasks_folder()).as_posix(),
         data_files={split: str(file) for split, file in files.items()},
         overrides=overrides,
+        nltk_data=nltk_folder(data, name) if splits_sentences(code) else "",
     )
 
 

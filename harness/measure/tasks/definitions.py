@@ -56,14 +56,24 @@ def definition_parts(path: Path) -> list[Path]:
         ConfigError, InputError: as `read_definition`.
     """
     texts = list(_chain(path, ()))
-    folders = {text.parent for text in texts}
-    for text in texts:
-        named = (
-            value.removeprefix(FUNCTION).rpartition(".")[0]
-            for value in _functions(_plain(load_yaml(text, twice=True), text))
-        )
-        folders |= {(text.parent / f"{module.replace('.', '/')}.py").parent for module in named}
+    folders = {folder for text in texts for folder in (text.parent, *(code.parent for code in _code(text)))}
     return [*texts, *(code for folder in sorted(folders) for code in sorted(folder.glob("*.py")))]
+
+
+def code_files(path: Path) -> list[Path]:
+    """The Python files in which the functions of a task file, and of what it includes, stand; each once.
+
+    Raises:
+        ConfigError, InputError: as `read_definition`.
+    """
+    return [code for code in dict.fromkeys(c for text in _chain(path, ()) for c in _code(text)) if code.is_file()]
+
+
+def _code(text: Path) -> list[Path]:
+    """What the functions in one file are looked for in, beside it."""
+    named = _functions(_plain(load_yaml(text, twice=True), text))
+    modules = (value.removeprefix(FUNCTION).rpartition(".")[0] for value in named)
+    return [text.parent / f"{module.replace('.', '/')}.py" for module in modules]
 
 
 def _chain(path: Path, before: tuple[Path, ...]) -> Iterator[Path]:
@@ -89,6 +99,11 @@ def _own_and_includes(path: Path, before: tuple[Path, ...]) -> tuple[dict[str, A
     includes = converted(own, _Includes, path).include or []
     own.pop("include", None)
     return own, [(path.parent / one).resolve() for one in ([includes] if isinstance(includes, str) else includes)]
+
+
+def has_functions(config: dict[str, Any]) -> bool:
+    """Whether lm-eval runs Python code for this task: some key is a function."""
+    return any(_functions(config))
 
 
 def _functions(node: Any) -> Iterator[str]:
