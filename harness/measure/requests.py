@@ -27,7 +27,7 @@ from harness.store import read_lines, write_lines
 from harness.values import Task, Text, digest
 
 # Raised when the same wish gives other requests, so that cached ones are not taken for new ones.
-WORKER_REVISION = 7
+WORKER_REVISION = 8
 TEXT_REVISION = 3
 WINDOW = 2048
 """Tokens of a rolling window where a task names no context: a model's whole context would take gigabytes of cache."""

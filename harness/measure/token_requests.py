@@ -13,7 +13,9 @@ from harness.request_lines import Heads, alike
 FEWEST_SHARED = 64
 """Tokens that are worth decoding in calls of their own."""
 LONGEST_ANSWER = 256
-"""lm-eval's default `max_gen_toks`."""
+"""lm-eval's default of the most tokens of an answer."""
+ANSWER_LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
+"""How a task may name them; the first that it names counts, as in lm-eval."""
 
 Tokenize = Callable[[Sequence[str], bool, bool], list[list[int]]]
 """Texts; whether each gets the special tokens that the model begins a text with; whether the text of a special
@@ -170,7 +172,13 @@ def _generation(request: dict[str, Any], encoded: Encoded, limit: int, prefix_to
     if options.get("do_sample"):
         raise InputError(f"task {request['task']} samples its answers; only greedy generation is supported")
     stop = options.get("until") or []
-    longest = min(int(options.get("max_gen_toks", LONGEST_ANSWER)), limit // 2)
+    named = (options[name] for name in ANSWER_LENGTHS if options.get(name) is not None)
+    longest = int(next(named, LONGEST_ANSWER))
+    if longest >= limit:
+        raise InputError(
+            f"task {request['task']} lets an answer have {longest:,} tokens, which leaves no room for a prompt in a"
+            f" context of {limit:,}"
+        )
     tokens = encoded[request["args"][0]] or [prefix_token]
     room = limit - longest
     cut = len(tokens) > room

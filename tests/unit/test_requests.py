@@ -106,6 +106,29 @@ def test_generation_leaves_room_for_its_answer() -> None:
         lines_of(ask("generate_until", "a", {"until": [], "do_sample": True}))
 
 
+def test_an_answer_may_be_as_long_as_its_task_says() -> None:
+    """As in lm-eval the prompt makes room for it; a context that leaves no room for a prompt is refused."""
+    (line,) = lines_of(ask("generate_until", "a" * 50, {"until": [], "max_gen_toks": 30}), context=40)
+    assert len(line["tokens"]) == 10 and line["max_tokens"] == 30 and line["truncated"]
+    with pytest.raises(InputError, match="task t lets an answer have 40 tokens, .* context of 40"):
+        lines_of(ask("generate_until", "a", {"until": [], "max_gen_toks": 40}), context=40)
+
+
+@pytest.mark.parametrize(
+    ("options", "longest"),
+    [
+        ({}, 256),
+        ({"max_new_tokens": 5}, 5),
+        ({"max_tokens": 6, "max_completion_tokens": 7}, 6),
+        ({"max_completion_tokens": 7}, 7),
+        ({"max_tokens": 6, "max_gen_toks": 8, "max_new_tokens": None}, 8),
+    ],
+)
+def test_the_length_of_an_answer_has_the_names_of_lm_eval(options: dict[str, int | None], longest: int) -> None:
+    (line,) = lines_of(ask("generate_until", "a", {"until": [], **options}), context=1000)
+    assert line["max_tokens"] == longest
+
+
 SHOTS = "Q: one\n" * 20 + "\n"
 
 
