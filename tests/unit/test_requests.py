@@ -110,7 +110,7 @@ def test_an_answer_may_be_as_long_as_its_task_says() -> None:
     """As in lm-eval the prompt makes room for it; a context that leaves no room for a prompt is refused."""
     (line,) = lines_of(ask("generate_until", "a" * 50, {"until": [], "max_gen_toks": 30}), context=40)
     assert len(line["tokens"]) == 10 and line["max_tokens"] == 30 and line["truncated"]
-    with pytest.raises(InputError, match="task t lets an answer have 40 tokens, .* context of 40"):
+    with pytest.raises(InputError, match=r"task t lets an answer have 40 tokens, .* context of 40"):
         lines_of(ask("generate_until", "a", {"until": [], "max_gen_toks": 40}), context=40)
 
 
@@ -277,16 +277,24 @@ def test_each_distinct_piece_is_encoded_once() -> None:
     assert len(whole) < 50 and len(seen) - len(whole) == len(set(seen) - set(whole)) == 503
 
 
-def test_a_chat_prompt_brings_its_special_tokens_itself() -> None:
-    asked: list[tuple[bool, bool]] = []
+@pytest.mark.parametrize(
+    ("chat", "bos", "prompt", "begun"),
+    [
+        (True, "<s>", "<s>a\nb", ""),  # the template names it
+        (True, "<s>", "a\nb", "!"),
+        (True, "", "a\nb", "!"),  # the tokenizer knows whether it has one
+        (False, "<s>", "<s>a\nb", "!"),  # text like any other
+    ],
+)
+def test_a_prompt_begins_once(chat: bool, bos: str, prompt: str, begun: str) -> None:
+    asked: list[bool] = []
 
     def encode(texts: Sequence[str], add_special: bool, parse_special: bool) -> list[list[int]]:
-        asked.append((add_special, parse_special))
-        return by_character(texts, add_special, parse_special)
+        asked.append(parse_special)
+        return by_character([("!" if add_special else "") + text for text in texts], add_special, parse_special)
 
-    tokenizer = Tokenizer(encode=encode, identity="characters", prefix_token=1)
-    list(assemble([ask("loglikelihood", "<s>a\nb", " c")], tokenizer, 100, chat=True))
-    assert set(asked) == {(False, True)}
-    asked.clear()
-    list(assemble([ask("loglikelihood", "a\nb", " c")], tokenizer, 100))
-    assert set(asked) == {(True, False), (False, False)}
+    tokenizer = Tokenizer(encode=encode, identity="characters", prefix_token=1, bos=bos)
+    (line,) = whole_requests(assemble([ask("loglikelihood", prompt, " c")], tokenizer, 100, chat=chat))
+    assert "".join(map(chr, line["context"])) == begun + prompt
+    assert "".join(map(chr, line["continuation"])) == " c"
+    assert set(asked) == {chat}
