@@ -18,7 +18,7 @@ from harness.build.cache import cache_folder, sha256_file, used
 from harness.data.sources import read_text
 from harness.errors import BuildError, InputError
 from harness.measure.lm_eval_jobs import ask_worker, worker_job
-from harness.measure.parts import Unit, kept
+from harness.measure.parts import Unit, cut_units, kept
 from harness.measure.tasks import TaskFile
 from harness.measure.tasks.definitions import definition_parts
 from harness.measure.token_requests import Tokenizer, assemble
@@ -48,7 +48,7 @@ class Requests(msgspec.Struct, frozen=True, kw_only=True):
     generates: bool
     versions: dict[str, str]
     truncated: int = 0
-    """Requests whose prompt was cut from the left to fit the context."""
+    """Questions with a prompt that was cut from the left to fit the context."""
     longest: int = 0
     """Tokens of the longest request, with those that it is answered with."""
 
@@ -217,7 +217,7 @@ def _cached(key: str, build: Callable[[], Iterable[dict[str, Any]]]) -> Requests
         facts = {
             "count": len(body),
             "generates": any(line.get("kind") == "generate_until" for line in body),
-            "truncated": sum(1 for line in whole_requests(lines) if line.get("truncated")),
+            "truncated": len(cut_units(whole_requests(lines))),
             "longest": max(map(_tokens, whole_requests(lines)), default=0),
         }
         write_lines(path, [{**head, "facts": facts}, *lines])

@@ -14,6 +14,7 @@ from harness.errors import BuildError, InputError
 from harness.measure import lm_eval_jobs
 from harness.measure.grade import grade_task
 from harness.measure.lm_eval_jobs import WORKER, ask_worker, worker_job
+from harness.measure.parts import cut_remark
 from harness.measure.requests import CHAT_DATE, task_requests
 from harness.measure.tasks import TaskFile, resolve_task
 from harness.measure.token_requests import Tokenizer
@@ -320,7 +321,10 @@ def test_a_cut_data_file_is_said(tmp_path: Path) -> None:
 
 def test_a_long_prompt_is_cut_from_the_left_and_counted(data: Path) -> None:
     requests = task_requests(Task(task="mmlu", context=100), resolve_task("mmlu", data), PLAIN, 1)
-    assert requests.truncated == requests.count == 32
+    assert (requests.truncated, requests.count) == (8, 32), "a question counts once, however often it is asked"
+    assert cut_remark(requests.path, None) == "8 of 8 questions had a prompt cut to fit the context"
+    some = {("mmlu_anatomy", 0), ("mmlu_virology", 3)}
+    assert cut_remark(requests.path, some) == "2 of 2 questions had a prompt cut to fit the context"
     assert all(len(line["context"]) + len(line["continuation"]) == 101 for line in read_requests(requests.path))
 
 
@@ -330,7 +334,7 @@ def test_without_a_context_prompts_are_cut_only_beyond_what_the_model_was_traine
     lengths = [len(line["context"]) + len(line["continuation"]) for line in read_requests(whole.path)]
     assert whole.truncated == 0 and whole.longest == max(lengths) > 101
     cut = task_requests(Task(task="mmlu"), files, PLAIN, 1, 100)
-    assert cut.truncated == 32 and cut.longest == 101
+    assert cut.truncated == 8 and cut.longest == 101
 
 
 # ---------------------------------------------------------------- when requests are made anew
