@@ -206,6 +206,17 @@ def test_rouge_is_the_mean_overlap_of_words(data: Path, tmp_path: Path) -> None:
     assert item["metrics"]["rougeL"] == pytest.approx(2 * (3 / 4) * (3 / 5) / (3 / 4 + 3 / 5))
 
 
+@pytest.mark.parametrize("lacks", [{"summary": ""}, {"summary": None}, {"document": " "}])
+def test_a_document_without_its_texts_is_refused_before_it_is_asked(tmp_path: Path, lacks: dict[str, Any]) -> None:
+    post = {"document": "The shop was shut.", "summary": "shut"}
+    put(tmp_path, "tldr9/test.jsonl", [post, post, {**post, **lacks}])
+    with pytest.raises(BuildError, match=f"document 2 has no text in '{next(iter(lacks))}'"):
+        asked_of(Task(task="tldr9"), resolve_task("tldr9", tmp_path))
+    put(tmp_path, "open_rewrite/test.jsonl", [{"instruction": "Do.", "source": "this"}])
+    with pytest.raises(BuildError, match="document 0 has no text in 'target'"):
+        asked_of(Task(task="open_rewrite"), resolve_task("open_rewrite", tmp_path))
+
+
 def test_data_that_changed_meanwhile_is_not_graded(data: Path, tmp_path: Path) -> None:
     task, files = Task(task="gsm8k_cot"), resolve_task("gsm8k_cot", data)
     requests = task_requests(task, files, PLAIN, 1)
