@@ -90,6 +90,17 @@ def test_a_group_is_all_of_its_tasks(tmp_path: Path) -> None:
     assert {task.name for task in resolve_task("ai2_arc", tmp_path)} == {"arc_easy", "arc_challenge"}
 
 
+def test_a_group_that_generates_and_scores_is_refused_before_its_data_are_looked_for(tmp_path: Path) -> None:
+    said = r"generate \(gsm8k_cot, gsm8k\) and tasks that score .* \(arc_easy, arc_challenge and 1 more\)"
+    (tmp_path / "mine.yaml").write_text(
+        "group: all\ntask:\n  - task: [arc_easy, arc_challenge, wikitext]\n  - gsm8k_cot\n  - gsm8k\n"
+    )
+    with pytest.raises(InputError, match=f"{said}.*one by one"):
+        resolve_task(str(tmp_path / "mine.yaml"), tmp_path)
+    with pytest.raises(InputError, match=r"'leaderboard' has .*score given texts \(leaderboard_mmlu_pro, "):
+        resolve_task("leaderboard", tmp_path)
+
+
 @pytest.mark.parametrize("ending", [".jsonl.gz", ".jsonl", ".json"])
 def test_any_task_finds_its_splits_in_a_folder_of_its_name(tmp_path: Path, ending: str) -> None:
     put(tmp_path, f"lambada_openai/test{ending}", [{"text": "a b"}])

@@ -12,7 +12,9 @@ from harness.errors import ConfigError, InputError
 from harness.values import Value
 from harness.yaml_text import load_yaml
 
-KINDS = ("loglikelihood", "multiple_choice", "loglikelihood_rolling", "generate_until")
+GENERATES = "generate_until"
+"""The kind of a task, also of one that names none, whose answers are generated; those of the others are given texts."""
+KINDS = ("loglikelihood", "multiple_choice", "loglikelihood_rolling", GENERATES)
 DEEPEST = 8
 """Includes of includes."""
 LEVELS = 50
@@ -36,6 +38,7 @@ class Definition(Value, frozen=True, kw_only=True):
     shots: str | None
     """The split that few-shot examples come from; None: from nowhere, or written in the definition."""
     fewshot: int
+    generates: bool
 
 
 def read_definition(path: Path) -> dict[str, Any]:
@@ -163,6 +166,7 @@ def definition_of(config: dict[str, Any], file: Path) -> Definition:
         asked=splits[0],
         shots=shots,
         fewshot=keys.num_fewshot or 0,
+        generates=config.get("output_type", GENERATES) == GENERATES,
     )
 
 
@@ -187,7 +191,7 @@ def _refused(config: dict[str, Any]) -> str | None:
         return "asks about images or sounds"
     if config.get("custom_dataset"):
         return "makes its data by a program"
-    if (kind := config.get("output_type", "generate_until")) not in KINDS:
+    if (kind := config.get("output_type", GENERATES)) not in KINDS:
         return f"asks for {kind!r}, which is none of {', '.join(KINDS)}"
     return None
 
