@@ -181,10 +181,11 @@ def plain_requests(requests: Path, target: Path, chosen: set[Unit] | None = None
 
 
 def asked_texts(path: Path) -> Iterable[dict[str, Any]]:
-    """The log-likelihood requests of a task as texts: id, context, continuation."""
+    """The log-likelihood requests of a task as texts: id, task, doc, context, continuation."""
     for line in read_requests(path):
         if line.get("kind") == "loglikelihood":
-            yield {"id": line["id"], "context": line["prompt"], "continuation": line["target"]}
+            about = {key: line[key] for key in ("id", "task", "doc")}
+            yield {**about, "context": line["prompt"], "continuation": line["target"]}
 
 
 def distance_requests(requests: Path, target: Path) -> int:
