@@ -182,6 +182,32 @@ def test_an_item_says_what_was_chosen_and_what_is_right(data: Path, tmp_path: Pa
     assert {(item["answer"], item["target"], *item["logprobs"]) for item in items} == {(1, 1, -2, -0.25, -2, -2)}
 
 
+PASSAGE_TASK = """task: mine
+dataset_path: json
+test_split: test
+output_type: multiple_choice
+doc_to_text: "{{passage}} {{q}}"
+doc_to_choice: ["yes", "no"]
+doc_to_target: 0
+"""
+
+
+@pytest.mark.parametrize(("passages", "clusters"), [(["a", "b", "a"], 2), (["a", "b", "c"], None), ([""] * 3, None)])
+def test_questions_about_one_passage_are_a_group(tmp_path: Path, passages: list[str], clusters: int | None) -> None:
+    """Also where only one of them is asked, so that all rounds of questions say alike."""
+    put(tmp_path, "mine/test.jsonl", [{"passage": p, "q": f"{n}?"} for n, p in enumerate(passages)])
+    (tmp_path / "mine.yaml").write_text(PASSAGE_TASK)
+    task, files = Task(task="mine"), resolve_task(str(tmp_path / "mine.yaml"), tmp_path)
+    asked = task_requests(task, files, PLAIN, 1)
+    answers = answered(asked.path, tmp_path, lambda line: {"logprob": -1.0, "greedy": False})
+    groups = []
+    for chosen in (None, {("mine", 0)}):
+        grade_task(tmp_path, answers, task, files, 1, chosen)
+        groups.append([item["group"] for item in read_lines(tmp_path / answers.items)])
+    assert groups[0] == ([None] * 3 if clusters is None else [groups[0][0], groups[0][1], groups[0][0]])
+    assert len(set(groups[0])) == (clusters or 1) and groups[1] == groups[0][:1]
+
+
 def test_choices_that_stand_in_the_prompt_are_graded(data: Path, tmp_path: Path) -> None:
     items = graded("winogrande", data, tmp_path, lambda line: {"logprob": -1.0 - line["index"], "greedy": False})
     assert [(item["answer"], item["target"], item["metrics"]["acc"]) for item in items] == [(0, 1, 0.0), (0, 0, 1.0)]
