@@ -205,8 +205,8 @@ def test_a_task_file_is_made_of_what_it_includes_and_of_the_code_beside(tmp_path
     assert sorted(found[2:]) == ["base/utils.py", "own/code.py", "own/deep/inner.py"]
 
 
-def test_every_definition_of_lm_eval_can_be_read() -> None:
-    """Some of them, since all take minutes: none has a key of another form than a plan expects."""
+def test_one_in_56_definitions_of_lm_eval_can_be_read() -> None:
+    """None has a key of another form than a plan expects; to read all of them takes minutes."""
     names = lm_eval_names()
     refused = []
     for name in list(names)[::56]:
