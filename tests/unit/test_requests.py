@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.config import PROJECT
 from harness.errors import InputError, StoreError
 from harness.measure.grade import check_answers
 from harness.measure.pieces import encode_all
@@ -224,6 +225,18 @@ def test_heads_are_written_once_and_read_whole(tmp_path: Path) -> None:
     assert [line["prompt"] for line in whole] == [str(one["args"][0]) for one in asked]  # type: ignore[index]
     assert all("".join(map(chr, line.get("context") or line["tokens"])) == line["prompt"] for line in whole)
     assert {line["shared"] for line in whole} == {len(SHOTS)}
+
+
+def test_the_docs_name_every_field_of_a_requests_file() -> None:
+    asked = [ask("loglikelihood", f"{SHOTS}Q: two", c) for c in (" a", " b")]
+    asked += [ask("generate_until", f"{SHOTS}Q", {"max_gen_toks": 290}), ask("loglikelihood_rolling", "text")]
+    tokenizer = Tokenizer(encode=by_character, identity="characters", prefix_token=1)
+    lines = list(assemble(asked, tokenizer, 300))
+    page = (PROJECT / "docs" / "results-format.md").read_text(encoding="utf-8")
+    section = page.partition("## Requests, answers, items")[2].partition("\n## ")[0]
+    named = set(re.findall(r"[`\"](\w+)[`\"]", section))
+    assert {key for line in lines for key in line} <= named
+    assert {"same", "part", "truncated", "shared"} <= {key for line in lines for key in line}
 
 
 def test_a_request_without_its_part_is_damage() -> None:
