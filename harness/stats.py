@@ -188,10 +188,10 @@ def always_valid_interval(
     not to vary promise nothing, and from 10 clusters on the wider of the plain and the clustered standard error is
     taken.
 
-    None for fewer than two values.
+    None for fewer than 100 values (`FEWEST_IN_SEQUENCE`).
     """
     count = len(values)
-    if count < 2:
+    if count < FEWEST_IN_SEQUENCE:
         return None
     mean = fmean(values)
     variance = (sum((v - mean) ** 2 for v in values) + 1) / count

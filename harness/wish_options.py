@@ -16,7 +16,7 @@ ON_THIS_MACHINE = (
         "--cross-check",
         type=click.IntRange(min=0),
         default=0,
-        help="Requests a task that lm-eval's own model scores again.",
+        help="Questions a task that lm-eval's own model scores again.",
     ),
     click.option("--shard", type=ShardOf(), help="Only this part of each accuracy job (`bench merge` joins them)."),
 )

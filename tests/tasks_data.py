@@ -6,6 +6,12 @@ from pathlib import Path
 from typing import Any
 
 Rows = list[dict[str, Any]]
+ARC = {
+    "id": "q",
+    "question": "Which?",
+    "choices": {"text": ["a", "b", "c", "d"], "label": ["A", "B", "C", "D"]},
+    "answerKey": "C",
+}
 
 
 def question(number: int, answer: Any = 1) -> dict[str, Any]:
@@ -38,6 +44,5 @@ def small_data(folder: Path) -> Path:
     put(folder, "tldr9/test.jsonl", [post, {**post, "summary": "nothing alike"}])
     row = {"instruction": "Make it formal.", "source": "gimme that", "target": "please give me that"}
     put(folder, "open_rewrite/test.jsonl.gz", [row])
-    arc = {"question": "Which?", "choices": {"text": ["a", "b", "c", "d"], "label": ["A", "B", "C", "D"]}}
-    put(folder, "arc_challenge/test.jsonl.gz", [{"id": "q", **arc, "answerKey": "C"}])
+    put(folder, "arc_challenge/test.jsonl.gz", [ARC])
     return folder

@@ -13,7 +13,6 @@ from harness.analyse.weights import item_values, metric_of_items, task_sizes
 from harness.derivations import ratio_of_sums, why_no_energy, why_not_sustained
 from harness.metrics import METRICS, macro_name, metric
 from harness.stats import (
-    FEWEST_IN_SEQUENCE,
     FEWEST_ROUNDS,
     Interval,
     always_valid_interval,
@@ -204,7 +203,7 @@ def _of_items(name: str, items: Sequence[Item], notes: tuple[str, ...]) -> Measu
 def _in_sequence(one: Measured, items: Sequence[Item], of: int) -> Measured:
     """The same value where questions ended when enough was known: its interval holds however often it is looked at."""
     having = [item for item in items if one.metric in item.metrics]
-    if one.value is None or len(having) < FEWEST_IN_SEQUENCE:
+    if one.value is None:
         return replace(one, interval=None)
     groups = [(item.task, item.group) for item in having]
     interval = always_valid_interval([item.metrics[one.metric] for item in having], groups, of)

@@ -196,7 +196,7 @@ def questions_in_all(seen: SeenCell) -> int | None:
 
 def sequence_interval(found: ItemPairs, of: int) -> Interval | None:
     """Of a difference that was looked at after each round; None for too few items and for means over tasks."""
-    if found.macro or len(found.pairs) < FEWEST_IN_SEQUENCE:
+    if found.macro:
         return None
     return always_valid_interval(found.differences, [(v.task, v.group) for v, _ in found.pairs], of)
 

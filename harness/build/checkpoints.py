@@ -151,7 +151,10 @@ def checkpoint_text(folder: Path) -> CheckpointText:
         raise BuildError(f"{folder} names neither a BOS nor an EOS token")
     template = _default_template(config.get("chat_template"))
     if (file := folder / "chat_template.jinja").is_file():
-        template = file.read_text(encoding="utf-8", errors="replace")
+        try:
+            template = file.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise BuildError(f"{file} is not UTF-8 text: byte {error.start + 1}") from None
     return CheckpointText(prefix_token=first, chat_template=template, bos=bos, eos=eos)
 
 

@@ -8,7 +8,7 @@ from harness.errors import BuildError, InputError, StoreError
 from harness.measure.cross_check import cross_checked
 from harness.measure.floor import Floor, answers_name
 from harness.measure.grade import check_answers
-from harness.measure.parts import part_of, units_of
+from harness.measure.parts import cut_remark, part_of, units_of
 from harness.measure.requests import Requests
 from harness.measure.same_requests import request_differences, token_differences
 from harness.measure.tasks import TaskFile, resolve_task
@@ -62,8 +62,8 @@ def with_answers(floor: Floor, trial: Trial, cell: Cell, record: TrialRecord) ->
         reference=reference.variant if reference else None,
         reference_sha256=reference.artifact_sha256 if reference else None,
     )
-    remarks = [f"{requests.truncated} prompts cut to fit the context"] if requests.truncated else []
-    remarks += [floor.remarks[cell.key]] if cell.key in floor.remarks else []
+    cut = cut_remark(requests.path, chosen) if requests.truncated else None
+    remarks = (remark for remark in (cut, floor.remarks.get(cell.key)) if remark is not None)
     record = msgspec.structs.replace(
         record, observations=(*record.observations, answers), noise=(*record.noise, *remarks)
     )

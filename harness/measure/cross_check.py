@@ -12,6 +12,7 @@ import msgspec
 from harness.build.checkpoints import DTYPES, is_checkpoint_of_its_own, special_texts
 from harness.errors import BenchError
 from harness.measure.floor import Floor
+from harness.measure.parts import unit_of
 from harness.measure.requests import CHAT, asked_texts
 from harness.measure.runtimes import hf
 from harness.store import read_lines
@@ -29,7 +30,7 @@ def cross_checked(floor: Floor, cell: Cell, record: TrialRecord, given: list[dic
     A cell that cannot be checked says so among its noise.
     """
     ours = {line["id"]: line["logprob"] for line in given if "logprob" in line}
-    why = _why_not(cell, floor.variants[str(cell.variant)], floor.requests[cell.key].versions)
+    why = _why_not(cell, floor.variants[str(cell.variant)])
     if why is None and not ours:
         why = "no log-likelihoods"
     if why is not None:
@@ -38,21 +39,26 @@ def cross_checked(floor: Floor, cell: Cell, record: TrialRecord, given: list[dic
         found = _checked(floor, cell, ours)
     except BenchError as error:  # the answers took hours: a resumed run takes them as they are, and checks again
         return _failed(record, f"the cross-check failed: {error}")
-    if found is None:
-        return _unchecked(record, "every prompt holds the text of a special token")
+    if isinstance(found, str):
+        return _unchecked(record, found)
     record = msgspec.structs.replace(record, observations=(*record.observations, found))
     return record if (wrong := too_far(found)) is None else _failed(record, wrong)
 
 
-def _checked(floor: Floor, cell: Cell, ours: dict[int, float]) -> CrossChecked | None:
-    """None: no request is fit for it. Raises BenchError: the reference could not be asked."""
-    variant = floor.variants[str(cell.variant)]
+def _checked(floor: Floor, cell: Cell, ours: dict[int, float]) -> CrossChecked | str:
+    """A text: why no request is fit for it. Raises BenchError: the reference could not be asked."""
+    variant, requests = floor.variants[str(cell.variant)], floor.requests[cell.key]
     assert cell.runtime is not None
     same, lower = cell.runtime.name == "hf", _lower_precision(cell, variant)
-    model = floor.ready.workshop.ensure(variant, "checkpoint").path
-    asked = _drawn(floor, cell, ours, special_texts(Path(model)))
+    asked = [line for line in asked_texts(requests.path) if line["id"] in ours]
     if not asked:
-        return None
+        return "rolling text"  # said before a checkpoint is made
+    model = floor.ready.workshop.ensure(variant, "checkpoint").path
+    if CHAT not in requests.versions:  # a chat prompt's special texts are tokens for both
+        asked = plain_texts(asked, special_texts(Path(model)))
+    if not asked:
+        return "every prompt holds the text of a special token"
+    asked = drawn(asked, floor.plan.cross_check, floor.plan.suite.seed)
     exact: Answers = {}
     own: Answers = {}
     if lower is None or not same:
@@ -114,11 +120,9 @@ def _failed(record: TrialRecord, why: str) -> TrialRecord:
     return msgspec.structs.replace(record, status="failed", reason=why)
 
 
-def _why_not(cell: Cell, variant: Variant, versions: dict[str, str]) -> str | None:
+def _why_not(cell: Cell, variant: Variant) -> str | None:
     if not isinstance(cell.workload, Task) or cell.runtime is None:
         return "it is no task"
-    if CHAT in versions:
-        return "chat prompts"  # the reference's model would set a second token that begins the text
     if cell.runtime.name == "llama.cpp" and cell.runtime.kv_type == "q8_0":
         return "q8_0 KV cache"  # it rounds more than 16-bit weights do, which is all that the reference knows of
     if not is_checkpoint_of_its_own(variant) and variant.recipe not in DTYPES:
@@ -134,12 +138,12 @@ def _lower_precision(cell: Cell, variant: Variant) -> str | None:
     return DTYPES[variant.recipe]
 
 
-def _drawn(floor: Floor, cell: Cell, ours: dict[int, float], special: tuple[str, ...]) -> list[dict[str, Any]]:
-    """So many answered requests as the plan asks for, drawn by the seed."""
-    asked = [line for line in asked_texts(floor.requests[cell.key].path) if line["id"] in ours]
-    asked = plain_texts(asked, special)
-    draw = random.Random(f"{floor.plan.suite.seed}:cross-check")  # noqa: S311 - a repeatable draw, no secret
-    return draw.sample(asked, min(floor.plan.cross_check, len(asked)))
+def drawn(asked: list[dict[str, Any]], count: int, seed: int) -> list[dict[str, Any]]:
+    """All requests of so many questions, drawn by the seed."""
+    units = list(dict.fromkeys(map(unit_of, asked)))
+    draw = random.Random(f"{seed}:cross-check")  # noqa: S311 - a repeatable draw, no secret
+    chosen = set(draw.sample(units, min(count, len(units))))
+    return [line for line in asked if unit_of(line) in chosen]
 
 
 def plain_texts(asked: list[dict[str, Any]], special: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -158,7 +162,8 @@ def _ask(
     assert isinstance(cell.workload, Task)
     with tempfile.TemporaryDirectory(prefix="bench-cross-check-") as folder:
         requests, answers = Path(folder, "requests.jsonl"), Path(folder, "answers.jsonl")
-        requests.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in asked))
+        pairs = ({key: line[key] for key in ("id", "context", "continuation")} for line in asked)
+        requests.write_bytes(b"".join(msgspec.json.encode(pair) + b"\n" for pair in pairs))
         job = hf.cross_check_job(
             model,
             str(requests),

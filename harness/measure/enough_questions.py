@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from harness.stats import FEWEST_IN_SEQUENCE, Interval, always_valid_interval
+from harness.stats import Interval, always_valid_interval
 from harness.values import Cell, Plan, Task, Trial
 
 Items = dict[tuple[str, int], dict[str, Any]]
@@ -80,8 +80,6 @@ class EnoughQuestions:
 def _interval(own: Items, theirs: Items | None, name: str, of: int) -> Interval | None:
     """Of the paired difference, or of the value alone without a baseline; None where too few questions were asked."""
     places = [p for p, item in own.items() if _has(item, name) and (theirs is None or _has(theirs.get(p), name))]
-    if len(places) < FEWEST_IN_SEQUENCE:
-        return None
     values = [_difference(own[p], theirs[p] if theirs is not None else None, name) for p in places]
     alike = [(own[p]["task"], own[p].get("group")) for p in places]  # items of one subject
     return always_valid_interval(values, alike, of)

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from harness.errors import BuildError, StoreError
+from harness.errors import BuildError, InputError, StoreError
 from harness.measure.grade import grade_task, grade_text
 from harness.measure.parts import part_of
 from harness.measure.tasks import resolve_task
@@ -31,14 +31,11 @@ def grade_missing(folder: Path, plan: Plan, data: Path | None, progress: Progres
             compress(folder, answers)
             try:
                 grade_record(folder, record, answers, cells[record.cell], plan, data)
-            except (
-                BuildError,
-                StoreError,
-            ) as error:  # the other cells are graded all the same; this one can be graded again
+            except (BuildError, InputError, StoreError) as error:  # this one can be graded again; the others are now
                 troubles.append(str(error))
             bar.update(number, len(todo))
     if troubles:
-        raise BuildError(f"{'; '.join(troubles)} (the answers are kept: `bench regrade {folder.name}`)")
+        raise BuildError(f"{'; '.join(dict.fromkeys(troubles))} (the answers are kept: `bench regrade {folder.name}`)")
 
 
 def grade_record(
@@ -48,6 +45,7 @@ def grade_record(
 
     Raises:
         BuildError: lm-eval failed.
+        InputError: the task's data are not there.
         StoreError: requests and answers do not fit each other.
     """
     trial = Trial(id=record.trial, cell=record.cell, round=record.round)

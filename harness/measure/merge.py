@@ -8,6 +8,7 @@ import msgspec
 
 from harness.errors import InputError, StoreError
 from harness.measure.grade import check_answers
+from harness.measure.parts import CUT, cut_remark
 from harness.measure.same_requests import request_differences
 from harness.store import Run, append_record, create_run, inside, read_lines, write_durably, write_lines
 from harness.values import Answers, Cell, CrossChecked, Plan, TrialRecord
@@ -88,7 +89,7 @@ def _written(folder: Path, runs: Sequence[Run], cell: Cell, records: Sequence[Tr
     return msgspec.structs.replace(
         first,
         observations=(*others, joined, *checks),
-        noise=(*dict.fromkeys(mark for record in records for mark in record.noise), *_several_builds(records)),
+        noise=(*_marks(records, inside(folder, joined.requests)), *_several_builds(records)),
         started=min(record.started for record in records),
         duration_ns=sum(record.duration_ns for record in records),
     )
@@ -136,6 +137,14 @@ def _answers_file(run: Run, answers: Answers) -> Path:
     if found is None:
         raise StoreError(f"{run.id} has lost {answers.answers}: its answers cannot be joined")
     return found
+
+
+def _marks(records: Sequence[TrialRecord], requests: Path) -> list[str]:
+    """Each mark once; what each shard said of its own questions is said anew of all."""
+    marks = dict.fromkeys(mark for record in records for mark in record.noise)
+    kept = [mark for mark in marks if not mark.endswith(CUT)]
+    cut = cut_remark(requests, None) if len(kept) < len(marks) else None
+    return kept if cut is None else [*kept, cut]
 
 
 def _several_builds(records: Sequence[TrialRecord]) -> tuple[str, ...]:

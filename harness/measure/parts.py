@@ -5,11 +5,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from harness.request_lines import read_requests
 from harness.store import read_lines
 from harness.values import Cell, Plan, Shard, Task, Trial, Value
 
 ROUNDS = 20
 """Into so many parts the questions are drawn where a run may end early: after each one it is asked whether to go on."""
+CUT = "questions had a prompt cut to fit the context"
 Unit = tuple[str, int]
 """(task, document), or ("", window) of a text: what is asked and graded as one."""
 
@@ -67,6 +69,18 @@ def unit_of(request: dict[str, Any]) -> Unit:
 def kept(lines: Iterable[dict[str, Any]], chosen: set[Unit] | None) -> Iterable[dict[str, Any]]:
     """The requests among these lines that belong to the chosen units; None: all."""
     return (line for line in lines if "id" in line and (chosen is None or unit_of(line) in chosen))
+
+
+def cut_units(requests: Iterable[dict[str, Any]]) -> set[Unit]:
+    """The questions among these whole requests with a prompt that was cut, in however many of its requests."""
+    return {unit_of(request) for request in requests if request.get("truncated")}
+
+
+def cut_remark(requests: Path, chosen: set[Unit] | None) -> str | None:
+    """What a trial that asks the chosen questions (None: all) must say of cut prompts, or None."""
+    cut = cut_units(kept(read_requests(requests), chosen))
+    of = len(units_of(requests) if chosen is None else chosen)
+    return f"{len(cut):,} of {of:,} {CUT}" if cut else None
 
 
 def _bound(count: int, part: int, parts: int) -> int:

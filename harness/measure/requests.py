@@ -18,7 +18,7 @@ from harness.build.cache import cache_folder, sha256_file, used
 from harness.data.sources import read_text
 from harness.errors import BuildError, InputError
 from harness.measure.lm_eval_jobs import ask_worker, worker_job
-from harness.measure.parts import Unit, kept
+from harness.measure.parts import Unit, cut_units, kept
 from harness.measure.tasks import TaskFile
 from harness.measure.tasks.definitions import definition_parts
 from harness.measure.token_requests import Tokenizer, assemble
@@ -27,7 +27,7 @@ from harness.store import read_lines, write_lines
 from harness.values import Task, Text, digest
 
 # Raised when the same wish gives other requests, so that cached ones are not taken for new ones.
-WORKER_REVISION = 7
+WORKER_REVISION = 8
 TEXT_REVISION = 3
 WINDOW = 2048
 """Tokens of a rolling window where a task names no context: a model's whole context would take gigabytes of cache."""
@@ -48,7 +48,7 @@ class Requests(msgspec.Struct, frozen=True, kw_only=True):
     generates: bool
     versions: dict[str, str]
     truncated: int = 0
-    """Requests whose prompt was cut from the left to fit the context."""
+    """Questions with a prompt that was cut from the left to fit the context."""
     longest: int = 0
     """Tokens of the longest request, with those that it is answered with."""
 
@@ -181,10 +181,11 @@ def plain_requests(requests: Path, target: Path, chosen: set[Unit] | None = None
 
 
 def asked_texts(path: Path) -> Iterable[dict[str, Any]]:
-    """The log-likelihood requests of a task as texts: id, context, continuation."""
+    """The log-likelihood requests of a task as texts: id, task, doc, context, continuation."""
     for line in read_requests(path):
         if line.get("kind") == "loglikelihood":
-            yield {"id": line["id"], "context": line["prompt"], "continuation": line["target"]}
+            about = {key: line[key] for key in ("id", "task", "doc")}
+            yield {**about, "context": line["prompt"], "continuation": line["target"]}
 
 
 def distance_requests(requests: Path, target: Path) -> int:
@@ -217,7 +218,7 @@ def _cached(key: str, build: Callable[[], Iterable[dict[str, Any]]]) -> Requests
         facts = {
             "count": len(body),
             "generates": any(line.get("kind") == "generate_until" for line in body),
-            "truncated": sum(1 for line in whole_requests(lines) if line.get("truncated")),
+            "truncated": len(cut_units(whole_requests(lines))),
             "longest": max(map(_tokens, whole_requests(lines)), default=0),
         }
         write_lines(path, [{**head, "facts": facts}, *lines])

@@ -7,13 +7,15 @@ from typing import Any
 import msgspec
 
 from harness.errors import InputError
-from harness.measure.pieces import Encoded, encode_all
+from harness.measure.pieces import Encode, Encoded, encode_all
 from harness.request_lines import Heads, alike
 
 FEWEST_SHARED = 64
 """Tokens that are worth decoding in calls of their own."""
 LONGEST_ANSWER = 256
-"""lm-eval's default `max_gen_toks`."""
+"""lm-eval's default of the most tokens of an answer."""
+ANSWER_LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
+"""How a task may name them; the first that it names counts, as in lm-eval."""
 
 Tokenize = Callable[[Sequence[str], bool, bool], list[list[int]]]
 """Texts; whether each gets the special tokens that the model begins a text with; whether the text of a special
@@ -46,15 +48,12 @@ def assemble(
 
     A continuation's tokens are those of context + continuation without the context's; trailing blanks of
     the context move to the continuation; an empty context is the model's prefix token. A chat prompt holds its
-    special tokens as text, that of the beginning among them. Rolling texts go in windows of `window` tokens (None:
-    of `context`).
+    special tokens as text; those that begin a text are added where it does not begin with the first of them. Rolling
+    texts go in windows of `window` tokens (None: of `context`).
     """
     asked = list(asked)
-    encoded = encode_all(
-        chain.from_iterable(_texts(request) for request in asked),
-        lambda texts, special: tokenizer.encode(texts, special, chat),
-        special=not chat,
-    )
+    texts = chain.from_iterable(_texts(request) for request in asked)
+    encoded = encode_all(texts, _chat_encode(tokenizer) if chat else _plain_encode(tokenizer), special=True)
     heads, number = Heads(), 0
     for request_number, request in enumerate(asked):
         prompt = request["args"][0]
@@ -65,6 +64,26 @@ def assemble(
             line = {"id": number, **about, "request": request_number, "prompt": prompt, **part}
             yield from heads.lines(line, head, encoded[head] if head else [])
             number += 1
+
+
+def _plain_encode(tokenizer: Tokenizer) -> Encode:
+    return lambda texts, special: tokenizer.encode(texts, special, False)
+
+
+def _chat_encode(tokenizer: Tokenizer) -> Encode:
+    """As lm-eval: what begins with the text of the beginning's token gets no second one."""
+
+    def begins(text: str) -> bool:
+        return bool(tokenizer.bos) and text.startswith(tokenizer.bos)
+
+    def encode(texts: Sequence[str], special: bool) -> list[list[int]]:
+        found: dict[str, list[int]] = {}
+        for add_special in (True, False):
+            some = [text for text in texts if (special and not begins(text)) is add_special]
+            found |= dict(zip(some, tokenizer.encode(some, add_special, True), strict=True)) if some else {}
+        return [found[text] for text in texts]
+
+    return encode
 
 
 def _parts(request: dict[str, Any], encoded: Encoded, context: int, prefix_token: int) -> Iterable[dict[str, Any]]:
@@ -90,8 +109,6 @@ def _texts(request: dict[str, Any]) -> Iterable[str]:
         yield head_of(request)
         yield context
         yield context + continuation
-        if context == "":
-            yield continuation
         return
     yield args[0]
     if request["kind"] == "generate_until":
@@ -170,7 +187,13 @@ def _generation(request: dict[str, Any], encoded: Encoded, limit: int, prefix_to
     if options.get("do_sample"):
         raise InputError(f"task {request['task']} samples its answers; only greedy generation is supported")
     stop = options.get("until") or []
-    longest = min(int(options.get("max_gen_toks", LONGEST_ANSWER)), limit // 2)
+    named = (options[name] for name in ANSWER_LENGTHS if options.get(name) is not None)
+    longest = int(next(named, LONGEST_ANSWER))
+    if longest >= limit:
+        raise InputError(
+            f"task {request['task']} lets an answer have {longest:,} tokens, which leaves no room for a prompt in a"
+            f" context of {limit:,}"
+        )
     tokens = encoded[request["args"][0]] or [prefix_token]
     room = limit - longest
     cut = len(tokens) > room

@@ -40,6 +40,16 @@ def drilled(number: int) -> Drilled:
     )
 
 
+def written(number: int) -> Drilled:
+    """The same, of answers that were generated."""
+    one, story = drilled(number), f"Step {number}: three times {number} is counted on and on. " * 8
+    sides = [
+        Given(side.right, str(side.answer), (), f"{story}\nThe answer of {name} is {side.answer}.")
+        for name, side in (("int4", one.variant), ("bf16", one.baseline))
+    ]
+    return Drilled("gsm8k", number, Asked(EXAMPLES, f"Problem {number}?", (), number), str(one.target), *sides)
+
+
 def given(answer: int, target: int) -> Given:
     logprobs = [-3.0] * 4
     logprobs[answer] = -1.0
@@ -85,6 +95,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("items")
     made = {
         "many": items_page(DrillDown(paired(), tuple(map(drilled, range(COUNT))))),
+        "written": items_page(DrillDown(paired(workload="gsm8k"), tuple(map(written, range(COUNT))))),
         "texts": items_page(DrillDown(paired(workload="gsm8k", near_chance=True, items=2), TEXTS)),
     }
     for name, page in made.items():
@@ -92,19 +103,20 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: folder / f"{name}.html" for name in made}
 
 
-@pytest.fixture
-def opened(browser: Any, files: dict[str, Path]) -> Iterator[Any]:
+@pytest.fixture(params=["many"])
+def opened(browser: Any, files: dict[str, Path], request: Any) -> Iterator[Any]:
     """The page of 20,000 items; at its end nothing was asked for and nothing was complained of."""
+    place = files[request.param]
     page = browser.new_page(viewport={"width": 1400, "height": 900})
     said: list[str] = []
     requests: list[str] = []
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("request", lambda request: requests.append(request.url))
-    page.goto(files["many"].as_uri())
+    page.goto(place.as_uri())
     yield page
     assert said == []
-    assert requests == [files["many"].as_uri()]
+    assert requests == [place.as_uri()]
     page.close()
 
 
@@ -124,6 +136,7 @@ def counted(page: Any, count: str) -> None:
     expect(page.locator("#count")).to_have_text(f"{count} of 20,000 questions")
 
 
+@pytest.mark.parametrize("opened", ["many", "written"], indirect=True)
 def test_few_rows_are_in_the_document_wherever_one_scrolls(opened: Any) -> None:
     assert 10 < row_count(opened) < MOST_ROWS
     for share in (0.25, 0.5, 0.9):
@@ -145,6 +158,20 @@ def test_the_end_shows_the_last_item(opened: Any) -> None:
     assert f"Question {COUNT - 1}:" in last.inner_text()
     box, row = opened.locator("#list").bounding_box(), last.bounding_box()
     assert row["y"] + row["height"] <= box["y"] + box["height"] + 1
+
+
+@pytest.mark.parametrize("opened", ["written"], indirect=True)
+def test_of_20000_generated_answers_each_is_found_with_both_texts(opened: Any) -> None:
+    counts = {name: opened.inner_text(f"#filter-{name} span") for name in ("all", "lost", "won", "other")}
+    assert counts == {"all": "20,000", "lost": "2,000", "won": "2,000", "other": "2,000"}
+    opened.select_option("#sort", "asked")
+    opened.locator("#list").press("End")
+    assert f"Problem {COUNT - 1}?" in opened.inner_text("#detail .prompt")
+    right = (COUNT - 1) % 4
+    texts = [text.splitlines()[-1] for text in opened.locator(".texts pre").all_inner_texts()]
+    assert texts == [f"The answer of bf16 is {right}.", f"The answer of int4 is {right}."]
+    searched(opened, "problem 17000?", "1")
+    assert opened.locator(".texts pre").first.inner_text().startswith("Step 17000: ")
 
 
 def test_filters_count_and_choose(opened: Any) -> None:
@@ -238,7 +265,7 @@ def test_texts_stand_side_by_side_and_are_text(browser: Any, files: dict[str, Pa
     page.close()
 
 
-@pytest.mark.parametrize("name", ["many", "texts"])
+@pytest.mark.parametrize("name", ["many", "texts", "written"])
 @pytest.mark.parametrize("width", [320, 400, 768, 1400])
 def test_nothing_is_wider_than_the_screen(browser: Any, files: dict[str, Path], name: str, width: int) -> None:
     page = browser.new_page(viewport={"width": width, "height": 900})

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.torch
 MODULE = "harness.measure.workers.hf"
 TEXT = "The quick brown fox jumps over the lazy dog. Pack my box with five dozen liquor jugs! 1234567890 äöü\n"
 SPECIAL = "<|end|>"
+BEGIN = "<|begin|>"
 MANY = """
 import sys
 from harness.measure.workers.hf.__main__ import main
@@ -142,7 +144,7 @@ def pairs() -> list[dict[str, Any]]:
         ("Pack", " my box"),
         ("Pack my", " box"),
     ]
-    return [{"id": n, "context": a, "continuation": b} for n, (a, b) in enumerate(texts) if a]
+    return [{"id": n, "context": a, "continuation": b} for n, (a, b) in enumerate(texts)]
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +155,8 @@ def encoded(tokenizer_folder: Path) -> list[dict[str, Any]]:
     lines = []
     for pair in pairs():
         head, whole = (tokenizer(text).input_ids for text in (pair["context"], pair["context"] + pair["continuation"]))
-        lines.append({"id": pair["id"], "context": head, "shared": 0, "continuation": whole[len(head) :]})
+        prefix = head or [tokenizer.eos_token_id]  # as lm-eval begins a text without context
+        lines.append({"id": pair["id"], "context": prefix, "shared": 0, "continuation": whole[len(head) :]})
     assert max(len(line["context"]) for line in lines) > 512 and max(len(line["continuation"]) for line in lines) > 512
     return lines
 
@@ -229,6 +232,40 @@ def test_cut_requests_have_the_tokens_that_lm_eval_scores(llama: str, tokenizer_
     plain = job_of("cross_check", llama, whole, tmp_path, batch_sizes=[1], context=context)
     assert [code for code, _ in run_program(score, plain, folder=tmp_path)] == [0, 0]
     check_scores(answers(score), answers(plain), 1)
+
+
+def test_a_chat_prompt_has_the_tokens_that_lm_eval_scores(llama: str, tmp_path: Path) -> None:
+    """Whether its template names the token that begins a text or not."""
+    from tokenizers.processors import TemplateProcessing
+    from transformers import AutoTokenizer
+
+    model = tmp_path / "model"
+    shutil.copytree(llama, model)
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer.add_special_tokens({"bos_token": BEGIN})
+    begin = tokenizer.bos_token_id
+    template = TemplateProcessing(single=f"{BEGIN} $A", special_tokens=[(BEGIN, begin)])
+    tokenizer.backend_tokenizer.post_processor = template
+    tokenizer.save_pretrained(model)
+
+    def encode(texts: Sequence[str], add_special: bool, parse_special: bool) -> list[list[int]]:
+        assert parse_special
+        return [tokenizer(text, add_special_tokens=add_special).input_ids for text in texts]
+
+    texts = [(f"{words(9, seed)}{SPECIAL}\n{words(3, 50 + seed)}", words(2, seed)) for seed in range(4)]
+    texts += [(BEGIN + context, continuation) for context, continuation in texts]
+    about = {"kind": "loglikelihood", "task": "t", "index": 0, "doc_hash": ""}
+    asked = [{**about, "doc": n, "args": list(pair)} for n, pair in enumerate(texts)]
+    own = Tokenizer(encode=encode, identity="", prefix_token=begin, bos=BEGIN)
+    lines = list(whole_requests(assemble(asked, own, 200, chat=True)))
+    assert all(line["context"].count(begin) == 1 and line["context"][0] == begin for line in lines)
+    keys = ("id", "context", "shared", "continuation")
+    score = job_of("score", str(model), [{key: line[key] for key in keys} for line in lines], tmp_path)
+    whole = [{"id": n, "context": a, "continuation": b} for n, (a, b) in enumerate(texts)]
+    plain = job_of("cross_check", str(model), whole, tmp_path, batch_sizes=[1, 4])
+    assert [code for code, _ in run_program(score, plain, folder=tmp_path)] == [0, 0]
+    check_scores(answers(score), answers(plain), 1)
+    check_scores(answers(score), answers(plain), 4)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -326,6 +326,12 @@ def test_a_template_in_a_file_of_its_own_wins(folder: Path) -> None:
     assert configured(folder, {**tokens, "chat_template": "old"}).chat_template == "{{ 'ä' }}"
 
 
+def test_a_template_that_is_no_utf8_is_refused(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_bytes(b"{{ '\xe4' }}")
+    with pytest.raises(BuildError, match=r"chat_template\.jinja is not UTF-8 text: byte 5"):
+        configured(folder, {"bos_token": "<s>"})
+
+
 @pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b"[" * 200_000])
 def test_a_damaged_tokenizer_is_an_error_for_people(folder: Path, name: str, body: bytes) -> None:

@@ -1,5 +1,6 @@
 """When scores are too far from lm-eval's own: which tolerance holds where, and what is said."""
 
+import json
 import math
 import struct
 from pathlib import Path
@@ -13,16 +14,19 @@ from hypothesis import strategies as st
 
 from harness.build.artifacts import Workshop
 from harness.build.recipes import RECIPES
+from harness.measure import cross_check
 from harness.measure.cross_check import (
     BATCH_SIZES,
     FLOAT32_NATS,
+    Answers,
     _why_not,
     compared,
     cross_checked,
+    drawn,
     plain_texts,
     too_far,
 )
-from harness.measure.requests import Requests
+from harness.measure.requests import CHAT, Requests
 from harness.progress import Silent
 from harness.store import write_lines
 from harness.values import Cell, CheckpointSource, FileSource, Model, Runtime, Size, Task, TrialRecord, Variant
@@ -116,7 +120,7 @@ def test_only_sixteen_bit_weights_can_be_checked(recipe: str) -> None:
     cell = Cell(
         key="0" * 16, variant="v", runtime=Runtime(name="llama.cpp"), device="local", workload=Task(task="arc_easy")
     )
-    why = _why_not(cell, Variant(name="v", model=MODEL, recipe=recipe), {})
+    why = _why_not(cell, Variant(name="v", model=MODEL, recipe=recipe))
     assert (why is None) is (recipe in ("bf16", "f16"))
     assert why is None or f"recipe {recipe!r}" in why
 
@@ -133,7 +137,7 @@ def test_a_check_that_cannot_be_made_fails_its_trial_and_ends_no_run(tmp_path: P
     model = msgspec.structs.replace(MODEL, source=CheckpointSource(path=str(folder)))
     variant = Variant(name="v", model=model, recipe="released")
     requests = tmp_path / "requests.jsonl.gz"
-    write_lines(requests, [{"id": 0, "kind": "loglikelihood", "prompt": "Q", "target": " A"}])
+    write_lines(requests, [{"id": 0, "task": "t", "doc": 0, "kind": "loglikelihood", "prompt": "Q", "target": " A"}])
     if damage is not None:
         requests.write_bytes(damage)
     asked = Requests(path=requests, hash="0", count=1, generates=False, versions={})
@@ -149,23 +153,79 @@ def test_a_check_that_cannot_be_made_fails_its_trial_and_ends_no_run(tmp_path: P
 
 def test_what_is_no_task_cannot_be_checked() -> None:
     cell = Cell(key="0" * 16, variant="v", runtime=None, device="local", workload=Size())
-    assert _why_not(cell, Variant(name="v", model=MODEL, recipe="bf16"), {}) == "it is no task"
+    assert _why_not(cell, Variant(name="v", model=MODEL, recipe="bf16")) == "it is no task"
 
 
 @pytest.mark.parametrize(
-    ("runtime", "versions", "why"),
+    ("runtime", "why"),
     [
-        (Runtime(name="llama.cpp", kv_type="q8_0"), {}, "q8_0 KV cache"),
-        (Runtime(name="llama.cpp", kv_type="f32"), {"arc_easy": "1"}, None),
-        (Runtime(name="hf"), {"arc_easy": "1", "chat template": "0123, date 26 Jul 2024"}, "chat prompts"),
-        (Runtime(name="hf"), {}, None),
+        (Runtime(name="llama.cpp", kv_type="q8_0"), "q8_0 KV cache"),
+        (Runtime(name="llama.cpp", kv_type="f32"), None),
+        (Runtime(name="hf"), None),
     ],
 )
-def test_what_the_reference_does_otherwise_is_not_checked(
-    runtime: Runtime, versions: dict[str, str], why: str | None
-) -> None:
+def test_what_the_reference_does_otherwise_is_not_checked(runtime: Runtime, why: str | None) -> None:
     cell = Cell(key="0" * 16, variant="v", runtime=runtime, device="local", workload=Task(task="arc_easy"))
-    assert _why_not(cell, Variant(name="v", model=MODEL, recipe="bf16"), versions) == why
+    assert _why_not(cell, Variant(name="v", model=MODEL, recipe="bf16")) == why
+
+
+def floor_of(tmp_path: Path, lines: list[dict[str, Any]], **versions: str) -> tuple[Any, Cell]:
+    """A run with these requests and a checkpoint whose one special token is `</s>`."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    token = {"id": 0, "content": "</s>", "special": True}
+    (folder / "tokenizer.json").write_text(json.dumps({"added_tokens": [token]}))
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", 2) + b"{}")
+    model = msgspec.structs.replace(MODEL, source=CheckpointSource(path=str(folder)))
+    requests = tmp_path / "requests.jsonl.gz"
+    write_lines(requests, [{"task": "t", "doc": line["id"], **line} for line in lines])
+    asked = Requests(path=requests, hash="0", count=len(lines), generates=False, versions=versions)
+    cell = Cell(key="0" * 16, variant="v", runtime=Runtime(name="hf"), device="local", workload=Task(task="arc_easy"))
+    plan = SimpleNamespace(cross_check=5, suite=SimpleNamespace(seed=1))
+    floor: Any = SimpleNamespace(
+        variants={"v": Variant(name="v", model=model, recipe="released")}, requests={cell.key: asked}, plan=plan
+    )
+    floor.ready = SimpleNamespace(workshop=Workshop(None, Silent()))
+    return floor, cell
+
+
+RECORD = TrialRecord(trial="t", cell="0" * 16, round=0, status="ok", reason=None, started="2026-01-01T00:00:00Z")
+
+
+def test_a_rolling_text_is_not_checked_and_nothing_is_made_for_it(tmp_path: Path) -> None:
+    floor, cell = floor_of(tmp_path, [{"id": 0, "kind": "loglikelihood_rolling", "prompt": "a text"}])
+    floor.ready = None
+    found = cross_checked(floor, cell, RECORD, [{"id": 0, "logprob": -1.0}])
+    assert found.status == "ok" and found.noise == ("not cross-checked: rolling text",)
+
+
+@pytest.mark.parametrize(("versions", "checked"), [({}, False), ({CHAT: "0123, date 26 Jul 2024"}, True)])
+def test_special_texts_of_chat_prompts_are_tokens_for_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, versions: dict[str, str], checked: bool
+) -> None:
+    floor, cell = floor_of(
+        tmp_path, [{"id": 0, "kind": "loglikelihood", "prompt": "Q</s>", "target": " A"}], **versions
+    )
+    asked: list[Any] = []
+
+    def ask(*given: Any) -> Answers:
+        asked.append(given[3])
+        return {(1, 0): -1.0}
+
+    monkeypatch.setattr(cross_check, "_ask", ask)
+    cell = msgspec.structs.replace(cell, runtime=Runtime(name="hf", dtype="float32"))
+    found = cross_checked(floor, cell, RECORD, [{"id": 0, "logprob": -1.0}])
+    assert found.status == "ok" and bool(asked) is checked
+    assert checked or found.noise == ("not cross-checked: every prompt holds the text of a special token",)
+
+
+def test_questions_are_drawn_with_all_of_their_requests() -> None:
+    asked = [{"id": n, "task": "ab"[n // 20], "doc": n % 20 // 4} for n in range(40)]
+    some = drawn(asked, 3, 1)
+    assert len(some) == 12 and len({(line["task"], line["doc"]) for line in some}) == 3
+    assert some == drawn(asked, 3, 1) != drawn(asked, 3, 2)
+    assert drawn(asked, 99, 1) == asked
 
 
 def test_texts_with_the_text_of_a_special_token_are_left_out() -> None:

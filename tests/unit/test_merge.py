@@ -9,7 +9,7 @@ import pytest
 
 from harness.errors import InputError, StoreError
 from harness.measure.merge import merge_runs
-from harness.measure.parts import Part, kept
+from harness.measure.parts import CUT, Part, kept
 from harness.pipeline import report
 from harness.store import RECORDS, Run, read_lines, read_run, write_lines
 from harness.values import Answers, Cell, CrossChecked, Shard, Task, Text, TrialRecord
@@ -93,6 +93,18 @@ def test_it_is_marked_where_builds_of_the_program_differ_and_keeps_every_mark(tm
     for record in merged(tmp_path, [one, other]).records:
         assert record.noise == ("cut", "the shards were answered by 2 builds of the program")
         assert of_kind(record, CrossChecked) == [CHECKED]
+
+
+def test_cut_prompts_are_counted_over_all_shards(tmp_path: Path) -> None:
+    def marked(cell: Cell, record: TrialRecord) -> TrialRecord:
+        return msgspec.structs.replace(record, noise=(f"4 of 20 {CUT}", "doubtful"))
+
+    runs = shards(tmp_path, 2, measures=MEASURES[:1], change=marked)
+    for run in runs:
+        path = run.path / "requests" / "knowledge_200.jsonl.gz"
+        write_lines(path, [{**line, "truncated": line.get("doc", 9) < 8} for line in read_lines(path)])
+    for record in merged(tmp_path, runs).records:
+        assert record.noise == ("doubtful", f"8 of 41 {CUT}")
 
 
 def test_the_checks_of_all_shards_stay(tmp_path: Path) -> None:

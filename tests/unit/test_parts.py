@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.measure.grade import grade_task
-from harness.measure.parts import ROUNDS, Part, Unit, kept, part_of, unit_of, units_of
+from harness.measure.parts import CUT, ROUNDS, Part, Unit, cut_remark, kept, part_of, unit_of, units_of
 from harness.options import HalfWidth, ShardOf
 from harness.store import read_lines, write_lines
 from harness.values import Answers, Cell, Shard, Task
@@ -64,6 +64,17 @@ def test_requests_of_one_question_stay_together(tmp_path: Path) -> None:
     assert len(asked) == 4 * len(chosen) == 12
     assert {unit_of(line) for line in asked} == chosen
     assert list(kept([{"head": {}}, *lines], None)) == lines
+
+
+def test_a_cut_prompt_counts_for_its_question_where_it_is_asked(tmp_path: Path) -> None:
+    """However many choices the question has, and also where its neighbour begins with the same prompt."""
+    cut, same = {"truncated": True, "prompt": "p", "context": [1]}, {"same": True}
+    about = [(0, cut), (0, same), (1, same), (2, {"prompt": "q", "context": [2]}), (2, same), (3, cut)]
+    path = tmp_path / "r.jsonl.gz"
+    write_lines(path, [{"head": {}}, *({"id": n, "task": "t", "doc": d, **more} for n, (d, more) in enumerate(about))])
+    assert cut_remark(path, None) == f"3 of 4 {CUT}"
+    assert cut_remark(path, {("t", 0), ("t", 2)}) == f"1 of 2 {CUT}"
+    assert cut_remark(path, {("t", 2)}) is None
 
 
 def test_windows_of_a_text_are_units_of_their_own() -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.config import PROJECT
 from harness.errors import InputError, StoreError
 from harness.measure.grade import check_answers
 from harness.measure.pieces import encode_all
@@ -104,6 +105,29 @@ def test_generation_leaves_room_for_its_answer() -> None:
     assert len(line["tokens"]) == 30 and line["max_tokens"] == 10 and line["stop"] == ["\n"]
     with pytest.raises(InputError, match="only greedy"):
         lines_of(ask("generate_until", "a", {"until": [], "do_sample": True}))
+
+
+def test_an_answer_may_be_as_long_as_its_task_says() -> None:
+    """As in lm-eval the prompt makes room for it; a context that leaves no room for a prompt is refused."""
+    (line,) = lines_of(ask("generate_until", "a" * 50, {"until": [], "max_gen_toks": 30}), context=40)
+    assert len(line["tokens"]) == 10 and line["max_tokens"] == 30 and line["truncated"]
+    with pytest.raises(InputError, match=r"task t lets an answer have 40 tokens, .* context of 40"):
+        lines_of(ask("generate_until", "a", {"until": [], "max_gen_toks": 40}), context=40)
+
+
+@pytest.mark.parametrize(
+    ("options", "longest"),
+    [
+        ({}, 256),
+        ({"max_new_tokens": 5}, 5),
+        ({"max_tokens": 6, "max_completion_tokens": 7}, 6),
+        ({"max_completion_tokens": 7}, 7),
+        ({"max_tokens": 6, "max_gen_toks": 8, "max_new_tokens": None}, 8),
+    ],
+)
+def test_the_length_of_an_answer_has_the_names_of_lm_eval(options: dict[str, int | None], longest: int) -> None:
+    (line,) = lines_of(ask("generate_until", "a", {"until": [], **options}), context=1000)
+    assert line["max_tokens"] == longest
 
 
 SHOTS = "Q: one\n" * 20 + "\n"
@@ -211,6 +235,18 @@ def test_heads_are_written_once_and_read_whole(tmp_path: Path) -> None:
     assert {line["shared"] for line in whole} == {len(SHOTS)}
 
 
+def test_the_docs_name_every_field_of_a_requests_file() -> None:
+    asked = [ask("loglikelihood", f"{SHOTS}Q: two", c) for c in (" a", " b")]
+    asked += [ask("generate_until", f"{SHOTS}Q", {"max_gen_toks": 290}), ask("loglikelihood_rolling", "text")]
+    tokenizer = Tokenizer(encode=by_character, identity="characters", prefix_token=1)
+    lines = list(assemble(asked, tokenizer, 300))
+    page = (PROJECT / "docs" / "results-format.md").read_text(encoding="utf-8")
+    section = page.partition("## Requests, answers, items")[2].partition("\n## ")[0]
+    named = set(re.findall(r"[`\"](\w+)[`\"]", section))
+    assert {key for line in lines for key in line} <= named
+    assert {"same", "part", "truncated", "shared"} <= {key for line in lines for key in line}
+
+
 def test_a_request_without_its_part_is_damage() -> None:
     lines = [{"id": 0, "prompt": {"part": 3, "text": "Q"}}]
     with pytest.raises(StoreError, match="request 0 begins with a part that is not there"):
@@ -262,16 +298,24 @@ def test_each_distinct_piece_is_encoded_once() -> None:
     assert len(whole) < 50 and len(seen) - len(whole) == len(set(seen) - set(whole)) == 503
 
 
-def test_a_chat_prompt_brings_its_special_tokens_itself() -> None:
-    asked: list[tuple[bool, bool]] = []
+@pytest.mark.parametrize(
+    ("chat", "bos", "prompt", "begun"),
+    [
+        (True, "<s>", "<s>a\nb", ""),  # the template names it
+        (True, "<s>", "a\nb", "!"),
+        (True, "", "a\nb", "!"),  # the tokenizer knows whether it has one
+        (False, "<s>", "<s>a\nb", "!"),  # text like any other
+    ],
+)
+def test_a_prompt_begins_once(chat: bool, bos: str, prompt: str, begun: str) -> None:
+    asked: list[bool] = []
 
     def encode(texts: Sequence[str], add_special: bool, parse_special: bool) -> list[list[int]]:
-        asked.append((add_special, parse_special))
-        return by_character(texts, add_special, parse_special)
+        asked.append(parse_special)
+        return by_character([("!" if add_special else "") + text for text in texts], add_special, parse_special)
 
-    tokenizer = Tokenizer(encode=encode, identity="characters", prefix_token=1)
-    list(assemble([ask("loglikelihood", "<s>a\nb", " c")], tokenizer, 100, chat=True))
-    assert set(asked) == {(False, True)}
-    asked.clear()
-    list(assemble([ask("loglikelihood", "a\nb", " c")], tokenizer, 100))
-    assert set(asked) == {(True, False), (False, False)}
+    tokenizer = Tokenizer(encode=encode, identity="characters", prefix_token=1, bos=bos)
+    (line,) = whole_requests(assemble([ask("loglikelihood", prompt, " c")], tokenizer, 100, chat=chat))
+    assert "".join(map(chr, line["context"])) == begun + prompt
+    assert "".join(map(chr, line["continuation"])) == " c"
+    assert set(asked) == {chat}

@@ -15,13 +15,14 @@ from harness.errors import BuildError, InputError, StoreError
 from harness.measure import lm_eval_jobs
 from harness.measure.grade import grade_task
 from harness.measure.lm_eval_jobs import WORKER, ask_worker, worker_job
+from harness.measure.parts import cut_remark
 from harness.measure.requests import CHAT_DATE, task_requests
 from harness.measure.tasks import TaskFile, resolve_task
 from harness.measure.token_requests import Tokenizer
 from harness.request_lines import read_requests
 from harness.store import read_lines, write_lines
 from harness.values import Answers, Task
-from tests.tasks_data import problem, put, question, small_data
+from tests.tasks_data import ARC, problem, put, question, small_data
 
 TEMPLATE = (
     "{{ bos_token }}{{ date_string }}|{{ strftime_now('%d %b %Y') }}\n{% for m in messages %}\n"
@@ -137,6 +138,16 @@ def test_every_request_is_the_one_of_an_unpatched_lm_eval(
     assert ours and ours == theirs
 
 
+@pytest.mark.parametrize("name", ["arc_challenge_chat", "mmlu_anatomy"])
+def test_without_examples_their_split_may_be_missing(tmp_path: Path, name: str) -> None:
+    put(tmp_path, "arc_challenge_chat/test.jsonl", [ARC])
+    put(tmp_path, "mmlu_anatomy/test.jsonl", [question(1)])
+    task = Task(task=name, fewshot=0)
+    assert asked_of(task, resolve_task(name, tmp_path, 0))
+    with pytest.raises(InputError, match="which does not exist"):
+        resolve_task(name, tmp_path, 1)
+
+
 def test_a_limit_draws_documents_and_names_them_by_their_place(data: Path) -> None:
     lines = asked_of(Task(task="mmlu", limit=3), resolve_task("mmlu", data))
     assert len(lines) == 3
@@ -172,6 +183,32 @@ def test_an_item_says_what_was_chosen_and_what_is_right(data: Path, tmp_path: Pa
     assert {(item["answer"], item["target"], *item["logprobs"]) for item in items} == {(1, 1, -2, -0.25, -2, -2)}
 
 
+PASSAGE_TASK = """task: mine
+dataset_path: json
+test_split: test
+output_type: multiple_choice
+doc_to_text: "{{passage}} {{q}}"
+doc_to_choice: ["yes", "no"]
+doc_to_target: 0
+"""
+
+
+@pytest.mark.parametrize(("passages", "clusters"), [(["a", "b", "a"], 2), (["a", "b", "c"], None), ([""] * 3, None)])
+def test_questions_about_one_passage_are_a_group(tmp_path: Path, passages: list[str], clusters: int | None) -> None:
+    """Also where only one of them is asked, so that all rounds of questions say alike."""
+    put(tmp_path, "mine/test.jsonl", [{"passage": p, "q": f"{n}?"} for n, p in enumerate(passages)])
+    (tmp_path / "mine.yaml").write_text(PASSAGE_TASK)
+    task, files = Task(task="mine"), resolve_task(str(tmp_path / "mine.yaml"), tmp_path)
+    asked = task_requests(task, files, PLAIN, 1)
+    answers = answered(asked.path, tmp_path, lambda line: {"logprob": -1.0, "greedy": False})
+    groups = []
+    for chosen in (None, {("mine", 0)}):
+        grade_task(tmp_path, answers, task, files, 1, chosen)
+        groups.append([item["group"] for item in read_lines(tmp_path / answers.items)])
+    assert groups[0] == ([None] * 3 if clusters is None else [groups[0][0], groups[0][1], groups[0][0]])
+    assert len(set(groups[0])) == (clusters or 1) and groups[1] == groups[0][:1]
+
+
 def test_choices_that_stand_in_the_prompt_are_graded(data: Path, tmp_path: Path) -> None:
     items = graded("winogrande", data, tmp_path, lambda line: {"logprob": -1.0 - line["index"], "greedy": False})
     assert [(item["answer"], item["target"], item["metrics"]["acc"]) for item in items] == [(0, 1, 0.0), (0, 0, 1.0)]
@@ -194,6 +231,17 @@ def test_rouge_is_the_mean_overlap_of_words(data: Path, tmp_path: Path) -> None:
     assert first["answer"] == first["target"] == "the shop was shut"
     (item,) = graded("open_rewrite", data, tmp_path, lambda line: {"text": "give me that now please"})
     assert item["metrics"]["rougeL"] == pytest.approx(2 * (3 / 4) * (3 / 5) / (3 / 4 + 3 / 5))
+
+
+@pytest.mark.parametrize("lacks", [{"summary": ""}, {"summary": None}, {"document": " "}])
+def test_a_document_without_its_texts_is_refused_before_it_is_asked(tmp_path: Path, lacks: dict[str, Any]) -> None:
+    post = {"document": "The shop was shut.", "summary": "shut"}
+    put(tmp_path, "tldr9/test.jsonl", [post, post, {**post, **lacks}])
+    with pytest.raises(BuildError, match=f"document 2 has no text in '{next(iter(lacks))}'"):
+        asked_of(Task(task="tldr9"), resolve_task("tldr9", tmp_path))
+    put(tmp_path, "open_rewrite/test.jsonl", [{"instruction": "Do.", "source": "this"}])
+    with pytest.raises(BuildError, match="document 0 has no text in 'target'"):
+        asked_of(Task(task="open_rewrite"), resolve_task("open_rewrite", tmp_path))
 
 
 def test_data_that_changed_meanwhile_is_not_graded(data: Path, tmp_path: Path) -> None:
@@ -323,7 +371,10 @@ def test_a_cut_data_file_is_said(tmp_path: Path) -> None:
 
 def test_a_long_prompt_is_cut_from_the_left_and_counted(data: Path) -> None:
     requests = task_requests(Task(task="mmlu", context=100), resolve_task("mmlu", data), PLAIN, 1)
-    assert requests.truncated == requests.count == 32
+    assert (requests.truncated, requests.count) == (8, 32), "a question counts once, however often it is asked"
+    assert cut_remark(requests.path, None) == "8 of 8 questions had a prompt cut to fit the context"
+    some = {("mmlu_anatomy", 0), ("mmlu_virology", 3)}
+    assert cut_remark(requests.path, some) == "2 of 2 questions had a prompt cut to fit the context"
     assert all(len(line["context"]) + len(line["continuation"]) == 101 for line in read_requests(requests.path))
 
 
@@ -333,7 +384,7 @@ def test_without_a_context_prompts_are_cut_only_beyond_what_the_model_was_traine
     lengths = [len(line["context"]) + len(line["continuation"]) for line in read_requests(whole.path)]
     assert whole.truncated == 0 and whole.longest == max(lengths) > 101
     cut = task_requests(Task(task="mmlu"), files, PLAIN, 1, 100)
-    assert cut.truncated == 32 and cut.longest == 101
+    assert cut.truncated == 8 and cut.longest == 101
 
 
 # ---------------------------------------------------------------- when requests are made anew

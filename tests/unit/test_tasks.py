@@ -1,12 +1,14 @@
 """Which tasks there are, and where a plan finds their data; nothing of lm-eval is imported."""
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from harness.errors import ConfigError, InputError
-from harness.measure.tasks import NOT_OFFERED, TASKS, resolve_task, wrong_task
+from harness.measure.tasks import NOT_OFFERED, TASKS, code, resolve_task, wrong_task
+from harness.measure.tasks.code import imported
 from harness.measure.tasks.definitions import definition_of, definition_parts, read_definition
 from harness.measure.tasks.names import lm_eval_names, look_through, tasks_folder
 from harness.measure.tasks.places import SENTENCES
@@ -86,6 +88,17 @@ def test_a_group_is_all_of_its_tasks(tmp_path: Path) -> None:
     for name in ("arc_easy", "arc_challenge"):
         put(tmp_path, f"{name}/test.jsonl", [problem(1)])
     assert {task.name for task in resolve_task("ai2_arc", tmp_path)} == {"arc_easy", "arc_challenge"}
+
+
+def test_a_group_that_generates_and_scores_is_refused_before_its_data_are_looked_for(tmp_path: Path) -> None:
+    said = r"generate \(gsm8k_cot, gsm8k\) and tasks that score .* \(arc_easy, arc_challenge and 1 more\)"
+    (tmp_path / "mine.yaml").write_text(
+        "group: all\ntask:\n  - task: [arc_easy, arc_challenge, wikitext]\n  - gsm8k_cot\n  - gsm8k\n"
+    )
+    with pytest.raises(InputError, match=f"{said}.*one by one"):
+        resolve_task(str(tmp_path / "mine.yaml"), tmp_path)
+    with pytest.raises(InputError, match=r"'leaderboard' has .*score given texts \(leaderboard_mmlu_pro, "):
+        resolve_task("leaderboard", tmp_path)
 
 
 @pytest.mark.parametrize("ending", [".jsonl.gz", ".jsonl", ".json"])
@@ -192,8 +205,8 @@ def test_a_task_file_is_made_of_what_it_includes_and_of_the_code_beside(tmp_path
     assert sorted(found[2:]) == ["base/utils.py", "own/code.py", "own/deep/inner.py"]
 
 
-def test_every_definition_of_lm_eval_can_be_read() -> None:
-    """Some of them, since all take minutes: none has a key of another form than a plan expects."""
+def test_one_in_56_definitions_of_lm_eval_can_be_read() -> None:
+    """None has a key of another form than a plan expects; to read all of them takes minutes."""
     names = lm_eval_names()
     refused = []
     for name in list(names)[::56]:
@@ -212,11 +225,30 @@ def test_every_definition_of_lm_eval_can_be_read() -> None:
     assert not refused
 
 
-def test_ifeval_names_the_folder_it_wants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["ifeval", "leaderboard_ifeval"])
+def test_ifeval_names_the_folder_it_wants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr("sys.prefix", str(tmp_path / "nothing"))
     monkeypatch.setenv("HOME", str(tmp_path / "nobody"))
-    put(tmp_path, "ifeval/train.jsonl.gz", [{"prompt": "p"}])
+    for split in ("train", "test"):
+        put(tmp_path, f"{name}/{split}.jsonl.gz", [{"prompt": "p"}])
     with pytest.raises(InputError, match=f"{tmp_path}/nltk_data/{SENTENCES}"):
-        resolve_task("ifeval", tmp_path)
+        resolve_task(name, tmp_path)
     (tmp_path / "nltk_data" / SENTENCES).mkdir(parents=True)
-    assert resolve_task("ifeval", tmp_path)[0].nltk_data == str(tmp_path / "nltk_data")
+    assert resolve_task(name, tmp_path)[0].nltk_data == str(tmp_path / "nltk_data")
+
+
+@pytest.mark.parametrize("name", ["ifeval", "leaderboard_ifeval"])
+def test_a_module_that_a_tasks_code_imports_is_missed_by_the_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(code, "find_spec", lambda module: None if module == "langdetect" else find_spec(module))
+    put(tmp_path, f"{name}/train.jsonl.gz", [{"prompt": "p"}])
+    with pytest.raises(InputError, match=f"task '{name}' needs the Python packages langdetect"):
+        resolve_task(name, tmp_path)
+
+
+def test_what_code_may_do_without_is_not_asked_for() -> None:
+    folder = tasks_folder()
+    assert imported([folder / "leaderboard/ifeval/utils.py"]) == ("immutabledict", "langdetect", "nltk", "packaging")
+    assert "evaluate" not in imported([folder / "meqsum/utils.py"])
+    assert imported([Path(__file__)]) == ()  # a user's own code may find its modules elsewhere

@@ -6,11 +6,11 @@ its files; any other name of lm-eval works with files of its own name, or from t
 """
 
 import difflib
-from importlib.util import find_spec
 from pathlib import Path
 
 from harness.errors import InputError
 from harness.measure.tasks.by_name import named_files
+from harness.measure.tasks.code import check_modules
 from harness.measure.tasks.names import lm_eval_names
 from harness.measure.tasks.places import found, nltk_folder
 from harness.measure.tasks.table import NOT_OFFERED, TASKS, TaskFile, TaskSpec
@@ -51,11 +51,7 @@ def resolve_task(name: str, data: Path | None, fewshot: int | None = None) -> li
             raise InputError(why)
         return named_files(name, data, fewshot)
     spec = TASKS[name]
-    lacking = [module for module in spec.needs if find_spec(module) is None]
-    if lacking:
-        raise InputError(
-            f"task {name!r} needs the Python packages {', '.join(lacking)}: `pip install {' '.join(lacking)}`"
-        )
+    check_modules(name, spec.needs)
     if "{part}" not in spec.definition:
         return [_task_file(name, spec, "", data, fewshot)]
     first = next(iter(spec.files.values()))

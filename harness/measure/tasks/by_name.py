@@ -7,9 +7,18 @@ from typing import Any, NamedTuple
 import msgspec
 
 from harness.errors import InputError
-from harness.measure.tasks.definitions import FUNCTION, Definition, converted, definition_of, read_definition
+from harness.measure.tasks.code import check_modules, imported, splits_sentences
+from harness.measure.tasks.definitions import (
+    FUNCTION,
+    Definition,
+    code_files,
+    converted,
+    definition_of,
+    has_functions,
+    read_definition,
+)
 from harness.measure.tasks.names import lm_eval_names, tasks_folder
-from harness.measure.tasks.places import ENDINGS, check_hub, known_file, split_file
+from harness.measure.tasks.places import ENDINGS, check_hub, known_file, nltk_folder, split_file
 from harness.measure.tasks.table import DATASETS, TaskFile
 from harness.values import is_task_file
 
@@ -26,6 +35,13 @@ class Leaf(NamedTuple):
     """What a group puts over it."""
 
 
+class _Read(NamedTuple):
+    leaf: Leaf
+    definition: Definition
+    code: list[Path]
+    """Where its functions stand."""
+
+
 class _Group(msgspec.Struct, frozen=True):
     """A group, and a member that is more than a name."""
 
@@ -37,17 +53,40 @@ def named_files(name: str, data: Path | None, fewshot: int | None) -> list[TaskF
     """The tasks of a known name, with the files of each.
 
     Raises:
-        InputError: a file is missing, the hub does not answer, or a task cannot be measured here.
+        InputError: a file is missing, the hub does not answer, a task cannot be measured here, or some of a group
+            generate and others do not.
     """
     leaves = _of_file(Path(name).expanduser().resolve()) if is_task_file(name) else _of_name(name, {})
-    files: dict[str, TaskFile] = {}
+    read: dict[str, _Read] = {}
     for leaf in leaves:
-        files.setdefault(leaf.name, _task_file(leaf, data, fewshot))
-        if len(files) > MOST_TASKS:
+        read.setdefault(leaf.name, _read(leaf))
+        if len(read) > MOST_TASKS:
             raise InputError(f"{name!r} stands for more than {MOST_TASKS} tasks")
-    if not files:
+    if not read:
         raise InputError(f"{name!r} is a group of no tasks")
-    return list(files.values())
+    _check_kinds(name, [one.definition for one in read.values()])
+    return [_task_file(one, data, fewshot) for one in read.values()]
+
+
+def _read(leaf: Leaf) -> _Read:
+    config = read_definition(leaf.path) | leaf.overrides | {"task": leaf.name}
+    definition = definition_of(config, leaf.path)
+    return _Read(leaf, definition, code_files(leaf.path) if has_functions(config) else [])
+
+
+def _check_kinds(name: str, definitions: list[Definition]) -> None:
+    """One program answers all requests of a cell, and it either generates or scores."""
+    generating = [one.name for one in definitions if one.generates]
+    scored = [one.name for one in definitions if not one.generates]
+    if generating and scored:
+        raise InputError(
+            f"{name!r} has tasks that generate ({_some(generating)}) and tasks that score given texts"
+            f" ({_some(scored)}), which are two kinds of work: name its tasks, or groups of one kind, one by one"
+        )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
 
 
 def _of_name(name: str, overrides: dict[str, Any], depth: int = 0) -> Iterator[Leaf]:
@@ -94,9 +133,9 @@ def _of_file(path: Path) -> Iterator[Leaf]:
         yield Leaf(config["task"], path, {})
 
 
-def _task_file(leaf: Leaf, data: Path | None, fewshot: int | None) -> TaskFile:
-    name, path, overrides = leaf
-    definition = definition_of(read_definition(path) | overrides | {"task": name}, path)
+def _task_file(read: _Read, data: Path | None, fewshot: int | None) -> TaskFile:
+    (name, path, overrides), definition, code = read
+    check_modules(name, imported(code))
     files = _files(definition, path, data, definition.fewshot if fewshot is None else fewshot)
     own = not path.is_relative_to(tasks_folder())
     return TaskFile(
@@ -104,6 +143,7 @@ def _task_file(leaf: Leaf, data: Path | None, fewshot: int | None) -> TaskFile:
         definition=str(path) if own else path.relative_to(tasks_folder()).as_posix(),
         data_files={split: str(file) for split, file in files.items()},
         overrides=overrides,
+        nltk_data=nltk_folder(data, name) if splits_sentences(code) else "",
     )
 
 

@@ -12,7 +12,9 @@ from harness.errors import ConfigError, InputError
 from harness.values import Value
 from harness.yaml_text import load_yaml
 
-KINDS = ("loglikelihood", "multiple_choice", "loglikelihood_rolling", "generate_until")
+GENERATES = "generate_until"
+"""The kind of a task, also of one that names none, whose answers are generated; those of the others are given texts."""
+KINDS = ("loglikelihood", "multiple_choice", "loglikelihood_rolling", GENERATES)
 DEEPEST = 8
 """Includes of includes."""
 LEVELS = 50
@@ -36,6 +38,7 @@ class Definition(Value, frozen=True, kw_only=True):
     shots: str | None
     """The split that few-shot examples come from; None: from nowhere, or written in the definition."""
     fewshot: int
+    generates: bool
 
 
 def read_definition(path: Path) -> dict[str, Any]:
@@ -56,14 +59,24 @@ def definition_parts(path: Path) -> list[Path]:
         ConfigError, InputError: as `read_definition`.
     """
     texts = list(_chain(path, ()))
-    folders = {text.parent for text in texts}
-    for text in texts:
-        named = (
-            value.removeprefix(FUNCTION).rpartition(".")[0]
-            for value in _functions(_plain(load_yaml(text, twice=True), text))
-        )
-        folders |= {(text.parent / f"{module.replace('.', '/')}.py").parent for module in named}
+    folders = {folder for text in texts for folder in (text.parent, *(code.parent for code in _code(text)))}
     return [*texts, *(code for folder in sorted(folders) for code in sorted(folder.glob("*.py")))]
+
+
+def code_files(path: Path) -> list[Path]:
+    """The Python files in which the functions of a task file, and of what it includes, stand; each once.
+
+    Raises:
+        ConfigError, InputError: as `read_definition`.
+    """
+    return [code for code in dict.fromkeys(c for text in _chain(path, ()) for c in _code(text)) if code.is_file()]
+
+
+def _code(text: Path) -> list[Path]:
+    """What the functions in one file are looked for in, beside it."""
+    named = _functions(_plain(load_yaml(text, twice=True), text))
+    modules = (value.removeprefix(FUNCTION).rpartition(".")[0] for value in named)
+    return [text.parent / f"{module.replace('.', '/')}.py" for module in modules]
 
 
 def _chain(path: Path, before: tuple[Path, ...]) -> Iterator[Path]:
@@ -89,6 +102,11 @@ def _own_and_includes(path: Path, before: tuple[Path, ...]) -> tuple[dict[str, A
     includes = converted(own, _Includes, path).include or []
     own.pop("include", None)
     return own, [(path.parent / one).resolve() for one in ([includes] if isinstance(includes, str) else includes)]
+
+
+def has_functions(config: dict[str, Any]) -> bool:
+    """Whether lm-eval runs Python code for this task: some key is a function."""
+    return any(_functions(config))
 
 
 def _functions(node: Any) -> Iterator[str]:
@@ -148,6 +166,7 @@ def definition_of(config: dict[str, Any], file: Path) -> Definition:
         asked=splits[0],
         shots=shots,
         fewshot=keys.num_fewshot or 0,
+        generates=config.get("output_type", GENERATES) == GENERATES,
     )
 
 
@@ -172,7 +191,7 @@ def _refused(config: dict[str, Any]) -> str | None:
         return "asks about images or sounds"
     if config.get("custom_dataset"):
         return "makes its data by a program"
-    if (kind := config.get("output_type", "generate_until")) not in KINDS:
+    if (kind := config.get("output_type", GENERATES)) not in KINDS:
         return f"asks for {kind!r}, which is none of {', '.join(KINDS)}"
     return None
 

@@ -3,10 +3,36 @@
 lm-eval calls these functions in the worker, for the task files beside this one.
 """
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
 from rouge_score.rouge_scorer import RougeScorer
+
+Docs = Iterable[dict[str, Any]]
+"""A data set of lm-eval's."""
+
+
+def posts(docs: Docs) -> Docs:
+    return _whole(docs, "document", "summary")
+
+
+def texts(docs: Docs) -> Docs:
+    return _whole(docs, "instruction", "source", "target")
+
+
+def _whole(docs: Docs, *fields: str) -> Docs:
+    """The documents themselves; what lacks a text shows before hours of answers, not after.
+
+    Raises:
+        ValueError: with the first document that does, and the field.
+    """
+    for number, doc in enumerate(docs):
+        for field in fields:
+            text = doc.get(field)
+            if not isinstance(text, str) or not text.strip():
+                raise ValueError(f"document {number} has no text in {field!r}")
+    return docs
 
 
 def summary(doc: dict[str, Any], results: list[str]) -> dict[str, float]:

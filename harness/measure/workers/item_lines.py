@@ -1,14 +1,18 @@
 """What lm-eval says of each sample, as the lines of an items file."""
 
+import hashlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
+from datasets import Dataset
 from lm_eval.api.metrics import mean, nanmean
 from numpy import bool_, number
 
 from harness.measure.workers.data_files import DataError
 from harness.measure.workers.loading import LocalTask
 
+PASSAGES = ("passage", "context", "article", "story")
+"""Fields in which tasks keep a text that questions are asked about."""
 WEIGHTED = ("word_perplexity", "byte_perplexity", "bits_per_byte")
 RIGHT_OR_WRONG = ("acc", "acc_norm", "acc_mutual_info", "acc_bytes", "exact_match")
 """Metrics that are 1 where the right choice was made; a share of the mass on several right ones, as in TruthfulQA's
@@ -21,13 +25,14 @@ def item_lines(samples: dict[str, list[dict[str, Any]]], tasks: dict[str, LocalT
     """One line an item, lm-eval's metrics of all its filters side by side."""
     for name, of_task in samples.items():
         items: dict[int, dict[str, Any]] = {}
+        passage = shared_passage(tasks[name].eval_docs)
         for sample in of_task:
             if sample["doc_id"] not in items:
                 items[sample["doc_id"]] = {
                     "kind": "item",
                     "task": name,
                     "id": sample["doc_id"],
-                    "group": group_of(sample["doc"]),
+                    "group": group_of(sample["doc"], passage),
                     "chance": chance_of(sample),
                     "metrics": {},
                     "sums": {},
@@ -52,9 +57,25 @@ def add_metrics(item: dict[str, Any], sample: dict[str, Any], aggregations: dict
             item["metrics"][key] = float(value)
 
 
-def group_of(doc: dict[str, Any]) -> str | None:
-    subject = doc.get("subject")
-    return subject if isinstance(subject, str) else None
+def shared_passage(docs: Dataset) -> str | None:
+    """The field whose texts several of a task's questions share, asked or not; None: there is none."""
+    for field in (name for name in PASSAGES if name in docs.column_names):
+        texts = [text for text in docs[field] if is_passage(text)]
+        if len(set(texts)) < len(texts):
+            return field
+    return None
+
+
+def group_of(doc: dict[str, Any], passage: str | None) -> str | None:
+    """What the question shares with others: its subject, or else its passage."""
+    if isinstance(subject := doc.get("subject"), str):
+        return subject
+    text = doc.get(passage) if passage else None
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16] if is_passage(text) else None
+
+
+def is_passage(text: Any) -> TypeGuard[str]:
+    return isinstance(text, str) and bool(text.strip())
 
 
 def answered(sample: dict[str, Any], task: LocalTask) -> dict[str, Any]:

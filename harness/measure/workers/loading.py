@@ -2,6 +2,7 @@
 
 import functools
 import json
+from collections.abc import Container
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,18 @@ def task_config(file: dict[str, Any], fewshot: int | None) -> dict[str, Any]:
         config["num_fewshot"] = fewshot
     elif config.get("num_fewshot") is None:
         config["num_fewshot"] = 0
+    if file["data_files"] and not config["num_fewshot"]:
+        drop_shots(config, file["data_files"])
     return config
+
+
+def drop_shots(config: dict[str, Any], splits: Container[str]) -> None:
+    """lm-eval opens the split of the few-shot examples also where none are wished; one that is not there is not
+    named then."""
+    if config.get("fewshot_split") not in splits:
+        config["fewshot_split"] = None
+    if (own := config.get("fewshot_config")) and own.get("split") not in splits:
+        config["fewshot_config"] = {key: value for key, value in own.items() if key != "split"}
 
 
 def read_splits(*, files: dict[str, str], **_: Any) -> DatasetDict:

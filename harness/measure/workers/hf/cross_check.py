@@ -71,7 +71,7 @@ def apart(model: Any, requests: list[PairRequest]) -> list[list[PairRequest]]:
     """
     calls: list[tuple[dict[tuple[int, ...], int], list[PairRequest]]] = []
     for request in requests:
-        context, continuation = model._encode_pair(request.context, request.continuation)
+        context, continuation = encoded(model, request)
         row = (*context, *continuation[:-1])
         fitting = (call for call in calls if call[0].get(row, len(context)) == len(context))
         lengths, members = next(fitting, ({}, []))
@@ -80,3 +80,13 @@ def apart(model: Any, requests: list[PairRequest]) -> list[list[PairRequest]]:
         lengths[row] = len(context)
         members.append(request)
     return [members for _, members in calls]
+
+
+def encoded(model: Any, request: PairRequest) -> tuple[list[int], list[int]]:
+    """As lm-eval's `loglikelihood` does: without a context the prefix token takes its place."""
+    if request.context:
+        context, continuation = model._encode_pair(request.context, request.continuation)
+        return context, continuation
+    tokens = model.tok_encode(request.continuation, add_special_tokens=False)
+    begun = tokens[:1] == [model.prefix_token_id]
+    return (tokens[:1], tokens[1:]) if begun else ([model.prefix_token_id], tokens)
