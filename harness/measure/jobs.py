@@ -120,6 +120,11 @@ class Device(Protocol):
         """The run has ended."""
         ...
 
+    def begun(self, begins: str) -> bool:
+        """Whether it has begun a job whose id begins so, or any job runs there: what memory it has left now does not
+        say what fits."""
+        ...
+
     def forget(self, begins: str) -> None:
         """What the jobs came to whose ids begin so is on disk here: the device need not keep it."""
         ...

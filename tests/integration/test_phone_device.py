@@ -17,9 +17,11 @@ from harness.measure.devices.phone import device as device_module
 from harness.measure.devices.phone import lock, wrapper
 from harness.measure.devices.phone.device import PhoneDevice
 from harness.measure.devices.phone.reach import connect
+from harness.measure.execute import Equipment, unfit
 from harness.progress import Bar, Silent
-from harness.values import DeviceReach, PhoneSpec, Preflight
+from harness.values import DeviceReach, PhoneSpec, Preflight, Trial
 from tests.phone_faults import (
+    CELL,
     GO,
     MODEL_BYTES,
     OWN_SETTINGS,
@@ -37,6 +39,8 @@ from tests.shell_phone import Session, ShellPhone, is_dead, wait_for
 from tests.standin.device import StandIn
 from tests.standin.fixtures import MakePhone
 from tests.standin.phone import ANDROID_6, ONEPLUS_12
+from tests.unit.test_execute import ARTIFACT
+from tests.unit.test_plan import FACTS
 
 ALL = b"".join(answer(n) for n in range(QUESTIONS))
 
@@ -138,6 +142,26 @@ def test_a_job_of_the_same_run_that_nobody_waits_for_is_stopped(host: Host, fold
     assert "stopped by somebody else" in str(other[0])
     second.device.release()
     assert_own_settings(phone)
+
+
+def test_what_memory_is_left_beside_a_job_says_nothing_of_what_fits(host: Host, folder: Path, phone: StandIn) -> None:
+    """As after a host that was killed: another one looks, whose trial is the job that takes the memory."""
+    begins, other = make_job(folder).id.removesuffix("0"), "another-run-t7-"
+    ended: list[object] = []
+    thread = at_first_wait(host, ended)
+    phone.write("/standin/proc/meminfo", "MemTotal: 16000000 kB\nMemAvailable: 1 kB\n")
+    again = Host(folder, phone.address, None, lambda: None).device
+    trial = Trial(id=begins.removeprefix(f"{OWNER}-").removesuffix("-"), cell=CELL.key, round=0)
+    kit = Equipment(device=again, facts=FACTS, artifact=ARTIFACT, inputs=None, runner_sha256=None, run=OWNER)
+    assert unfit(trial, CELL, kit) is None, "it runs"
+    assert again.begun(other), "whatever runs takes memory"
+    let_go(phone)
+    thread.join(60)
+    assert unfit(trial, CELL, kit) is None, "it has ended, and is to be fetched"
+    host.device.forget(begins)
+    lacks = unfit(trial, CELL, kit)
+    assert lacks is not None and lacks.status == "does_not_fit" and str(lacks.reason).startswith("0 MiB available")
+    again.release()
 
 
 def test_a_job_without_a_name_leaves_nothing(host: Host, folder: Path, phone: StandIn) -> None:

@@ -24,7 +24,7 @@ from harness.measure.devices.phone.probe import Probed, run_probe
 from harness.measure.devices.phone.reach import connect
 from harness.measure.devices.phone.remains import fetch_remains
 from harness.measure.devices.phone.remote import KEPT_S, RemoteJob, cores_of, remote_job, wish_for
-from harness.measure.devices.phone.session import Session, check_started, open_session, read_fitness
+from harness.measure.devices.phone.session import Session, check_started, has_begun, open_session, read_fitness
 from harness.measure.devices.phone.settings import SettingsWish
 from harness.measure.devices.phone.state import read_phone_state
 from harness.measure.devices.phone.wrapper import ROOT, write
@@ -110,6 +110,10 @@ class PhoneDevice:
         if not job.id:  # nobody can ask for it again
             self._remove(f"rm -rf {quote(there.folder)}")
         return outcome_of(remains, self._phone_facts())
+
+    def begun(self, begins: str) -> bool:
+        """See `Device`. Nothing is taken or changed for it."""
+        return self.link.ask(lambda c: has_begun(c, self.root, self.environment, begins))
 
     def forget(self, begins: str) -> None:
         """See `Device`. Jobs that still run are left alone; what a lost phone keeps is removed when it is there."""

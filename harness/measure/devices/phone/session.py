@@ -1,5 +1,7 @@
 """What must be so before the first job of a run, and again after each boot of the phone."""
 
+from shlex import quote
+
 import msgspec
 
 from harness.errors import DeviceError, NoSpaceError
@@ -50,6 +52,23 @@ def open_session(link: Link, root: str, environment: dict[str, str], owner: str)
         link.ask(lambda c: lock.take(c, wrapper, owner, KEPT_S))
     boot_id = link.ask(lambda c: jobs.poll(c, wrapper, f"{root}/jobs/none")).boot_id
     return Session(wrapper=wrapper, boot_id=boot_id, running=running)
+
+
+def has_begun(connection: Connection, root: str, environment: dict[str, str], begins: str) -> bool:
+    """Whether the phone has begun a job whose id begins so, or a job of whatever run runs on it.
+
+    Raises:
+        DeviceError: it is out of reach, or does not say.
+    """
+    begun = connection.shell(
+        f'for run in {quote(f"{root}/jobs/{begins}")}*/run; do [ ! -d "$run" ] || echo "$run"; done'
+    )
+    if begun.stdout.strip():
+        return True
+    last = connection.shell(f"cat {quote(f'{root}/active')} 2>/dev/null").stdout.decode(errors="replace").strip()
+    if not last:
+        return False
+    return jobs.poll(connection, install(connection, root, environment), last).phase in ("gate", "running")
 
 
 def read_fitness(
