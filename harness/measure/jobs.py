@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from harness.errors import DeviceLostError
 from harness.values import DeviceFacts, DeviceSpec, Observation, ProcessSeen, Surroundings
 
 
@@ -80,6 +81,16 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """Why the end of the program was not seen: no fault of the program's."""
     worthless: str | None = None
     """Why what was timed counts for nothing and is worth repeating, such as a phone that slowed itself down."""
+
+
+def check_seen(outcome: Outcome, device: str) -> None:
+    """Before anything is said against a program or its files.
+
+    Raises:
+        DeviceLostError: nobody saw how the program ended, which is the device's matter alone.
+    """
+    if outcome.lost is not None:
+        raise DeviceLostError(f"{device}: {outcome.lost}")
 
 
 class Conditions(msgspec.Struct, frozen=True, kw_only=True):
