@@ -17,7 +17,9 @@ from harness.measure.devices.phone import device as device_module
 from harness.measure.devices.phone import lock, wrapper
 from harness.measure.devices.phone.device import PhoneDevice
 from harness.measure.devices.phone.reach import connect
+from harness.measure.devices.phone.session import NotRestoredError
 from harness.measure.execute import Equipment, unfit
+from harness.measure.jobs import Outcome
 from harness.progress import Bar, Silent
 from harness.values import DeviceReach, PhoneSpec, Preflight, Trial
 from tests.phone_faults import (
@@ -327,6 +329,10 @@ class Watching(Silent):
 
     def __init__(self) -> None:
         self.told: dict[str, list[tuple[int, int | None]]] = {}
+        self.said: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.said.append(line)
 
     @contextmanager
     def bar(self, what: str, total: int | None = None, unit: str = "") -> Iterator[Bar]:
@@ -346,6 +352,33 @@ def test_large_files_show_how_far_they_are(
     ((what, told),) = watching.told.items()
     assert what == "model.gguf to standin (B)"
     assert told == sorted(told) and told[-1] == (MODEL_BYTES, MODEL_BYTES)
+
+
+def test_a_phone_that_does_not_take_back_its_settings_gives_its_result_and_no_more(
+    host: Host, folder: Path, phone: StandIn
+) -> None:
+    tool = phone.read("/system/bin/settings") or b""
+    ended: list[object] = []
+    host.device.progress = watching = Watching()
+    thread = at_first_wait(host, ended)
+    phone.write("/system/bin/settings", '#!/system/bin/sh\n[ "$1" = get ] || exit 1\n')
+    let_go(phone)
+    thread.join(60)
+    assert isinstance(ended[0], Outcome) and ended[0].process.exit_code == 0 and answers(folder) == ALL
+    (said,) = watching.said
+    assert "system screen_brightness 102" in said and f"adb shell rm {ROOT}/settings.saved" in said
+    host.device.release()
+    assert holder(phone) is None
+    (folder / "answers.jsonl").unlink()
+    again = Host(folder, phone.address, None, lambda: None)
+    assert again.run().process.exit_code == 0 and answers(folder) == ALL, "as after a host that died meanwhile"
+    with pytest.raises(NotRestoredError, match=r"settings\.saved"):
+        again.device.run(msgspec.structs.replace(make_job(folder), id="another"), folder / "work")
+    again.device.release()
+    assert holder(phone) is None and starts(phone) == 1
+    phone.write("/system/bin/settings", tool)
+    Host(folder, phone.address, None, lambda: None).run()
+    assert_own_settings(phone)
 
 
 # ---------------------------------------------------------------- bad input

@@ -24,10 +24,17 @@ from harness.measure.devices.phone.probe import Probed, run_probe
 from harness.measure.devices.phone.reach import connect
 from harness.measure.devices.phone.remains import fetch_remains
 from harness.measure.devices.phone.remote import KEPT_S, RemoteJob, cores_of, remote_job, wish_for
-from harness.measure.devices.phone.session import Session, check_started, has_begun, open_session, read_fitness
+from harness.measure.devices.phone.session import (
+    NotRestoredError,
+    Session,
+    check_started,
+    has_begun,
+    open_session,
+    read_fitness,
+)
 from harness.measure.devices.phone.settings import SettingsWish
 from harness.measure.devices.phone.state import read_phone_state
-from harness.measure.devices.phone.wrapper import ROOT, write
+from harness.measure.devices.phone.wrapper import ROOT, install, write
 from harness.measure.jobs import Conditions, Job, OnProgress, Outcome
 from harness.progress import Progress, Silent
 from harness.values import DeviceFacts, DeviceSpec, Observation, PhoneFacts, PhoneSpec, PhoneState, Preflight
@@ -99,11 +106,10 @@ class PhoneDevice:
         """See `Device`. A job that this phone has begun already is gone on with, or fetched if it has ended."""
         there = remote_job(job, self.root, self._sha256)
         try:
-            self._open()
-            state = self._to_its_end(job, there, on_progress)
+            state = self._open_or_ended(there) or self._to_its_end(job, there, on_progress)
             remains = fetch_remains(self.link, there, state, self._phone_facts(), self.phone, work)
-            if state.settings_changed:  # it was started anew after the program's end, before they were put back
-                self._open(anew=True)
+            if state.settings_changed and self._session is not None:
+                self._put_back()
         except KeyboardInterrupt:
             self._stop(there.folder)
             raise
@@ -171,6 +177,30 @@ class PhoneDevice:
             self._verified.clear()
             self._session = open_session(self.link, self.root, self.environment, self.owner)
         return self._session
+
+    def _open_or_ended(self, there: RemoteJob) -> JobState | None:
+        """None: the phone is this run's. Else it does not take back its settings, and the job has ended there."""
+        try:
+            self._open()
+        except NotRestoredError as error:
+            wrapper = self.link.ask(lambda c: install(c, self.root, self.environment))
+            state = self.link.ask(lambda c: jobs.poll(c, wrapper, there.folder))
+            if state.phase != "ended" or died(state) or _was_stopped(state):
+                raise
+            self._fetch(there)
+            self.progress.say(str(error))
+            return state
+        return None
+
+    def _put_back(self) -> None:
+        """The phone was started anew after the program's end, before its settings were put back, or refuses them.
+
+        Where it goes on refusing, what the job came to is no less true: the next job is not begun.
+        """
+        try:
+            self._open(anew=True)
+        except NotRestoredError as error:
+            self.progress.say(str(error))
 
     def _check_same(self, facts: DeviceFacts) -> None:
         """Raises WrongDeviceError: where a name means any phone of a model, another one may have taken its place."""
