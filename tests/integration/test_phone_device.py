@@ -202,6 +202,32 @@ def test_what_cannot_be_forgotten_now_is_forgotten_later(host: Host, folder: Pat
     assert jobs_on(phone) == []
 
 
+def test_what_ended_with_the_phone_is_forgotten_and_what_runs_is_not(host: Host, folder: Path, phone: StandIn) -> None:
+    """Nobody was left to write that everything was put back."""
+    let_go(phone)
+    host.run()
+    (job,) = jobs_on(phone)
+    phone.remove(f"{ROOT}/jobs/{job}/run/done")
+    phone.reboot()
+    again = Host(folder, phone.address, None, lambda: None)
+    again.run()
+    assert starts(phone) == 1, "it had ended, and was fetched"
+    again.device.forget(make_job(folder).id)
+    assert jobs_on(phone) == []
+    (folder / "answers.jsonl").unlink()
+    for number in WAITS:
+        phone.remove(f"{GO}.{number}")
+    ended: list[object] = []
+    thread = at_first_wait(host, ended)
+    host.device.forget(make_job(folder).id)
+    assert jobs_on(phone) == [job], "it runs"
+    let_go(phone)
+    thread.join(60)
+    host.device.forget("nothing-begins-so")
+    assert jobs_on(phone) == []
+    again.device.release()
+
+
 def test_a_guard_whose_job_was_removed_does_nothing(tmp_path: Path) -> None:
     """Its supervisor has ended, and the file that says so is gone with the folder."""
     phone = ShellPhone(tmp_path, "mksh")

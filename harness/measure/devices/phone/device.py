@@ -34,7 +34,7 @@ from harness.measure.devices.phone.session import (
 )
 from harness.measure.devices.phone.settings import SettingsWish
 from harness.measure.devices.phone.state import read_phone_state
-from harness.measure.devices.phone.wrapper import ROOT, install, write
+from harness.measure.devices.phone.wrapper import ROOT, command, install, write
 from harness.measure.jobs import Conditions, Job, OnProgress, Outcome
 from harness.progress import Progress, Silent
 from harness.values import DeviceFacts, DeviceSpec, Observation, PhoneFacts, PhoneSpec, PhoneState, Preflight
@@ -122,15 +122,21 @@ class PhoneDevice:
         return self.link.ask(lambda c: has_begun(c, self.root, self.environment, begins))
 
     def forget(self, begins: str) -> None:
-        """See `Device`. Jobs that still run are left alone; what a lost phone keeps is removed when it is there."""
+        """See `Device`. Jobs that still run are left for later; what a lost phone keeps is removed when it is there."""
         self._done.append(begins)
-        script = "\n".join(
-            f"for job in {quote(f'{self.root}/jobs/{one}')}*; do "
-            '[ -d "$job" ] && { [ ! -d "$job/run" ] || [ -e "$job/run/done" ]; } && rm -rf "$job"; done'
-            for one in self._done
+        # Of one that ended with the phone, or whose supervisors did, nobody wrote `done`; one that runs is not cleared.
+        clear = command(self._session.wrapper, "clear") if self._session is not None else "false"
+        left = self._remove(
+            "\n".join(
+                f"for job in {quote(f'{self.root}/jobs/{one}')}*; do\n"
+                '[ -d "$job" ] || continue\n'
+                f'if [ ! -d "$job/run" ] || [ -e "$job/run/done" ] || {clear} "$job" >/dev/null 2>&1; '
+                f'then rm -rf "$job"; else echo {number}; fi; done'
+                for number, one in enumerate(self._done)
+            )
         )
-        if self._remove(f"{script}; true"):
-            self._done.clear()
+        if left is not None:
+            self._done = [one for number, one in enumerate(self._done) if b"%d" % number in left.split()]
 
     def interrupt(self) -> None:
         self.link.stopped.set()
@@ -355,13 +361,12 @@ class PhoneDevice:
             self._begun = None
             self.link.once(lambda c: jobs.clear(c, session.wrapper, folder))
 
-    def _remove(self, script: str) -> bool:
-        """Whether the phone was there. Nothing depends on it: no run ends because something was left behind."""
+    def _remove(self, script: str) -> bytes | None:
+        """What it said; None where the phone is not there: no run ends because something was left behind."""
         try:
-            self.link.once(lambda c: c.shell(script))
+            return self.link.once(lambda c: c.shell(script)).stdout
         except DeviceError:
-            return False
-        return True
+            return None
 
     def _phone_facts(self) -> PhoneFacts:
         phone = self.facts().phone
