@@ -263,6 +263,27 @@ def test_an_interrupt_stops_the_job_and_the_run_goes_on_later(host: Host, folder
     assert answers(folder) == ALL and starts(phone) == 2 and holder(phone) is None
 
 
+def test_an_interrupted_probe_leaves_no_lock(host: Host, phone: StandIn) -> None:
+    """The doctor's."""
+    ended: list[object] = []
+
+    def probe() -> None:
+        try:
+            host.device.probe(("sleep", "1000"))
+        except KeyboardInterrupt as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=probe)
+    thread.start()
+    wait_for(lambda: phone.read(f"{ROOT}/jobs/probe/run/program"))
+    host.device.interrupt()
+    thread.join(60)
+    assert ended
+    host.device.release()
+    assert holder(phone) is None
+    assert_own_settings(phone)
+
+
 def test_an_interrupt_while_bytes_travel_ends_at_once(host: Host, folder: Path, phone: StandIn) -> None:
     with open(folder / "model.gguf", "r+b") as file:
         file.truncate(40 << 20)

@@ -168,7 +168,12 @@ class PhoneDevice:
             zones=zones_of(self.phone.cool_down),
             sampler=SamplerWish(period_s=0.5),
         )
-        return run_probe(self.link, self._open().wrapper, wish)
+        wrapper = self._open().wrapper
+        try:
+            return run_probe(self.link, wrapper, wish)
+        except (DeviceError, KeyboardInterrupt):  # else it would keep the lock after this run has ended
+            self._stop(wish.folder)
+            raise
 
     def _open(self, *, anew: bool = False) -> Session:
         """This is the phone, it is this run's, and its settings are its own."""
