@@ -305,6 +305,23 @@ def test_a_program_that_cannot_be_started(session: Session, argv: tuple[str, ...
     assert_restored(session)
 
 
+def test_what_the_phone_had_is_on_flash_before_anything_is_changed(session: Session) -> None:
+    fake, timeout = session.phone.fake, session.phone.bin / "timeout"
+    timeout.unlink()  # busybox's calls its own sync
+    write_program(timeout, '#!/bin/sh\nshift\nexec "$@"\n')
+    write_program(
+        session.phone.bin / "sync",
+        f'#!/bin/sh\n[ -z "$1" ] && cat {session.phone.root}/settings.saved >"$FAKE/synced"\n'
+        'echo sync >>"$FAKE/settings.log"\nexit 1\n',
+    )
+    session.start("env", settings=WISH)
+    session.phase("one", "ended")
+    assert "setting system screen_brightness 102" in (fake / "synced").read_text().splitlines()
+    log = (fake / "settings.log").read_text().splitlines()
+    assert "sync" in log and not any(line.startswith(("put", "delete")) for line in log[: log.index("sync")])
+    assert any(line.startswith("put") for line in log), "a sync that fails hinders nothing"
+
+
 def test_settings_that_cannot_be_restored_now_are_restored_later(session: Session) -> None:
     folder = waiting(session)
     (session.phone.fake / "settings.down").touch()
