@@ -11,7 +11,7 @@ import pytest
 from harness.errors import DeviceBusyError, DeviceError
 from harness.measure.devices.phone import job, lock
 from harness.measure.devices.phone.job import SamplerWish, parse_cores
-from harness.measure.devices.phone.settings import Recorded, Setting, SettingsWish, parse_settings
+from harness.measure.devices.phone.settings import Recorded, Setting, SettingsWish, doubts, parse_settings
 from harness.measure.devices.phone.wrapper import command
 from tests.shell_phone import SHELLS, Session, ShellPhone, is_dead, wait_for, write_program
 
@@ -344,6 +344,18 @@ def test_a_setting_that_the_phone_refuses_is_said_and_left(session: Session) -> 
     assert {one.key: one.missing for one in told.settings}["screen_brightness"] == "the phone refused the change"
     assert told.restored == "yes"
     (session.phone.fake / "settings/system.screen_brightness.denied").unlink()
+    assert_restored(session)
+
+
+def test_a_value_that_the_phone_makes_another_of_is_a_doubt(session: Session) -> None:
+    tool = session.phone.bin / "settings"
+    tool.write_text(tool.read_text().replace('echo "$4" >"$f"', 'n=$4; [ "$4" != 10 ] || n=24; echo $n >"$f"'))
+    folder = session.start("env", settings=WISH)
+    session.phase("one", "ended")
+    told = parse_settings((folder / "settings.txt").read_bytes())
+    by_key = {one.key: one for one in told.settings}
+    assert by_key["screen_brightness"].during == "24" and by_key["low_power"].missing is None
+    assert doubts(told) == ("setting system/screen_brightness: the phone made 24 of 10",)
     assert_restored(session)
 
 

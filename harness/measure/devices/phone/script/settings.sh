@@ -51,6 +51,7 @@ settings_apply() {
                 say "refused $space $key"
             elif ask_setting "$space" "$key"; then
                 say "after $space $key $VALUE"
+                [ "$VALUE" = "$value" ] || say "wished $space $key $value"
             else
                 say "unknown $space $key"
             fi
