@@ -13,7 +13,7 @@ from harness.measure.devices.phone import job, lock
 from harness.measure.devices.phone.job import SamplerWish, parse_cores
 from harness.measure.devices.phone.settings import Recorded, Setting, SettingsWish, doubts, parse_settings
 from harness.measure.devices.phone.wrapper import command
-from tests.shell_phone import SHELLS, Session, ShellPhone, is_dead, wait_for, write_program
+from tests.shell_phone import SHELLS, Session, ShellPhone, found, is_dead, wait_for, write_program
 
 OWN = {"system.screen_brightness": "102", "system.screen_brightness_mode": "1", "global.airplane_mode_on": "1"}
 CHANGED = {**OWN, "system.screen_brightness": "10", "system.screen_brightness_mode": "0", "global.low_power": "0"}
@@ -229,6 +229,41 @@ def test_each_has_a_session_of_its_own(session: Session) -> None:
     waiting(session)
     sessions = {os.getsid(session.pid(role)) for role in (*ROLES, "sampler")}
     assert len(sessions) == 5 and os.getsid(0) not in sessions
+
+
+SETSID = """#!/bin/sh
+# One that leads a group before it wants a session, as one toybox's does: it leaves a child behind and ends.
+wait=no
+if [ "$1" = -w ]; then CAN_WAIT || exit 1; wait=yes; shift; fi
+LIES && [ "$2" = -c ] && exec "$@"
+REAL "$@" &
+if [ $wait = yes ]; then wait $!; exit $?; fi
+if LIES && [ "$3" = _program ]; then while [ ! -e "$4/run/program" ]; do :; done; fi
+exit 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("can_wait", "lies", "code"),
+    [(True, False, 7), (False, False, 7), (False, True, None)],
+    ids=["it can wait", "it cannot", "not seen beforehand"],
+)
+def test_a_setsid_that_ends_at_once_ends_no_job(session: Session, can_wait: bool, lies: bool, code: int | None) -> None:
+    text = SETSID.replace("CAN_WAIT", str(can_wait).lower()).replace("LIES", str(lies).lower())
+    tool = session.phone.bin / "setsid"
+    tool.unlink()
+    write_program(tool, text.replace("REAL", found("setsid")))
+    folder = waiting(session)
+    assert session.phase("one", "running").rc is None
+    assert not is_dead(session.pid("program"))
+    (folder / "go").touch()
+    seen = session.phase("one", "ended")
+    assert seen.rc is not None and (seen.rc.code, seen.rc.cause) == (code, "lost" if lies else "ended")
+    assert (folder / "answers.jsonl").read_text() == "answer\n"
+    assert_restored(session)
+    waiting(session, name="two")
+    ended = job.stop(session.phone, session.wrapper, str(session.folder("two")))
+    assert ended.rc is not None and ended.rc.cause == "stopped" and is_dead(session.pid("program", "two"))
 
 
 def test_the_time_limit_ends_the_program_and_its_children(session: Session) -> None:

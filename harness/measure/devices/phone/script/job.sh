@@ -14,18 +14,37 @@ write_rc() { # JOB CODE CAUSE START_MS
     put "$1/rc" "{\"code\":$2,\"signal\":$signal,\"cause\":\"$cause\",\"start_ms\":$4,\"end_ms\":$UP_MS,\"boot_id\":\"$BOOT\"}"
 }
 
+# SESSION: how a program gets a session of its own and is waited for. Some toybox's setsid leaves a child behind and
+# ends at once, unless it is told to wait; where it cannot be told, the program stays in the runner's session.
+find_session() {
+    local try
+    SESSION=
+    for try in setsid 'setsid -w'; do
+        $try "$SH" -c 'exit 3' </dev/null >/dev/null 2>&1
+        [ $? -ne 3 ] || { SESSION=$try; return; }
+    done
+}
+
+# shellcheck disable=SC2086
+waited_for() { exec $SESSION "$SH" "$SELF" "$@"; } # with &, as `detached`
+
 run_program() { # JOB PROGRAM…
     local job="$1" start code
     shift
     here_i_am "$job/run/runner"
+    find_session
     mkdir "$job/run/claim" 2>/dev/null || return
     uptime_now
     start=$UP_MS
     put "$job/run/start" "$UP_S $UP_MS"
-    detached _program "$job" "$MASK" "$@" </dev/null >>"$job/stdout.txt" 2>>"$job/stderr.txt" &
+    waited_for _program "$job" "$MASK" "$@" </dev/null >>"$job/stdout.txt" 2>>"$job/stderr.txt" &
     wait $!
     code=$?
-    write_rc "$job" $code ended "$start"
+    alive "$job/run/program" || { write_rc "$job" $code ended "$start"; return; }
+    while alive "$job/run/program"; do # it was no child: how it ends is not seen
+        sleep "$POLL_S"
+    done
+    write_rc "$job" null lost "$start"
 }
 
 become_program() { # JOB MASK PROGRAM…
