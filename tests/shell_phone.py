@@ -43,6 +43,9 @@ esac
     "dumpsys": """#!/bin/sh
 if [ -e "$FAKE/dumpsys.$1" ]; then cat "$FAKE/dumpsys.$1"; else echo "Can't find service: $1"; exit 1; fi
 """,
+    "input": """#!/bin/sh
+echo "input $* at brightness $(cat "$FAKE/settings/system.screen_brightness")" >>"$FAKE/input.log"
+""",
     "cmd": """#!/bin/sh
 echo "$*" >>"$FAKE/cmd.log"
 [ ! -e "$FAKE/cmd.refuses" ]

@@ -278,6 +278,29 @@ def test_the_time_limit_ends_the_program_and_its_children(session: Session) -> N
     assert_restored(session)
 
 
+def test_time_that_a_phone_sleeps_does_not_count(session: Session) -> None:
+    """Its uptime goes on meanwhile."""
+    session.phone.uptime(1000)
+    folder = waiting(session, limit_s=300)
+    session.phone.uptime(1_000_000)
+    samples = folder / "samples.jsonl"
+    wait_for(lambda: samples.exists() and samples.read_text().count('"t_ms":1000000') >= 10)
+    assert session.poll().phase == "running"
+    (folder / "go").touch()
+    seen = session.phase("one", "ended")
+    assert seen.rc is not None and (seen.rc.code, seen.rc.cause) == (7, "ended")
+
+
+def test_a_phone_is_woken_where_its_settings_are_changed_and_only_then(session: Session) -> None:
+    log = session.phone.fake / "input.log"
+    session.start("env", name="untimed")
+    session.phase("untimed", "ended")
+    assert not log.exists()
+    session.start("env", settings=WISH)
+    session.phase("one", "ended")
+    assert log.read_text() == "input keyevent 224 at brightness 10\n"
+
+
 @pytest.mark.parametrize("supervised", [True, False])
 def test_stop_ends_a_job(session: Session, supervised: bool) -> None:
     waiting(session)

@@ -36,7 +36,7 @@ run_program() { # JOB PROGRAM…
     mkdir "$job/run/claim" 2>/dev/null || return
     uptime_now
     start=$UP_MS
-    put "$job/run/start" "$UP_S $UP_MS"
+    put "$job/run/start" "$UP_MS"
     waited_for _program "$job" "$MASK" "$@" </dev/null >>"$job/stdout.txt" 2>>"$job/stderr.txt" &
     wait $!
     code=$?
@@ -82,13 +82,7 @@ end_program() { # JOB CAUSE
     kill_family KILL "$1/run/program"
 }
 
-over_time() {
-    local since
-    [ "$LIMIT_S" -gt 0 ] && first_line "$1/run/start" || return 1
-    since=${LINE% *}
-    uptime_now && [ $((UP_S - since)) -ge "$LIMIT_S" ]
-}
-
+# Time is counted in turns: the uptime goes on while a phone sleeps. Who takes over counts anew.
 watch_program() {
     local turns=0
     while [ ! -e "$1/rc" ]; do
@@ -102,7 +96,7 @@ watch_program() {
         turns=$((turns + 1))
         if [ -e "$1/run/stop" ]; then
             end_program "$1" stopped
-        elif over_time "$1"; then
+        elif [ "$LIMIT_TURNS" -gt 0 ] && [ $turns -ge "$LIMIT_TURNS" ]; then
             end_program "$1" timed_out
         fi
         sleep "$POLL_S"
@@ -176,6 +170,9 @@ change_settings() {
     else
         say 'failed save' >"$JOB/settings.txt"
     fi
+    # Off its cable, or when that is pulled, a phone whose screen is off sleeps, and the job with it. That the screen
+    # stays on, and is dark, are the settings' matter. KEYCODE_WAKEUP does nothing to one that is awake.
+    limited input keyevent 224 >/dev/null
 }
 
 supervise() { # JOB VERDICT PROGRAM…
