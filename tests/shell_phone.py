@@ -43,6 +43,9 @@ esac
     "dumpsys": """#!/bin/sh
 if [ -e "$FAKE/dumpsys.$1" ]; then cat "$FAKE/dumpsys.$1"; else echo "Can't find service: $1"; exit 1; fi
 """,
+    "input": """#!/bin/sh
+echo "input $* at brightness $(cat "$FAKE/settings/system.screen_brightness")" >>"$FAKE/input.log"
+""",
     "cmd": """#!/bin/sh
 echo "$*" >>"$FAKE/cmd.log"
 [ ! -e "$FAKE/cmd.refuses" ]
@@ -69,7 +72,8 @@ class ShellPhone:
             write_program(self.bin / name, text)
         self.boot("11111111-1111-4111-8111-111111111111")
         (self.sys / "proc/uptime").symlink_to("/proc/uptime")
-        self.environment = {"SYSROOT": str(self.sys)}
+        # By its path: busybox would take its own for a shell that is only named.
+        self.environment = {"SYSROOT": str(self.sys), "BENCH_SH": str(self.bin / "sh")}
 
     def shell(self, script: str, *, timeout_s: float = 30.0, stdin: bytes = b"") -> Completed:
         self._reach()

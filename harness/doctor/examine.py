@@ -37,11 +37,19 @@ TESTED = "int4-ptq"
 
 
 def examine(device: Device, suite: Suite, progress: Progress, *, quick: bool) -> Health:
-    """Everything about this machine; `quick` leaves the A/A test out.
+    """Everything about this machine; `quick` leaves the A/A test out. The device is released, whatever happens.
 
     Raises:
         SetupError: the cache folder cannot be made.
+        DeviceError: the phone is out of reach, taken, or not the named one.
     """
+    try:
+        return _examined(device, suite, progress, quick=quick)
+    finally:
+        device.release()
+
+
+def _examined(device: Device, suite: Suite, progress: Progress, *, quick: bool) -> Health:
     cache_folder()
     variant = next((v for v in suite.variants if v.name == TESTED), suite.variants[-1])
     tools = find_toolchain()
@@ -73,7 +81,6 @@ def examine(device: Device, suite: Suite, progress: Progress, *, quick: bool) ->
         preparation = Preparation(open_device(LOCAL), tools.runner, workshop, suite, progress)
         checked = _checked(device, suite, variant, artifact, program, preparation)
         tested = _tested(device, suite, variant, artifact, program, preparation, seconds)
-    device.release()
     return Health(
         device=device.spec.name,
         parts=parts,

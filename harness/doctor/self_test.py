@@ -1,5 +1,6 @@
 """The A/A test: real trials of one artifact under two names, in the order of a run, for at most a minute."""
 
+import secrets
 import tempfile
 import time
 from collections import Counter
@@ -12,7 +13,7 @@ import msgspec
 from harness.derivations import trial_values
 from harness.doctor.spread import differences
 from harness.health import Difference, SelfTest
-from harness.measure.execute import Equipment, execute
+from harness.measure.execute import Equipment, execute, ids_begin
 from harness.measure.jobs import Device, Inputs
 from harness.measure.plan import make_plan
 from harness.progress import Progress
@@ -78,9 +79,10 @@ def self_test(
 ) -> SelfTest:
     """Run as many rounds as fit; what a failing program says is the reason why there is no test."""
     plan, begun = of_itself(suite, variant, kit), clock()
+    run = f"doctor-{secrets.token_hex(4)}"  # a phone gives back what it has of a job: this test's are its own
     records: list[TrialRecord] = []
     with progress.bar("A/A test", int(seconds)) as bar:
-        for record in _rounds(plan, kit, begun, seconds, clock):
+        for record in _rounds(plan, kit, run, begun, seconds, clock):
             records.append(record)
             bar.update(min(int(seconds), int(clock() - begun)), int(seconds))
     broken = [r for r in records if r.status in FAILED - {"timed_out"} or r.status == "does_not_fit"]
@@ -90,7 +92,7 @@ def self_test(
     return msgspec.structs.replace(tested, seconds=clock() - begun)
 
 
-def _rounds(plan: Plan, kit: Kit, begun: float, seconds: float, clock: Clock) -> Iterator[TrialRecord]:
+def _rounds(plan: Plan, kit: Kit, run: str, begun: float, seconds: float, clock: Clock) -> Iterator[TrialRecord]:
     """Whole rounds while the longest one so far still fits; ends at the first trial that fails.
 
     The first round begins with what is cheapest. Where that is slow already, nothing else is tried: three
@@ -109,7 +111,8 @@ def _rounds(plan: Plan, kit: Kit, begun: float, seconds: float, clock: Clock) ->
                 only = only or (number == 0 and load != first and spent > seconds * SLOW)
                 if only and load != first:
                     continue
-                record = _one(trial, plan, kit, Path(folder) / "trial", max(0.1, begun + seconds - started))
+                record = _one(trial, plan, kit, run, Path(folder) / "trial", max(0.1, begun + seconds - started))
+                kit.device.forget(ids_begin(run, trial))
                 yield record
                 if record.status != "ok":
                     return
@@ -124,7 +127,7 @@ def _cost(load: Workload) -> int:
     return (load.depth + load.prompt_tokens + load.generated_tokens) * (load.repetitions + load.warmups)
 
 
-def _one(trial: Trial, plan: Plan, kit: Kit, work: Path, timeout_s: float) -> TrialRecord:
+def _one(trial: Trial, plan: Plan, kit: Kit, run: str, work: Path, timeout_s: float) -> TrialRecord:
     cell = next(cell for cell in plan.cells if cell.key == trial.cell)
     inputs = Inputs(program=kit.program, timeout_s=timeout_s)
     load = cell.workload
@@ -139,6 +142,7 @@ def _one(trial: Trial, plan: Plan, kit: Kit, work: Path, timeout_s: float) -> Tr
         artifact=None if isinstance(load, Bandwidth) else kit.artifact,
         inputs=inputs,
         runner_sha256=kit.runner_sha256,
+        run=run,
     )
     return execute(trial, cell, equipment, work, None)
 

@@ -11,7 +11,7 @@ from harness.build.runners import Runner
 from harness.build.runners.choice import Choice, quickest, seconds_of
 from harness.errors import BuildError
 from harness.measure.events import parse_events
-from harness.measure.jobs import Device, Inputs
+from harness.measure.jobs import Device, Inputs, check_seen
 from harness.measure.runtimes import llama_cpp
 from harness.progress import Progress
 from harness.values import Cell, DeviceFacts, Speed, Timing
@@ -48,7 +48,7 @@ def choose_runner(
 
     Raises:
         BuildError: none of them runs.
-        DeviceError: the device is out of reach.
+        DeviceError: the device is out of reach, or was lost while a build ran, which says nothing of the build.
     """
     if len(runners) == 1:
         return Choice(target=next(iter(runners)), duels=())
@@ -89,6 +89,7 @@ def _seconds_of(device: Device, facts: DeviceFacts, runner: Runner, sample: Samp
     shutil.rmtree(work, ignore_errors=True)  # what one job left must not be taken for the beginning of the next
     work.mkdir(parents=True)
     outcome = device.run(job, work)
+    check_seen(outcome, device.spec.name)
     device.forget(job.id)
     try:
         parsed = parse_events(outcome.events)

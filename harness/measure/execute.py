@@ -70,7 +70,7 @@ def execute(trial: Trial, cell: Cell, kit: Equipment, work: Path, on_progress: O
         status, reason = "unsupported", cell.unsupported
     elif isinstance(cell.workload, Size):
         seen = (files_of(kit.artifact),)
-    elif (lack := _does_not_fit(kit, cell, conditions)) is not None:
+    elif (lack := _does_not_fit(trial, cell, kit, conditions)) is not None:
         status, reason = "does_not_fit", lack
     else:
         outcome, parsed, broken, spoiled = _run_fairly(trial, cell, kit, work, on_progress)
@@ -100,7 +100,7 @@ def execute(trial: Trial, cell: Cell, kit: Equipment, work: Path, on_progress: O
 def unfit(trial: Trial, cell: Cell, kit: Equipment) -> TrialRecord | None:
     """The record of a trial for which the device has not enough memory now; None where it has, or does not say."""
     started, conditions = datetime.now(UTC), kit.device.conditions()
-    lack = None if isinstance(cell.workload, Size) else _does_not_fit(kit, cell, conditions)
+    lack = None if isinstance(cell.workload, Size) else _does_not_fit(trial, cell, kit, conditions)
     if lack is None:
         return None
     return TrialRecord(
@@ -113,6 +113,11 @@ def unfit(trial: Trial, cell: Cell, kit: Equipment) -> TrialRecord | None:
         environment=environment(kit, conditions),
         started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
     )
+
+
+def ids_begin(run: str, trial: Trial) -> str:
+    """What the ids of all jobs of a trial begin with, in the run of this name."""
+    return f"{run}-{trial.id}-"
 
 
 def files_of(artifact: Artifact | None) -> Files:
@@ -146,7 +151,7 @@ def _run_fairly(
     """Run until the device finds the timed windows worth something; those of earlier attempts come last."""
     spoiled: list[Observation] = []
     for attempt in range(MOST_REPEATS + 1):
-        outcome, parsed, broken = _run(f"{kit.run}-{trial.id}-{attempt}", cell, kit, work, on_progress)
+        outcome, parsed, broken = _run(f"{ids_begin(kit.run, trial)}{attempt}", cell, kit, work, on_progress)
         if outcome.worthless is None or attempt == MOST_REPEATS or not is_spoiled_by_heat(cell):
             break
         windows = (o for o in parsed.observations if isinstance(o, Timing))
@@ -184,7 +189,13 @@ def _with_trace(outcome: Outcome, seen: Path, kept: Path) -> Outcome:
     return msgspec.structs.replace(outcome, surroundings=around)
 
 
-def _does_not_fit(kit: Equipment, cell: Cell, conditions: Conditions) -> str | None:
+def _does_not_fit(trial: Trial, cell: Cell, kit: Equipment, conditions: Conditions) -> str | None:
+    """Where the device has begun the trial already, its own program may be what takes the memory."""
+    lack = _lack(cell, kit, conditions)
+    return None if lack is None or kit.device.begun(ids_begin(kit.run, trial)) else lack
+
+
+def _lack(cell: Cell, kit: Equipment, conditions: Conditions) -> str | None:
     if kit.artifact is None or conditions.available_bytes is None:
         return None
     fixed, per_core = needed_bytes(kit.artifact, cell)

@@ -8,7 +8,7 @@ import msgspec
 from harness.build.runners import Runner
 from harness.errors import WrongDeviceError
 from harness.measure.devices import open_device
-from harness.measure.execute import Equipment, needed_bytes
+from harness.measure.execute import Equipment, ids_begin, needed_bytes
 from harness.measure.inputs import Preparation, Reference
 from harness.measure.jobs import Device, FileNeeded, Inputs, room_for
 from harness.measure.parts import part_of
@@ -110,7 +110,7 @@ class Floor:
 
     def forget(self, trial: Trial, cell: Cell) -> None:
         """The trial has its record: its device need keep nothing of it."""
-        self.devices[cell.device].forget(f"{self.folder.name}-{trial.id}-")
+        self.devices[cell.device].forget(ids_begin(self.folder.name, trial))
 
     def hold(self, cells: Sequence[Cell] = ()) -> None:
         """Every device works for this run from now on; `cells` are those that have trials to come."""

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from harness.errors import DeviceLostError
 from harness.values import DeviceFacts, DeviceSpec, Observation, ProcessSeen, Surroundings
 
 
@@ -91,6 +92,16 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """Why what was timed counts for nothing and is worth repeating, such as a phone that slowed itself down."""
 
 
+def check_seen(outcome: Outcome, device: str) -> None:
+    """Before anything is said against a program or its files.
+
+    Raises:
+        DeviceLostError: nobody saw how the program ended, which is the device's matter alone.
+    """
+    if outcome.lost is not None:
+        raise DeviceLostError(f"{device}: {outcome.lost}")
+
+
 class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     """How busy the device is right now."""
 
@@ -128,6 +139,11 @@ class Device(Protocol):
 
     def release(self) -> None:
         """The run has ended."""
+        ...
+
+    def begun(self, begins: str) -> bool:
+        """Whether it has begun a job whose id begins so, or any job runs there: what memory it has left now does not
+        say what fits."""
         ...
 
     def forget(self, begins: str) -> None:

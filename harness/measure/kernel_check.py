@@ -17,7 +17,7 @@ from harness.errors import BuildError
 from harness.measure.events import parse_events
 from harness.measure.grade import check_answers
 from harness.measure.inputs import Preparation
-from harness.measure.jobs import Device, Inputs, Parsed
+from harness.measure.jobs import Device, Inputs, Parsed, check_seen
 from harness.measure.judging import judge
 from harness.measure.kernel_agreement import choices_of, compare, limits_for, why_not
 from harness.measure.requests import Requests, plain_requests
@@ -55,6 +55,7 @@ def check_kernels(candidate: Candidate, preparation: Preparation, limit: int | N
 
     Raises:
         BuildError: the reference or the questions cannot be made.
+        DeviceError: the device is out of reach, or was lost meanwhile, which says nothing of the program.
     """
     requests = questions(candidate, preparation, limit)
     reference = _reference(candidate, preparation, requests)
@@ -118,7 +119,11 @@ def _reference(candidate: Candidate, preparation: Preparation, requests: Request
 
 
 def ask(candidate: Candidate, requests: Requests, progress: Progress, what: str) -> tuple[bytes, str | None]:
-    """(The answers as the program wrote them, why they are not exactly one a request)."""
+    """(The answers as the program wrote them, why they are not exactly one a request).
+
+    Raises:
+        DeviceError: the device is out of reach, or was lost meanwhile.
+    """
     cell = _cell(candidate)
     with tempfile.TemporaryDirectory(prefix="bench-kernel-check-") as name, progress.bar(what) as bar:
         asked, answers, work = Path(name) / "requests.jsonl", Path(name) / "answers.jsonl", Path(name) / "work"
@@ -133,6 +138,7 @@ def ask(candidate: Candidate, requests: Requests, progress: Progress, what: str)
         )
         device = candidate.device
         outcome = device.run(llama_cpp.job(cell, inputs, device.facts()), work, bar.update)
+        check_seen(outcome, device.spec.name)
         try:
             parsed, broken = parse_events(outcome.events), None
         except ValueError as error:

@@ -13,7 +13,7 @@ from harness.build.runners import Runner
 from harness.errors import BuildError, StoreError
 from harness.measure.events import parse_events
 from harness.measure.inputs import Preparation
-from harness.measure.jobs import Device, Inputs, Job
+from harness.measure.jobs import Device, Inputs, Job, check_seen
 from harness.measure.runtimes import llama_cpp
 from harness.store import read_lines
 from harness.values import Artifact, Cell, DeviceFacts, Model, ParitySeen, Text, digest
@@ -41,7 +41,7 @@ def check_parity(
 
     Raises:
         BuildError: one of the two programs failed.
-        DeviceError: the device is out of reach.
+        DeviceError: the device is out of reach, or was lost meanwhile, which says nothing of the artifact.
     """
     with tempfile.TemporaryDirectory(prefix="bench-parity-") as name:
         folder = Path(name)
@@ -50,6 +50,7 @@ def check_parity(
         work = folder / "work"
         work.mkdir()
         outcome = device.run(job, work)
+        check_seen(outcome, device.spec.name)
         device.forget(job.id)
         try:
             parsed = parse_events(outcome.events)

@@ -27,7 +27,7 @@ class SettingSeen(Value, frozen=True):
     before: str | None
     during: str | None
     missing: str | None = None
-    """Why a value is None, or why the change was not made."""
+    """Why a value is None, or why it is not the one that was asked for."""
 
 
 class Surroundings(Value, frozen=True, kw_only=True, tag_field="event", tag="surroundings"):

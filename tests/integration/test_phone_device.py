@@ -17,10 +17,13 @@ from harness.measure.devices.phone import device as device_module
 from harness.measure.devices.phone import lock, wrapper
 from harness.measure.devices.phone.device import PhoneDevice
 from harness.measure.devices.phone.reach import connect
-from harness.measure.jobs import FileNeeded
+from harness.measure.devices.phone.session import NotRestoredError
+from harness.measure.execute import Equipment, unfit
+from harness.measure.jobs import FileNeeded, Outcome
 from harness.progress import Bar, Silent
-from harness.values import DeviceReach, PhoneSpec, Preflight
+from harness.values import DeviceReach, PhoneSpec, Preflight, Trial
 from tests.phone_faults import (
+    CELL,
     GO,
     MODEL_BYTES,
     OWN_SETTINGS,
@@ -38,6 +41,8 @@ from tests.shell_phone import Session, ShellPhone, is_dead, wait_for
 from tests.standin.device import StandIn
 from tests.standin.fixtures import MakePhone
 from tests.standin.phone import ANDROID_6, ONEPLUS_12
+from tests.unit.test_execute import ARTIFACT
+from tests.unit.test_plan import FACTS
 
 ALL = b"".join(answer(n) for n in range(QUESTIONS))
 
@@ -165,6 +170,26 @@ def test_a_job_of_the_same_run_that_nobody_waits_for_is_stopped(host: Host, fold
     assert_own_settings(phone)
 
 
+def test_what_memory_is_left_beside_a_job_says_nothing_of_what_fits(host: Host, folder: Path, phone: StandIn) -> None:
+    """As after a host that was killed: another one looks, whose trial is the job that takes the memory."""
+    begins, other = make_job(folder).id.removesuffix("0"), "another-run-t7-"
+    ended: list[object] = []
+    thread = at_first_wait(host, ended)
+    phone.write("/standin/proc/meminfo", "MemTotal: 16000000 kB\nMemAvailable: 1 kB\n")
+    again = Host(folder, phone.address, None, lambda: None).device
+    trial = Trial(id=begins.removeprefix(f"{OWNER}-").removesuffix("-"), cell=CELL.key, round=0)
+    kit = Equipment(device=again, facts=FACTS, artifact=ARTIFACT, inputs=None, runner_sha256=None, run=OWNER)
+    assert unfit(trial, CELL, kit) is None, "it runs"
+    assert again.begun(other), "whatever runs takes memory"
+    let_go(phone)
+    thread.join(60)
+    assert unfit(trial, CELL, kit) is None, "it has ended, and is to be fetched"
+    host.device.forget(begins)
+    lacks = unfit(trial, CELL, kit)
+    assert lacks is not None and lacks.status == "does_not_fit" and str(lacks.reason).startswith("0 MiB available")
+    again.release()
+
+
 def test_a_job_without_a_name_leaves_nothing(host: Host, folder: Path, phone: StandIn) -> None:
     let_go(phone)
     work = folder / "work"
@@ -201,6 +226,32 @@ def test_what_cannot_be_forgotten_now_is_forgotten_later(host: Host, folder: Pat
     assert jobs_on(phone) == []
 
 
+def test_what_ended_with_the_phone_is_forgotten_and_what_runs_is_not(host: Host, folder: Path, phone: StandIn) -> None:
+    """Nobody was left to write that everything was put back."""
+    let_go(phone)
+    host.run()
+    (job,) = jobs_on(phone)
+    phone.remove(f"{ROOT}/jobs/{job}/run/done")
+    phone.reboot()
+    again = Host(folder, phone.address, None, lambda: None)
+    again.run()
+    assert starts(phone) == 1, "it had ended, and was fetched"
+    again.device.forget(make_job(folder).id)
+    assert jobs_on(phone) == []
+    (folder / "answers.jsonl").unlink()
+    for number in WAITS:
+        phone.remove(f"{GO}.{number}")
+    ended: list[object] = []
+    thread = at_first_wait(host, ended)
+    host.device.forget(make_job(folder).id)
+    assert jobs_on(phone) == [job], "it runs"
+    let_go(phone)
+    thread.join(60)
+    host.device.forget("nothing-begins-so")
+    assert jobs_on(phone) == []
+    again.device.release()
+
+
 def test_a_guard_whose_job_was_removed_does_nothing(tmp_path: Path) -> None:
     """Its supervisor has ended, and the file that says so is gone with the folder."""
     phone = ShellPhone(tmp_path, "mksh")
@@ -234,6 +285,27 @@ def test_an_interrupt_stops_the_job_and_the_run_goes_on_later(host: Host, folder
     again.run()
     again.device.release()
     assert answers(folder) == ALL and starts(phone) == 2 and holder(phone) is None
+
+
+def test_an_interrupted_probe_leaves_no_lock(host: Host, phone: StandIn) -> None:
+    """The doctor's."""
+    ended: list[object] = []
+
+    def probe() -> None:
+        try:
+            host.device.probe(("sleep", "1000"))
+        except KeyboardInterrupt as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=probe)
+    thread.start()
+    wait_for(lambda: phone.read(f"{ROOT}/jobs/probe/run/program"))
+    host.device.interrupt()
+    thread.join(60)
+    assert ended
+    host.device.release()
+    assert holder(phone) is None
+    assert_own_settings(phone)
 
 
 def test_an_interrupt_while_bytes_travel_ends_at_once(host: Host, folder: Path, phone: StandIn) -> None:
@@ -328,6 +400,10 @@ class Watching(Silent):
 
     def __init__(self) -> None:
         self.told: dict[str, list[tuple[int, int | None]]] = {}
+        self.said: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.said.append(line)
 
     @contextmanager
     def bar(self, what: str, total: int | None = None, unit: str = "") -> Iterator[Bar]:
@@ -347,6 +423,33 @@ def test_large_files_show_how_far_they_are(
     ((what, told),) = watching.told.items()
     assert what == "model.gguf to standin (B)"
     assert told == sorted(told) and told[-1] == (MODEL_BYTES, MODEL_BYTES)
+
+
+def test_a_phone_that_does_not_take_back_its_settings_gives_its_result_and_no_more(
+    host: Host, folder: Path, phone: StandIn
+) -> None:
+    tool = phone.read("/system/bin/settings") or b""
+    ended: list[object] = []
+    host.device.progress = watching = Watching()
+    thread = at_first_wait(host, ended)
+    phone.write("/system/bin/settings", '#!/system/bin/sh\n[ "$1" = get ] || exit 1\n')
+    let_go(phone)
+    thread.join(60)
+    assert isinstance(ended[0], Outcome) and ended[0].process.exit_code == 0 and answers(folder) == ALL
+    (said,) = watching.said
+    assert "system screen_brightness 102" in said and f"adb shell rm {ROOT}/settings.saved" in said
+    host.device.release()
+    assert holder(phone) is None
+    (folder / "answers.jsonl").unlink()
+    again = Host(folder, phone.address, None, lambda: None)
+    assert again.run().process.exit_code == 0 and answers(folder) == ALL, "as after a host that died meanwhile"
+    with pytest.raises(NotRestoredError, match=r"settings\.saved"):
+        again.device.run(msgspec.structs.replace(make_job(folder), id="another"), folder / "work")
+    again.device.release()
+    assert holder(phone) is None and starts(phone) == 1
+    phone.write("/system/bin/settings", tool)
+    Host(folder, phone.address, None, lambda: None).run()
+    assert_own_settings(phone)
 
 
 # ---------------------------------------------------------------- bad input

@@ -11,6 +11,8 @@ import pytest
 from harness.measure.devices.phone import gate, job, samples
 from harness.measure.devices.phone.gate import GateSeen, GateWish, Heat
 from harness.measure.devices.phone.job import SamplerWish
+from harness.measure.devices.phone.parsers.thermal import parse_thermalservice
+from tests import phone_texts as texts
 from tests.shell_phone import SHELLS, Session, ShellPhone, is_dead, wait_for
 
 START_S = 2_500_000
@@ -187,6 +189,41 @@ def test_what_the_thermal_service_may_say(session: Session, said: str, milli: in
     session.phone.zone(10, "shell_skin", None)
     job.prepare(session.phone, session.wish("env"))
     assert gate.read_heat(session.phone, session.wrapper, str(session.folder())).skin_milli == milli
+
+
+HAL = "Current temperatures from HAL:\n"
+CPU, SKIN = (
+    "\tTemperature{mValue=41.5, mType=0, mName=CPU0, mStatus=0}\n",
+    "\tTemperature{mValue=33.0, mType=3, mName=s, mStatus=0}\n",
+)
+
+
+@pytest.mark.parametrize("session", SHELLS, indirect=True)
+@pytest.mark.parametrize(
+    "text",
+    [
+        texts.THERMAL,
+        texts.THERMAL.replace("IsStatusOverride: false", "IsStatusOverride: true"),
+        f"IsStatusOverride: true\nThermal Status: 0\n{HAL}{CPU}{SKIN}",
+        f"IsStatusOverride: false\nThermal Status: 2\n{HAL}{CPU}{SKIN}",
+        f"Thermal Status: 0\n{HAL}\tTemperature{{mValue=36.5, mType=4, mName=TYPE_SKIN, mStatus=0}}\n",
+        f"Thermal Status: 0\n{HAL}\tTemperature{{mValue=61.5, mType=3, mName=TYPE_CPU, mStatus=0}}\n",
+        f"Thermal Status: 0\n{HAL}{CPU}\tTemperature{{mValue=77.0, mType=0, mName=TYPE_BATTERY, mStatus=0}}\n",
+        f"Thermal Status: 0\n{HAL}{CPU}\tTemperature{{mValue=77.0, mType=0, mName=TYPE_CPU_2, mStatus=0}}\n",
+    ],
+    ids=["none", "override", "override 0", "2", "a skin by name", "a processor by name", "a battery by name", "longer"],
+)
+def test_the_gate_reads_the_thermal_service_as_the_host_does(session: Session, text: str) -> None:
+    (session.phone.fake / "dumpsys.thermalservice").write_text(text)
+    for number in (0, 1, 10):
+        session.phone.zone(number, "unknown", None)
+    job.prepare(session.phone, session.wish("env"))
+    heat, host = gate.read_heat(session.phone, session.wrapper, str(session.folder())), parse_thermalservice(text)
+    assert heat.status == host.status
+    for place, milli in (("cpu", heat.cpu_milli), ("skin", heat.skin_milli)):
+        celsius = host.hottest(place)  # type: ignore[arg-type]
+        assert (milli is None) == (celsius is None), place
+        assert milli is None or celsius is None or milli == round(celsius * 1000)
 
 
 def sampled(session: Session) -> samples.Samples:

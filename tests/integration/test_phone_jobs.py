@@ -11,9 +11,9 @@ import pytest
 from harness.errors import DeviceBusyError, DeviceError
 from harness.measure.devices.phone import job, lock
 from harness.measure.devices.phone.job import SamplerWish, parse_cores
-from harness.measure.devices.phone.settings import Recorded, Setting, SettingsWish, parse_settings
+from harness.measure.devices.phone.settings import Recorded, Setting, SettingsWish, doubts, parse_settings
 from harness.measure.devices.phone.wrapper import command
-from tests.shell_phone import SHELLS, Session, ShellPhone, is_dead, wait_for, write_program
+from tests.shell_phone import SHELLS, Session, ShellPhone, found, is_dead, wait_for, write_program
 
 OWN = {"system.screen_brightness": "102", "system.screen_brightness_mode": "1", "global.airplane_mode_on": "1"}
 CHANGED = {**OWN, "system.screen_brightness": "10", "system.screen_brightness_mode": "0", "global.low_power": "0"}
@@ -231,6 +231,41 @@ def test_each_has_a_session_of_its_own(session: Session) -> None:
     assert len(sessions) == 5 and os.getsid(0) not in sessions
 
 
+SETSID = """#!/bin/sh
+# One that leads a group before it wants a session, as one toybox's does: it leaves a child behind and ends.
+wait=no
+if [ "$1" = -w ]; then CAN_WAIT || exit 1; wait=yes; shift; fi
+LIES && [ "$2" = -c ] && exec "$@"
+REAL "$@" &
+if [ $wait = yes ]; then wait $!; exit $?; fi
+if LIES && [ "$3" = _program ]; then while [ ! -e "$4/run/program" ]; do :; done; fi
+exit 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("can_wait", "lies", "code"),
+    [(True, False, 7), (False, False, 7), (False, True, None)],
+    ids=["it can wait", "it cannot", "not seen beforehand"],
+)
+def test_a_setsid_that_ends_at_once_ends_no_job(session: Session, can_wait: bool, lies: bool, code: int | None) -> None:
+    text = SETSID.replace("CAN_WAIT", str(can_wait).lower()).replace("LIES", str(lies).lower())
+    tool = session.phone.bin / "setsid"
+    tool.unlink()
+    write_program(tool, text.replace("REAL", found("setsid")))
+    folder = waiting(session)
+    assert session.phase("one", "running").rc is None
+    assert not is_dead(session.pid("program"))
+    (folder / "go").touch()
+    seen = session.phase("one", "ended")
+    assert seen.rc is not None and (seen.rc.code, seen.rc.cause) == (code, "lost" if lies else "ended")
+    assert (folder / "answers.jsonl").read_text() == "answer\n"
+    assert_restored(session)
+    waiting(session, name="two")
+    ended = job.stop(session.phone, session.wrapper, str(session.folder("two")))
+    assert ended.rc is not None and ended.rc.cause == "stopped" and is_dead(session.pid("program", "two"))
+
+
 def test_the_time_limit_ends_the_program_and_its_children(session: Session) -> None:
     program = session.phone.home / "family"
     note = session.phone.home / "child"
@@ -241,6 +276,29 @@ def test_the_time_limit_ends_the_program_and_its_children(session: Session) -> N
     child = int(note.read_text())
     wait_for(lambda: is_dead(child))
     assert_restored(session)
+
+
+def test_time_that_a_phone_sleeps_does_not_count(session: Session) -> None:
+    """Its uptime goes on meanwhile."""
+    session.phone.uptime(1000)
+    folder = waiting(session, limit_s=300)
+    session.phone.uptime(1_000_000)
+    samples = folder / "samples.jsonl"
+    wait_for(lambda: samples.exists() and samples.read_text().count('"t_ms":1000000') >= 10)
+    assert session.poll().phase == "running"
+    (folder / "go").touch()
+    seen = session.phase("one", "ended")
+    assert seen.rc is not None and (seen.rc.code, seen.rc.cause) == (7, "ended")
+
+
+def test_a_phone_is_woken_where_its_settings_are_changed_and_only_then(session: Session) -> None:
+    log = session.phone.fake / "input.log"
+    session.start("env", name="untimed")
+    session.phase("untimed", "ended")
+    assert not log.exists()
+    session.start("env", settings=WISH)
+    session.phase("one", "ended")
+    assert log.read_text() == "input keyevent 224 at brightness 10\n"
 
 
 @pytest.mark.parametrize("supervised", [True, False])
@@ -305,6 +363,23 @@ def test_a_program_that_cannot_be_started(session: Session, argv: tuple[str, ...
     assert_restored(session)
 
 
+def test_what_the_phone_had_is_on_flash_before_anything_is_changed(session: Session) -> None:
+    fake, timeout = session.phone.fake, session.phone.bin / "timeout"
+    timeout.unlink()  # busybox's calls its own sync
+    write_program(timeout, '#!/bin/sh\nshift\nexec "$@"\n')
+    write_program(
+        session.phone.bin / "sync",
+        f'#!/bin/sh\n[ -z "$1" ] && cat {session.phone.root}/settings.saved >"$FAKE/synced"\n'
+        'echo sync >>"$FAKE/settings.log"\nexit 1\n',
+    )
+    session.start("env", settings=WISH)
+    session.phase("one", "ended")
+    assert "setting system screen_brightness 102" in (fake / "synced").read_text().splitlines()
+    log = (fake / "settings.log").read_text().splitlines()
+    assert "sync" in log and not any(line.startswith(("put", "delete")) for line in log[: log.index("sync")])
+    assert any(line.startswith("put") for line in log), "a sync that fails hinders nothing"
+
+
 def test_settings_that_cannot_be_restored_now_are_restored_later(session: Session) -> None:
     folder = waiting(session)
     (session.phone.fake / "settings.down").touch()
@@ -327,6 +402,18 @@ def test_a_setting_that_the_phone_refuses_is_said_and_left(session: Session) -> 
     assert {one.key: one.missing for one in told.settings}["screen_brightness"] == "the phone refused the change"
     assert told.restored == "yes"
     (session.phone.fake / "settings/system.screen_brightness.denied").unlink()
+    assert_restored(session)
+
+
+def test_a_value_that_the_phone_makes_another_of_is_a_doubt(session: Session) -> None:
+    tool = session.phone.bin / "settings"
+    tool.write_text(tool.read_text().replace('echo "$4" >"$f"', 'n=$4; [ "$4" != 10 ] || n=24; echo $n >"$f"'))
+    folder = session.start("env", settings=WISH)
+    session.phase("one", "ended")
+    told = parse_settings((folder / "settings.txt").read_bytes())
+    by_key = {one.key: one for one in told.settings}
+    assert by_key["screen_brightness"].during == "24" and by_key["low_power"].missing is None
+    assert doubts(told) == ("setting system/screen_brightness: the phone made 24 of 10",)
     assert_restored(session)
 
 

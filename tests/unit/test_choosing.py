@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from harness.build.runners import Runner
-from harness.errors import BuildError
+from harness.errors import BuildError, DeviceLostError
 from harness.measure.choosing import ROUNDS, Sample, choose_runner
 from harness.measure.jobs import Inputs, Job, Outcome
 from harness.progress import Progress, Silent
@@ -31,6 +31,7 @@ class Device:
 
     def __init__(self, takes: Milliseconds) -> None:
         self.takes, self.jobs, self.forgotten = takes, list[tuple[str, str]](), list[str]()
+        self.lost: str | None = None
 
     def run(self, job: Job, work: Path, on_progress: object = None) -> Outcome:
         del work, on_progress
@@ -48,7 +49,7 @@ class Device:
         )
         events = [*(timing(n, ms) for n in range(2)), {"event": "done", "wall_ns": 1}] if ms else []
         body = b"".join(msgspec.json.encode(one) + b"\n" for one in events)
-        return Outcome(process=ended, events=body, stderr_tail="illegal instruction")
+        return Outcome(process=ended, events=body, stderr_tail="illegal instruction", lost=None if ms else self.lost)
 
     def forget(self, begins: str) -> None:
         self.forgotten.append(begins)
@@ -129,3 +130,11 @@ def test_each_program_is_a_step_of_the_bar_and_those_of_a_build_that_died_are_do
 def test_one_build_needs_no_measurement(tmp_path: Path) -> None:
     target, device = choose(lambda *_: 1.0, tmp_path, {PLAIN: RUNNERS[PLAIN]})
     assert target == PLAIN and device.jobs == []
+
+
+def test_a_phone_that_is_lost_says_nothing_against_a_build(tmp_path: Path) -> None:
+    device = Device(lambda program, _: None if program == NEW else 12.0)
+    device.lost = "the phone was started anew more than once"
+    with pytest.raises(DeviceLostError, match="p: the phone was started anew"):
+        choose_runner(device, FACTS, RUNNERS, SAMPLES, tmp_path, Silent(), "run")  # type: ignore[arg-type]
+    assert len(device.forgotten) == len(device.jobs) - 1, "what is asked for again is kept"

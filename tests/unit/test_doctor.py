@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -17,11 +18,11 @@ from rich.console import Console
 from harness.build.runners.llama_cpp_build import Runner
 from harness.config import PROJECT, load_suite
 from harness.device_files import load_devices
-from harness.doctor import installed
+from harness.doctor import examine, installed
 from harness.doctor.installed import find_data, find_packages, find_toolchain, lacking, requirement
 from harness.doctor.self_test import MOST_ROUNDS, Kit, _kind, of_itself, self_test
 from harness.doctor.spread import difference, half_width, rounds_for
-from harness.errors import SetupError
+from harness.errors import DeviceError, SetupError
 from harness.health import Check, Health, SelfTest
 from harness.measure.jobs import Conditions, Job, OnProgress, Outcome
 from harness.pipeline import known_names
@@ -54,6 +55,7 @@ class SyntheticDevice:
         self.noise, self.seconds, self.broken_after = noise, seconds, broken_after
         self.draw, self.now = random.Random(7), 100.0
         self.jobs: list[Job] = []
+        self.forgotten: list[str] = []
 
     def facts(self) -> DeviceFacts:
         return FACTS
@@ -78,6 +80,9 @@ class SyntheticDevice:
         )  # fmt: skip
         events = b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
         return Outcome(process=ended, events=events, stderr_tail="", timed_out=timed_out)
+
+    def forget(self, begins: str) -> None:
+        self.forgotten.append(begins)
 
     def _events(self, spec: dict[str, object]) -> Iterator[dict[str, object]]:
         empty = dict.fromkeys(("cpu_ns", "machine_busy_ns", "machine_steal_ns", "major_faults"))
@@ -125,6 +130,17 @@ def test_the_self_test_finds_the_noise_that_is_there() -> None:
         assert 1.5 < one.smallest_percent < 7
         assert one.rounds_for_2_percent is not None and 5 <= one.rounds_for_2_percent < 40
         assert one.value == pytest.approx(1000 if one.metric == "prefill_tok_s" else 200, rel=0.05)
+
+
+def test_a_second_test_measures_anew() -> None:
+    """A phone gives back what it has of a job of the same name."""
+    device = SyntheticDevice()
+    trials = measured(device).trials + measured(device).trials
+    ids = [job.id for job in device.jobs]
+    assert len(set(ids)) == len(ids) == trials
+    assert all(one.startswith(begins) for one, begins in zip(ids, device.forgotten, strict=True)), (
+        "nothing is left there"
+    )
 
 
 def test_the_sides_stand_beside_each_other_as_in_a_run() -> None:
@@ -286,6 +302,22 @@ def test_reasons_are_told() -> None:
     assert "impossible: the runner is not built" in text and "→ bench run" in text
     assert "nothing can be measured here: no" in text
     assert "do not hold 3 rounds" in told(health(measured(SyntheticDevice(seconds=12.0))))
+
+
+@pytest.mark.parametrize("error", [DeviceError("its settings cannot be read"), KeyboardInterrupt()])
+def test_a_phone_is_released_whatever_happens(
+    error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(device: object) -> None:
+        raise error
+
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+    monkeypatch.setattr(examine, "_of_phone", fails)
+    released: list[int] = []
+    device = SimpleNamespace(spec=SimpleNamespace(name="p", kind="phone"), release=lambda: released.append(1))
+    with pytest.raises(type(error)):
+        examine.examine(device, quick()[0], Silent(), quick=True)  # type: ignore[arg-type]
+    assert released == [1]
 
 
 def doctor(*words: str, **env: str) -> subprocess.CompletedProcess[str]:

@@ -1,9 +1,12 @@
 """What a program did → status, reason and noise."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
-from harness.measure.jobs import Outcome, Parsed
+from harness.measure.execute import Equipment, execute, unfit
+from harness.measure.jobs import Conditions, Inputs, Job, Outcome, Parsed
 from harness.measure.judging import judge
 from harness.measure.noise import canary_loss, noise, other_load_cores
 from harness.values import (
@@ -11,6 +14,7 @@ from harness.values import (
     ArtifactFile,
     CanarySeen,
     Cell,
+    DeviceSpec,
     Memory,
     MemorySeen,
     Observation,
@@ -18,8 +22,10 @@ from harness.values import (
     Runtime,
     Speed,
     Timing,
+    Trial,
 )
 from tests.unit.test_metrics import timing
+from tests.unit.test_plan import FACTS
 
 RUNTIME = Runtime(name="llama.cpp", threads=2, threads_batch=2)
 SPEED = Cell(
@@ -157,3 +163,54 @@ def test_a_machine_that_slowed_down_for_good_is_seen_by_its_discarded_windows() 
     gone, kept = watched((100, 50), (130, 60)), watched((130, 60), (130, 60))
     assert noise([kept]) == []
     assert noise([kept], [gone]) == ["beside a timed window the machine was 30% slower than at its best (canary)"]
+
+
+# ---------------------------------------------------------------- memory
+
+TRIAL = Trial(id="t1", cell=SPEED.key, round=0)
+
+
+class Tight:
+    """A device with next to no memory left, and the ids of what it has begun."""
+
+    spec = DeviceSpec(name="p")
+
+    def __init__(self, *ids: str) -> None:
+        self.ids, self.jobs = ids, list[str]()
+
+    def conditions(self) -> Conditions:
+        return Conditions(load_average=0.0, available_bytes=1 << 20, power=None)
+
+    def begun(self, begins: str) -> bool:
+        return any(one.startswith(begins) for one in self.ids)
+
+    def run(self, job: Job, work: Path, on_progress: object = None) -> Outcome:
+        del work, on_progress
+        self.jobs.append(job.id)
+        return outcome()
+
+
+def kit(device: Tight) -> Equipment:
+    return Equipment(
+        device=device,  # type: ignore[arg-type]
+        facts=FACTS,
+        artifact=ARTIFACT,
+        inputs=Inputs(program="/p", model="/m", prompt=(1, 2)),
+        runner_sha256=None,
+        run="run",
+    )
+
+
+def test_what_does_not_fit_is_a_result_and_nothing_is_started(tmp_path: Path) -> None:
+    device = Tight("run-t10-0", "another-t1-0")
+    lacks = unfit(TRIAL, SPEED, kit(device))
+    assert lacks is not None and lacks.status == "does_not_fit" and "1 MiB available" in str(lacks.reason)
+    record = execute(TRIAL, SPEED, kit(device), tmp_path / "work", None)
+    assert (record.status, record.reason) == ("does_not_fit", lacks.reason) and device.jobs == []
+
+
+def test_a_trial_that_its_device_has_begun_already_is_not_judged_by_the_memory_that_it_takes(tmp_path: Path) -> None:
+    device = Tight("run-t1-2")
+    assert unfit(TRIAL, SPEED, kit(device)) is None
+    record = execute(TRIAL, SPEED, kit(device), tmp_path / "work", None)
+    assert record.status == "failed" and device.jobs == ["run-t1-0"], "it was asked for, and what it came to is judged"

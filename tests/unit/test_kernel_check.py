@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from harness.build.runners import Runner
 from harness.doctor import kernels
+from harness.errors import DeviceLostError
 from harness.measure import kernel_check
 from harness.measure.jobs import Conditions, Job, OnProgress, Outcome
 from harness.measure.kernel_agreement import (
@@ -71,6 +72,7 @@ class Answering:
         self.spec, self.errors = DeviceSpec(name=name), errors
         self.jobs: list[dict[str, Any]] = []
         self.dies = False
+        self.lost: str | None = None
 
     def facts(self) -> DeviceFacts:
         return FACTS
@@ -93,7 +95,7 @@ class Answering:
         )
         if self.dies:
             seen = ProcessSeen(signal="SIGILL", exit_code=None, wall_ns=1, user_ns=1, system_ns=1, major_faults=0)
-            return Outcome(process=seen, events=b"", stderr_tail="")
+            return Outcome(process=seen, events=b"", stderr_tail="", lost=self.lost)
         write_lines(Path(job.spec["answers"]), answers)
         seen = ProcessSeen(signal=None, exit_code=0, wall_ns=1, user_ns=1, system_ns=1, major_faults=0)
         return Outcome(process=seen, events=b'{"event":"done","wall_ns":1}\n', stderr_tail="")
@@ -191,6 +193,13 @@ def test_a_program_that_dies_does_not_pass_and_is_asked_again(local: Answering, 
     assert found.agreed is found.largest_nats is found.mean_nats is None
     phone.dies = False
     assert check_kernels(candidate(phone, "near"), prepared).passed
+
+
+def test_a_phone_that_is_lost_says_nothing_against_a_build(local: Answering, prepared: Any) -> None:
+    phone = Answering({"near": 0.01}, name="phone")
+    phone.dies, phone.lost = True, "the phone was started anew more than once"
+    with pytest.raises(DeviceLostError, match="phone: the phone was started anew"):
+        check_kernels(candidate(phone, "near"), prepared)
 
 
 def test_a_kept_check_that_was_torn_is_made_again(local: Answering, prepared: Any, tmp_path: Path) -> None:

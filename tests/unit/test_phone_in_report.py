@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -15,9 +16,11 @@ from harness.measure.devices.phone.gate import GateEnd
 from harness.measure.devices.phone.job import Ended, JobState
 from harness.measure.devices.phone.link import Link
 from harness.measure.devices.phone.outcome import Remains, outcome_of
+from harness.measure.jobs import Job, Outcome
 from harness.render.report import write_report
 from harness.values import (
     CoreCluster,
+    DeviceSpec,
     Observation,
     ParitySeen,
     PhoneFacts,
@@ -25,6 +28,7 @@ from harness.values import (
     PhoneState,
     Preflight,
     PreflightFinding,
+    ProcessSeen,
     Speed,
     Surroundings,
     TrialRecord,
@@ -157,6 +161,19 @@ def test_settings_are_kept_and_a_refused_change_is_a_doubt() -> None:
 
 def answers(kl: float = 1e-6, top1: bool = True, count: int = parity.PROMPTS) -> list[dict[str, Any]]:
     return [{"id": n, "kl": [kl], "top1": [top1], "logprob": [-1.0]} for n in range(count)]
+
+
+def test_a_phone_that_is_lost_says_nothing_against_an_artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = Job(argv=("p",), spec={"answers": str(tmp_path / "answers.jsonl")}, timeout_s=1.0, id="parity-x")
+    monkeypatch.setattr(parity, "parity_job", lambda *_: job)
+    ended = ProcessSeen(exit_code=None, signal=None, wall_ns=0, user_ns=None, system_ns=None, major_faults=None)
+    device = SimpleNamespace(
+        spec=DeviceSpec(name="p"),
+        run=lambda *_: Outcome(process=ended, events=b"", stderr_tail="", lost="the phone was started anew"),
+        forget=pytest.fail,
+    )
+    with pytest.raises(DeviceLostError, match="p: the phone was started anew"):
+        parity.check_parity(None, device, None, None, None, None, None)  # type: ignore[arg-type]
 
 
 def test_parity_is_judged_by_kl_and_the_most_likely_token() -> None:

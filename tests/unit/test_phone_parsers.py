@@ -266,7 +266,7 @@ def test_a_job_in_the_wrappers_words() -> None:
         sampler=job.SamplerWish(period_s=0.5),
     )
     assert job.conf(wish).splitlines() == [
-        "owner me.1", "limit_s 2", "expire_s 300", "keep_s 0", "poll_s 1", "mask b0", "little_mask 1",
+        "owner me.1", "limit_turns 2", "expire_s 300", "keep_s 0", "poll_s 1", "mask b0", "little_mask 1",
         "cpu_zone [cC][pP][uU]*", "setting system k 1", "fixed_performance 1",
         "gate 1", "gate_least_s 60", "gate_most_s 300", "gate_blind_s 180", "gate_stable_s 30", "gate_poll_s 5",
         "skin_most_milli 35000", "skin_rise_milli 2000", "cpu_most_milli 45000", "skin_start_milli 31250",

@@ -123,6 +123,11 @@ class ReplayDevice:
     def release(self) -> None:
         """Nothing is held."""
 
+    def begun(self, begins: str) -> bool:
+        """False: what memory it had was written down before each job."""
+        del begins
+        return False
+
     def forget(self, begins: str) -> None:
         """Nothing is kept elsewhere."""
 

@@ -27,10 +27,17 @@ from harness.measure.devices.phone.probe import Probed, run_probe
 from harness.measure.devices.phone.reach import connect
 from harness.measure.devices.phone.remains import fetch_remains
 from harness.measure.devices.phone.remote import KEPT_S, RemoteJob, cores_of, remote_job, wish_for
-from harness.measure.devices.phone.session import Session, check_started, open_session, read_fitness
+from harness.measure.devices.phone.session import (
+    NotRestoredError,
+    Session,
+    check_started,
+    has_begun,
+    open_session,
+    read_fitness,
+)
 from harness.measure.devices.phone.settings import SettingsWish
 from harness.measure.devices.phone.state import read_phone_state
-from harness.measure.devices.phone.wrapper import ROOT, write
+from harness.measure.devices.phone.wrapper import ROOT, command, install, write
 from harness.measure.jobs import Conditions, FileNeeded, Job, OnProgress, Outcome
 from harness.progress import Progress, Silent
 from harness.values import DeviceFacts, DeviceSpec, Observation, PhoneFacts, PhoneSpec, PhoneState, Preflight
@@ -106,11 +113,10 @@ class PhoneDevice:
         """See `Device`. A job that this phone has begun already is gone on with, or fetched if it has ended."""
         there = remote_job(job, self.root, self._sha256)
         try:
-            self._open()
-            state = self._to_its_end(job, there, on_progress)
+            state = self._open_or_ended(there) or self._to_its_end(job, there, on_progress)
             remains = fetch_remains(self.link, there, state, self._phone_facts(), self.phone, work)
-            if state.settings_changed:  # it was started anew after the program's end, before they were put back
-                self._open(anew=True)
+            if state.settings_changed and self._session is not None:
+                self._put_back()
         except KeyboardInterrupt:
             self._stop(there.folder)
             raise
@@ -120,16 +126,26 @@ class PhoneDevice:
         unsure = (why for _, target in there.files if (why := self._unverified.get(target)) is not None)
         return msgspec.structs.replace(outcome, doubts=(*outcome.doubts, *unsure))
 
+    def begun(self, begins: str) -> bool:
+        """See `Device`. Nothing is taken or changed for it."""
+        return self.link.ask(lambda c: has_begun(c, self.root, self.environment, begins))
+
     def forget(self, begins: str) -> None:
-        """See `Device`. Jobs that still run are left alone; what a lost phone keeps is removed when it is there."""
+        """See `Device`. Jobs that still run are left for later; what a lost phone keeps is removed when it is there."""
         self._done.append(begins)
-        script = "\n".join(
-            f"for job in {quote(f'{self.root}/jobs/{one}')}*; do "
-            '[ -d "$job" ] && { [ ! -d "$job/run" ] || [ -e "$job/run/done" ]; } && rm -rf "$job"; done'
-            for one in self._done
+        # Of one that ended with the phone, or whose supervisors did, nobody wrote `done`; one that runs is not cleared.
+        clear = command(self._session.wrapper, "clear") if self._session is not None else "false"
+        left = self._remove(
+            "\n".join(
+                f"for job in {quote(f'{self.root}/jobs/{one}')}*; do\n"
+                '[ -d "$job" ] || continue\n'
+                f'if [ ! -d "$job/run" ] || [ -e "$job/run/done" ] || {clear} "$job" >/dev/null 2>&1; '
+                f'then rm -rf "$job"; else echo {number}; fi; done'
+                for number, one in enumerate(self._done)
+            )
         )
-        if self._remove(f"{script}; true"):
-            self._done.clear()
+        if left is not None:
+            self._done = [one for number, one in enumerate(self._done) if b"%d" % number in left.split()]
 
     def interrupt(self) -> None:
         self.link.stopped.set()
@@ -161,7 +177,12 @@ class PhoneDevice:
             zones=zones_of(self.phone.cool_down),
             sampler=SamplerWish(period_s=0.5),
         )
-        return run_probe(self.link, self._open().wrapper, wish)
+        wrapper = self._open().wrapper
+        try:
+            return run_probe(self.link, wrapper, wish)
+        except (DeviceError, KeyboardInterrupt):  # else it would keep the lock after this run has ended
+            self._stop(wish.folder)
+            raise
 
     def _open(self, *, anew: bool = False) -> Session:
         """This is the phone, it is this run's, and its settings are its own."""
@@ -176,6 +197,30 @@ class PhoneDevice:
             self._verified.clear()
             self._session = open_session(self.link, self.root, self.environment, self.owner)
         return self._session
+
+    def _open_or_ended(self, there: RemoteJob) -> JobState | None:
+        """None: the phone is this run's. Else it does not take back its settings, and the job has ended there."""
+        try:
+            self._open()
+        except NotRestoredError as error:
+            wrapper = self.link.ask(lambda c: install(c, self.root, self.environment))
+            state = self.link.ask(lambda c: jobs.poll(c, wrapper, there.folder))
+            if state.phase != "ended" or died(state) or _was_stopped(state):
+                raise
+            self._fetch(there)
+            self.progress.say(str(error))
+            return state
+        return None
+
+    def _put_back(self) -> None:
+        """The phone was started anew after the program's end, before its settings were put back, or refuses them.
+
+        Where it goes on refusing, what the job came to is no less true: the next job is not begun.
+        """
+        try:
+            self._open(anew=True)
+        except NotRestoredError as error:
+            self.progress.say(str(error))
 
     def _check_same(self, facts: DeviceFacts) -> None:
         """Raises WrongDeviceError: where a name means any phone of a model, another one may have taken its place."""
@@ -332,13 +377,12 @@ class PhoneDevice:
             self._begun = None
             self.link.once(lambda c: jobs.clear(c, session.wrapper, folder))
 
-    def _remove(self, script: str) -> bool:
-        """Whether the phone was there. Nothing depends on it: no run ends because something was left behind."""
+    def _remove(self, script: str) -> bytes | None:
+        """What it said; None where the phone is not there: no run ends because something was left behind."""
         try:
-            self.link.once(lambda c: c.shell(script))
+            return self.link.once(lambda c: c.shell(script)).stdout
         except DeviceError:
-            return False
-        return True
+            return None
 
     def _phone_facts(self) -> PhoneFacts:
         phone = self.facts().phone

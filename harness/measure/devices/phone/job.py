@@ -41,6 +41,7 @@ class JobWish(msgspec.Struct, frozen=True, kw_only=True):
     argv: tuple[str, ...]
     env: dict[str, str] = {}
     limit_s: float
+    """Counted in looks at the program, `poll_s` apart: while a phone sleeps, its program has no time."""
     cores: tuple[int, ...] = ()
     """The program may run on; empty: as the system likes."""
     little_cores: tuple[int, ...] = ()
@@ -104,7 +105,7 @@ def conf(wish: JobWish) -> str:
     """The job's wrapper.conf."""
     lines = [
         f"owner {wish.owner}",
-        f"limit_s {math.ceil(wish.limit_s)}",
+        f"limit_turns {math.ceil(wish.limit_s / wish.poll_s)}",
         f"expire_s {wish.expire_s}",
         f"keep_s {wish.keep_s}",
         f"poll_s {wish.poll_s:g}",

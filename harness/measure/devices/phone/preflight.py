@@ -78,8 +78,8 @@ def _warnings(expected: PhoneSpec, state: PhoneState) -> Iterator[PreflightFindi
         yield _warn("charging", f"a charger is plugged in ({', '.join(state.plugged)})", "unplug it, use Wi-Fi")
     if state.battery_c is not None and state.battery_c >= WARM_BATTERY_C:
         yield _warn("battery_c", f"the battery has {state.battery_c:.0f} °C", "let the phone cool")
-    if state.screen_on:
-        yield _warn("screen_on", "the screen is on", "switch it off: it heats the phone and takes memory bandwidth")
+    if plugged is False and state.screen_on is False:  # a timed job wakes the phone and keeps it awake
+        yield _warn("screen_on", "the screen is off and no charger is plugged in", "it sleeps: leave the screen on")
     if state.airplane is False:
         yield _warn("airplane", "airplane mode is off", "radio work is other load: switch it on if adb runs by cable")
     if state.thermal_status is not None and state.thermal_status >= MODERATE:

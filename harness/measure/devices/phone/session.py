@@ -1,10 +1,12 @@
 """What must be so before the first job of a run, and again after each boot of the phone."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from shlex import quote
 
 import msgspec
 
-from harness.errors import DeviceError, NoSpaceError
+from harness.errors import DeviceBusyError, DeviceError, DeviceLostError, NoSpaceError
 from harness.measure.devices.adb.connection import Connection
 from harness.measure.devices.phone import job as jobs
 from harness.measure.devices.phone import lock
@@ -17,6 +19,10 @@ from harness.measure.devices.phone.state import read_phone_state
 from harness.measure.devices.phone.wrapper import Wrapper, install
 from harness.measure.jobs import FileNeeded
 from harness.values import DeviceSpec, PhoneSpec, Preflight
+
+
+class NotRestoredError(DeviceError):
+    """A phone does not take back its own settings, which a job changed."""
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,11 +47,18 @@ def open_session(link: Link, root: str, environment: dict[str, str], owner: str)
 
     Raises:
         DeviceBusyError: another run holds it.
-        DeviceError: it is out of reach, or its settings cannot be put back.
+        NotRestoredError: its settings cannot be put back; the lock is not kept for that.
+        DeviceError: it is out of reach.
     """
     wrapper = link.ask(lambda c: install(c, root, environment))
-    # A phone that has only just started does not let its settings be changed yet.
-    found = link.insist(lambda c: jobs.recover(c, wrapper, owner))
+    try:
+        # A phone that has only just started does not let its settings be changed yet.
+        found = link.insist(lambda c: jobs.recover(c, wrapper, owner))
+    except (DeviceBusyError, DeviceLostError):
+        raise
+    except DeviceError as error:
+        _check_restored(link, wrapper, owner, error)
+        raise
     running = f"{root}/jobs/{found.job}" if found.recover != "done" and found.job else None
     holder = link.ask(lambda c: lock.holder(c, wrapper))
     # A job's own lock lives as long as the job; one that is taken here would end before a long job does.
@@ -53,6 +66,38 @@ def open_session(link: Link, root: str, environment: dict[str, str], owner: str)
         link.ask(lambda c: lock.take(c, wrapper, owner, KEPT_S))
     boot_id = link.ask(lambda c: jobs.poll(c, wrapper, f"{root}/jobs/none")).boot_id
     return Session(wrapper=wrapper, boot_id=boot_id, running=running)
+
+
+def _check_restored(link: Link, wrapper: Wrapper, owner: str, error: DeviceError) -> None:
+    """Raises NotRestoredError where that is what failed; says what a person can do."""
+    file = f"{wrapper.root}/settings.saved"
+    saved = link.ask(lambda c: c.shell(f"cat {quote(file)} 2>/dev/null")).stdout.decode(errors="replace").splitlines()
+    if not saved:
+        return
+    with suppress(DeviceError):
+        link.once(lambda c: lock.free(c, wrapper, owner))
+    own = ", ".join(line.removeprefix("setting ") for line in saved if line != "end")
+    raise NotRestoredError(
+        f"{error}; {file} there holds the phone's own settings ({own}): set them by hand, then remove the file "
+        f"(`adb shell rm {file}`)"
+    ) from error
+
+
+def has_begun(connection: Connection, root: str, environment: dict[str, str], begins: str) -> bool:
+    """Whether the phone has begun a job whose id begins so, or a job of whatever run runs on it.
+
+    Raises:
+        DeviceError: it is out of reach, or does not say.
+    """
+    begun = connection.shell(
+        f'for run in {quote(f"{root}/jobs/{begins}")}*/run; do [ ! -d "$run" ] || echo "$run"; done'
+    )
+    if begun.stdout.strip():
+        return True
+    last = connection.shell(f"cat {quote(f'{root}/active')} 2>/dev/null").stdout.decode(errors="replace").strip()
+    if not last:
+        return False
+    return jobs.poll(connection, install(connection, root, environment), last).phase in ("gate", "running")
 
 
 def read_fitness(

@@ -110,6 +110,8 @@ def _with(one: SettingSeen, kind: str, value: str) -> SettingSeen | None:
             return msgspec.structs.replace(one, during=value)
         case "seen":
             return msgspec.structs.replace(one, before=value, during=value)
+        case "wished":
+            return msgspec.structs.replace(one, missing=f"the phone made {one.during} of {value}")
         case "unknown":
             return msgspec.structs.replace(one, missing=NOT_TOLD)
         case "refused":

@@ -3,14 +3,14 @@
 load_conf() {
     local key value
     CONF=$1/wrapper.conf
-    OWNER='' EXPIRE_S=300 KEEP_S=0 LIMIT_S=0 POLL_S=1 MASK='' LITTLE='' FIXED=''
+    OWNER='' EXPIRE_S=300 KEEP_S=0 LIMIT_TURNS=0 POLL_S=1 MASK='' LITTLE='' FIXED=''
     GATE='' LEAST_S=60 MOST_S=300 BLIND_S=180 STABLE_S=30 GATE_POLL_S=5
     SKIN_MOST=35000 SKIN_RISE=2000 SKIN_START='' CPU_MOST=45000 CPU_ZONES='' SKIN_ZONES=''
     SAMPLE_S='' STATUS_S=30 SETTINGS=''
     while read -r key value; do
         case $key in
         owner) OWNER=$value ;; expire_s) EXPIRE_S=$value ;; keep_s) KEEP_S=$value ;;
-        limit_s) LIMIT_S=$value ;; poll_s) POLL_S=$value ;;
+        limit_turns) LIMIT_TURNS=$value ;; poll_s) POLL_S=$value ;;
         mask) MASK=$value ;; little_mask) LITTLE=$value ;; fixed_performance) FIXED=$value SETTINGS=1 ;;
         setting | record) SETTINGS=1 ;;
         gate) GATE=$value ;; gate_least_s) LEAST_S=$value ;; gate_most_s) MOST_S=$value ;;

@@ -14,18 +14,37 @@ write_rc() { # JOB CODE CAUSE START_MS
     put "$1/rc" "{\"code\":$2,\"signal\":$signal,\"cause\":\"$cause\",\"start_ms\":$4,\"end_ms\":$UP_MS,\"boot_id\":\"$BOOT\"}"
 }
 
+# SESSION: how a program gets a session of its own and is waited for. Some toybox's setsid leaves a child behind and
+# ends at once, unless it is told to wait; where it cannot be told, the program stays in the runner's session.
+find_session() {
+    local try
+    SESSION=
+    for try in setsid 'setsid -w'; do
+        $try "$SH" -c 'exit 3' </dev/null >/dev/null 2>&1
+        [ $? -ne 3 ] || { SESSION=$try; return; }
+    done
+}
+
+# shellcheck disable=SC2086
+waited_for() { exec $SESSION "$SH" "$SELF" "$@"; } # with &, as `detached`
+
 run_program() { # JOB PROGRAM…
     local job="$1" start code
     shift
     here_i_am "$job/run/runner"
+    find_session
     mkdir "$job/run/claim" 2>/dev/null || return
     uptime_now
     start=$UP_MS
-    put "$job/run/start" "$UP_S $UP_MS"
-    detached _program "$job" "$MASK" "$@" </dev/null >>"$job/stdout.txt" 2>>"$job/stderr.txt" &
+    put "$job/run/start" "$UP_MS"
+    waited_for _program "$job" "$MASK" "$@" </dev/null >>"$job/stdout.txt" 2>>"$job/stderr.txt" &
     wait $!
     code=$?
-    write_rc "$job" $code ended "$start"
+    alive "$job/run/program" || { write_rc "$job" $code ended "$start"; return; }
+    while alive "$job/run/program"; do # it was no child: how it ends is not seen
+        sleep "$POLL_S"
+    done
+    write_rc "$job" null lost "$start"
 }
 
 become_program() { # JOB MASK PROGRAM…
@@ -63,13 +82,7 @@ end_program() { # JOB CAUSE
     kill_family KILL "$1/run/program"
 }
 
-over_time() {
-    local since
-    [ "$LIMIT_S" -gt 0 ] && first_line "$1/run/start" || return 1
-    since=${LINE% *}
-    uptime_now && [ $((UP_S - since)) -ge "$LIMIT_S" ]
-}
-
+# Time is counted in turns: the uptime goes on while a phone sleeps. Who takes over counts anew.
 watch_program() {
     local turns=0
     while [ ! -e "$1/rc" ]; do
@@ -83,7 +96,7 @@ watch_program() {
         turns=$((turns + 1))
         if [ -e "$1/run/stop" ]; then
             end_program "$1" stopped
-        elif over_time "$1"; then
+        elif [ "$LIMIT_TURNS" -gt 0 ] && [ $turns -ge "$LIMIT_TURNS" ]; then
             end_program "$1" timed_out
         fi
         sleep "$POLL_S"
@@ -157,6 +170,9 @@ change_settings() {
     else
         say 'failed save' >"$JOB/settings.txt"
     fi
+    # Off its cable, or when that is pulled, a phone whose screen is off sleeps, and the job with it. That the screen
+    # stays on, and is dark, are the settings' matter. KEYCODE_WAKEUP does nothing to one that is awake.
+    limited input keyevent 224 >/dev/null
 }
 
 supervise() { # JOB VERDICT PROGRAM…

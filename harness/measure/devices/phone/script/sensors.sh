@@ -47,20 +47,24 @@ hottest() {
 
 higher() { [ -z "$1" ] || [ "$MILLI" -gt "$1" ]; }
 
-# STATUS of the thermal service; its own temperatures raise SKIN and CPU.
+# STATUS of the thermal service; its own temperatures raise SKIN and CPU. As parsers/thermal.py: a status that somebody
+# set by hand is unknown, and a sensor's name tells more than its type, which some makers number otherwise.
 read_thermal_service() {
-    local line section='' kind out="$ROOT/thermal.$$"
+    local line section='' kind override='' out="$ROOT/thermal.$$"
     limited dumpsys thermalservice >"$out" || section=none
     while read -r line; do
         case $line in
+        'IsStatusOverride: true'*) override=1 ;;
         'Thermal Status: '*) is_number "${line#*: }" && STATUS=${line#*: } ;;
         'Current temperatures from HAL:'*) section=hal ;;
         *:) section= ;;
         'Temperature{'*)
             [ "$section" = hal ] || continue
-            kind=${line#*mType=} line=${line#*mValue=}
+            kind=${line#*mType=} kind=${kind%%,*}
+            case ${line#*mName=} in 'TYPE_CPU,'*) kind=0 ;; 'TYPE_BATTERY,'*) kind=2 ;; 'TYPE_SKIN,'*) kind=3 ;; esac
+            line=${line#*mValue=}
             to_milli "${line%%,*}" || continue
-            case ${kind%%,*} in
+            case $kind in
             0) higher "$CPU" && CPU=$MILLI ;;
             3) higher "$SKIN" && SKIN=$MILLI ;;
             esac
@@ -68,6 +72,7 @@ read_thermal_service() {
         esac
     done <"$out"
     rm -f "$out"
+    [ -z "$override" ] || STATUS=
 }
 
 # STATUS, SKIN and CPU (hottest, m°C); empty is unknown.

@@ -27,7 +27,9 @@ settings_save() {
             fi
         done <"$CONF"
         say end # fails where the disk is full: then nothing is changed
-    } >"$SAVED.tmp" && mv -f "$SAVED.tmp" "$SAVED"
+    } >"$SAVED.tmp" && mv -f "$SAVED.tmp" "$SAVED" || return 1
+    limited sync # a phone that loses its power now must not lose them; one that is slow at it is not waited for
+    return 0
 }
 
 # Only what was saved is changed. What came of it stands in JOB/settings.txt.
@@ -49,6 +51,7 @@ settings_apply() {
                 say "refused $space $key"
             elif ask_setting "$space" "$key"; then
                 say "after $space $key $VALUE"
+                [ "$VALUE" = "$value" ] || say "wished $space $key $value"
             else
                 say "unknown $space $key"
             fi
