@@ -27,6 +27,7 @@ MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROF
 REPORTS = Path("reports")
 WISHES = (
     "suite", "device", "variants", "measures", "tasks", "limit", "rounds", "until", "shard", "cross_check",
+    "allow_task_code",
 )  # fmt: skip
 
 

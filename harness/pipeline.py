@@ -28,6 +28,7 @@ from harness.values import (
     Shard,
     Suite,
     Task,
+    is_task_file,
 )
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     until: float | None = None
     shard: Shard | None = None
     cross_check: int = 0
+    allow_task_code: bool = False
+    """Whether task files that the suite names may run; those of `tasks` were named by the user."""
     data: Path | None = None
 
 
@@ -118,10 +121,16 @@ def plan(
 
 
 def run(wish: Wish, command: Sequence[str], results: Path, progress: Progress) -> Path:
-    """plan → build → run → grade; returns the run's folder."""
+    """plan → build → run → grade; returns the run's folder.
+
+    Raises:
+        InputError: as `plan`, and a task file that only the suite names, without leave to run it.
+    """
     from harness.measure.ready import prepare
 
     planned = plan(wish, command, to_run=True)
+    if not (wish.tasks or wish.allow_task_code):
+        _refuse_task_files(planned.suite)
     with in_use():
         ready = prepare(planned, progress)
         folder = create_run(results, planned, host=socket.gethostname())
@@ -386,6 +395,15 @@ def _device(name: str, devices: dict[str, DeviceSpec]) -> DeviceSpec:
     if name not in devices:
         raise UnknownNameError("device", name, devices)
     return devices[name]
+
+
+def _refuse_task_files(suite: Suite) -> None:
+    """Functions, templates and metrics of a task file run in the worker; a suite may have come from anywhere."""
+    for task in (m.task for m in suite.measures if isinstance(m, Task) and is_task_file(m.task)):
+        raise InputError(
+            f"suite {suite.name!r} names the task file {task}, and a task file can run Python code with your rights:"
+            " read it, then add --allow-task-code"
+        )
 
 
 def _check_files(suite: Suite, data: Path | None, *, models: bool = True, hub: bool = True) -> None:

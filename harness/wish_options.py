@@ -18,6 +18,9 @@ ON_THIS_MACHINE = (
         default=0,
         help="Questions a task that lm-eval's own model scores again.",
     ),
+    click.option(
+        "--allow-task-code", is_flag=True, help="Run task files that the suite names: they can hold Python code."
+    ),
     click.option("--shard", type=ShardOf(), help="Only this part of each accuracy job (`bench merge` joins them)."),
 )
 PARTS = (
@@ -68,6 +71,7 @@ def wish_of(options: dict[str, Any]) -> "Wish":
         until=options.get("until"),
         shard=options.get("shard"),
         cross_check=options.get("cross_check", 0),
+        allow_task_code=options.get("allow_task_code", False),
         data=data_folder(options["data"]),
     )
 
@@ -88,4 +92,6 @@ def command_of(wish: "Wish") -> tuple[str, ...]:
         words += ["--until", f"±{100 * wish.until:g}pt"]
     if wish.cross_check:
         words += ["--cross-check", str(wish.cross_check)]
+    if wish.allow_task_code:
+        words += ["--allow-task-code"]
     return tuple(words)

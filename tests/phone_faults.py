@@ -8,6 +8,7 @@ which phase is no matter of luck.
 | --- | --- | --- | --- | --- | --- |
 | cable pulled, for longer than is waited | yes | yes | yes | yes | yes |
 | adbd restarted: the connection breaks and is there again | yes | yes | yes | yes | yes |
+| the same, and all that it has started ends with it | yes | yes | yes, also with the cable pulled | yes | yes |
 | reboot | yes | yes | yes, also twice | yes, also before settings are back | yes |
 | unauthorized from then on | yes | | yes | = running | yes |
 | storage full | yes | | yes | = running | reading needs no room |
@@ -162,11 +163,13 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
 
 CUT: tuple[Phase, ...] = ("pushing", "starting", "running", "polling", "fetching")
-REBOOTED = {"pushing": (1,), "starting": (1, 2), "running": (2,), "polling": (2,), "fetching": (1,)}
+ENDED = {"pushing": (1,), "starting": (1, 2), "running": (2,), "polling": (2,), "fetching": (1,)}
 CASES = (
     *(Case(fault="cable", phase=p, error=DeviceLostError, says="127.0.0.1") for p in CUT),
     *(Case(fault="adbd", phase=p) for p in CUT),
-    *(Case(fault="reboot", phase=p, starts=REBOOTED[p]) for p in CUT),
+    *(Case(fault="adbd harsh", phase=p, starts=ENDED[p]) for p in CUT),
+    Case(fault="cable, adbd harsh", phase="running", error=DeviceLostError, says="127.0.0.1", starts=(2,)),
+    *(Case(fault="reboot", phase=p, starts=ENDED[p]) for p in CUT),
     Case(fault="reboot twice", phase="running", starts=(3,)),
     Case(fault="reboot before settings are back", phase="polling"),
     *(
@@ -276,8 +279,11 @@ class Stage:
         if fault == "cable":
             phone.fault(refuse=True)
             phone.restart_adbd()
-        elif fault == "adbd":
-            phone.restart_adbd()
+        elif fault in ("adbd", "adbd harsh"):
+            phone.restart_adbd(harsh=fault == "adbd harsh")
+        elif fault == "cable, adbd harsh":
+            phone.fault(refuse=True)
+            phone.restart_adbd(harsh=True)
         elif fault in ("reboot", "reboot twice"):
             phone.reboot()
         elif fault == "reboot before settings are back":

@@ -1,4 +1,4 @@
-"""Each build of a runner answers 200 questions once, before its numbers are believed.
+"""A build of a runner answers 200 questions, once with a file and settings, before its numbers are believed.
 
 The same file gives other numbers on another kernel path, and wrong ones where a kernel is wrong for a CPU. The
 reference are the answers of this machine's own runner on its plainest path: no repacked weights, no flash attention,

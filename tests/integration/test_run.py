@@ -321,7 +321,7 @@ def test_other_questions_are_refused_on_resume(tiny_suite: Path, bench: Bench) -
     data.write_text('{"question": "Is it?"}\n{"question": "Was it?"}\n')
     suite = bench.folder / "suites" / "own.yaml"
     suite.write_text(f"extends: {tiny_suite}\nname: own\nmeasures: [{{kind: task, task: mine.yaml, context: 256}}]\n")
-    done = bench("run", "--suite", str(suite), "--variants", "int8")
+    done = bench("run", "--suite", str(suite), "--variants", "int8", "--allow-task-code")
     assert done.returncode == 0, done.stderr
     path = bench.only_run() / RECORDS
     kept = path.read_bytes().splitlines(keepends=True)[0]

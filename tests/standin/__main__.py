@@ -91,6 +91,8 @@ def obey(order: dict[str, Any], adbd: Adbd, machine: Machine) -> Any:
         case "accept":
             adbd.accept_keys()
         case "restart_adbd":
+            if order["harsh"]:
+                machine.end_shells()
             adbd.drop_hosts()
         case "halt":
             machine.halt()

@@ -108,9 +108,10 @@ class StandIn:
         """Accept the dialog that asks whether to trust a host."""
         self._order("accept")
 
-    def restart_adbd(self) -> None:
-        """Every connection breaks; processes with a session of their own go on."""
-        self._order("restart_adbd")
+    def restart_adbd(self, *, harsh: bool = False) -> None:
+        """Every connection breaks. Processes with a session of their own go on; `harsh`: none does, as where Android's
+        init ends all that a service has started, when that ends."""
+        self._order("restart_adbd", harsh=harsh)
 
     def halt(self) -> None:
         """Every process ends, and nothing answers until `boot`."""

@@ -74,6 +74,11 @@ class Machine:
             self._init = None
             subprocess.run([_tool("umount"), "-R", "-l", self.root / "proc"], check=True)
 
+    def end_shells(self) -> None:
+        """Everything that adbd has started, and what that started in turn, whatever session it is in."""
+        argv = [_tool("nsenter"), "-t", str(self._pid), "-p", "/bin/sh", "-c", "kill -9 -1 2>/dev/null; true"]
+        subprocess.run(argv, check=True)
+
     def forbid_execution(self, forbid: bool) -> None:
         """Of everything below /data."""
         _mount("-o", f"remount,bind,{'noexec' if forbid else 'exec'}", self.root / "data")

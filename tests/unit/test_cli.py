@@ -125,7 +125,9 @@ def test_a_wrong_value_shows_the_usage_and_exits_2(tmp_path: Path, words: list[s
     assert said in done.stderr and "Usage:" in done.stderr
 
 
-@pytest.mark.parametrize("words", [["--until", "±0.25pt"], ["--shard", "2/4", "--cross-check", "3", "--limit", "9"]])
+@pytest.mark.parametrize(
+    "words", [["--until", "±0.25pt"], ["--shard", "2/4", "--cross-check", "3", "--limit", "9", "--allow-task-code"]]
+)
 def test_the_command_that_a_plan_names_gives_the_same_plan(tmp_path: Path, words: list[str]) -> None:
     first = json.loads(bench("plan", "--json", *words, cwd=tmp_path).stdout)
     assert first["command"][0:2] == ["bench", "run"] and set(words) <= set(first["command"])

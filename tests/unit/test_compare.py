@@ -17,7 +17,7 @@ from harness.analyse.compare import analyse
 from harness.analyse.findings import Report, Row
 from harness.derivations import bandwidth_share, by_kind, trial_values
 from harness.errors import InputError, StoreError
-from harness.stats import t_quantile
+from harness.stats import t_quantile, widest
 from harness.store import encode, read_lines, read_run, write_lines
 from harness.values import (
     Answers,
@@ -393,11 +393,13 @@ def test_accuracy_is_paired_by_item(tmp_path: Path) -> None:
     half = t_quantile(199) * d.std(ddof=1) / math.sqrt(200)
     assert row.n == 200
     assert row.diff == pytest.approx(d.mean())
-    assert (row.diff_low, row.diff_high) == pytest.approx((d.mean() - half, d.mean() + half))
     pair = next(p for p in analyse([run]).accuracy if (p.variant, p.baseline, p.metric) == ("int4-ptq", "bf16", "acc"))
     assert (pair.right_to_wrong, pair.wrong_to_right) == (int((d < 0).sum()), int((d > 0).sum()))
     assert pair.recovery == pytest.approx(row.value / row.baseline_value)  # type: ignore[operator]
-    assert pair.clustered is not None and pair.clusters == 12
+    assert pair.interval is not None and pair.clustered is not None and pair.clusters == 12
+    assert (pair.interval.low, pair.interval.high) == pytest.approx((d.mean() - half, d.mean() + half))
+    wider = widest(pair.interval, pair.clustered)
+    assert wider is not None and (row.diff_low, row.diff_high) == (wider.low, wider.high)
     assert pair.near_chance is False
 
 

@@ -3,15 +3,19 @@
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.config import PROJECT, Document, find_suite, load_suite
 from harness.device_files import load_devices
-from harness.errors import ConfigError, InputError, UnknownNameError
-from harness.pipeline import Wish, known_names, plan
-from harness.values import Speed, Suite, Task
+from harness.errors import BuildError, ConfigError, InputError, UnknownNameError
+from harness.measure import ready
+from harness.measure.ready import Ready
+from harness.pipeline import Wish, known_names, plan, run
+from harness.progress import Progress, Silent
+from harness.values import Plan, Speed, Suite, Task
 
 QUICK = (PROJECT / "suites" / "quick.yaml").read_text(encoding="utf-8")
 
@@ -170,6 +174,29 @@ def test_a_task_file_is_found_from_the_suite_and_kept_absolute(tmp_path: Path, m
     with pytest.raises(ConfigError, match="has a path of other characters than"):
         (tmp_path / "ü").mkdir()
         load(tmp_path / "ü", QUICK.replace("task: knowledge_200", "task: mine.yaml"))
+
+
+def test_a_task_file_that_only_a_suite_names_runs_where_that_is_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a plan reads of it is data; `--tasks` names what its user knows."""
+    (tmp_path / "a.jsonl").write_text('{"q": 1}\n')
+    text = "task: mine\ntest_split: test\ndataset_path: json\ndataset_kwargs: {data_files: {test: a.jsonl}}\n"
+    (tmp_path / "mine.yaml").write_text(text)
+    suite = tmp_path / "s.yaml"
+    suite.write_text("extends: quick\nname: s\nmeasures: [{kind: task, task: mine.yaml}]\n")
+    wish = Wish(suite=str(suite))
+
+    def prepared(plan: Plan, progress: Progress) -> Ready:
+        raise BuildError("nothing is made here")
+
+    monkeypatch.setattr(ready, "prepare", prepared)
+    assert plan(wish, ()).suite.name == "s"
+    with pytest.raises(InputError, match=rf"suite 's' names the task file {tmp_path}/mine\.yaml.* --allow-task-code"):
+        run(wish, (), tmp_path, Silent())
+    for allowed in ({"allow_task_code": True}, {"tasks": (str(tmp_path / "mine.yaml"),)}):
+        with pytest.raises(BuildError, match="nothing is made here"):
+            run(msgspec.structs.replace(wish, **allowed), (), tmp_path, Silent())
 
 
 def test_a_task_file_of_the_command_line_is_found_from_the_current_folder(
