@@ -40,6 +40,8 @@ variants:
   f16: {{model: tiny}}
   int8: {{model: tiny}}
   int4-ptq: {{model: tiny}}
+runtimes:
+  llama.cpp: {{threads: 1}}  # several threads wait for each other in turns where other tests run beside them
 measures:
   - {{kind: size}}
   - {{kind: bandwidth, rounds: 2, repetitions: 2, buffer: 16777216}}
@@ -47,7 +49,7 @@ measures:
   - {{kind: memory, prompt_tokens: 32, generated_tokens: 4, context: 256, rounds: 1, load_mode: mmap}}
   - {{kind: speed, prompt_tokens: 32, generated_tokens: 8, context: 256, rounds: 3, repetitions: 2}}
   - {{kind: speed, prompt_tokens: 16, generated_tokens: 4, depth: 16, context: 256, rounds: 1, repetitions: 2}}
-  - {{kind: speed, prompt_tokens: 16, generated_tokens: 4, context: 256, rounds: 1, repetitions: 1, thread_counts: [1]}}
+  - {{kind: speed, prompt_tokens: 16, generated_tokens: 4, context: 256, rounds: 1, repetitions: 1, thread_counts: [2]}}
   - {{kind: speed, prompt_tokens: 16, generated_tokens: 1, context: 256, rounds: 1, repetitions: 1, idle_s: 0.05}}
   - {{kind: load, context: 256, rounds: 1, cold: false}}
   - {{kind: sustained, prompt_tokens: 16, generated_tokens: 4, context: 256, seconds: 1, idle_s: 0.1, rounds: 1}}

@@ -18,8 +18,8 @@ name: two
 title: two runtimes
 baselines: [{baseline}]
 runtimes:
-  llama.cpp: {{}}
-  hf: {{}}
+  llama.cpp: {{threads: 1}}
+  hf: {{threads: 1}}
 measures:
   - {{kind: task, task: knowledge_200, limit: 20, context: 512}}
 """
