@@ -74,9 +74,11 @@ def jobs_of(phone: StandIn) -> list[str]:
     return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
 
-def test_a_run_on_a_phone_from_plan_to_report(bench: Bench, make_phone: MakePhone, via: Via) -> None:
+def test_a_run_on_a_phone_from_plan_to_report(bench: Bench, make_phone: MakePhone, adb_server: int) -> None:
+    """Through the adb server; straight to the phone below."""
+    del adb_server
     phone = make_phone(aarch64=True)
-    set_up(bench, phone, via)
+    set_up(bench, phone, "server")
     code, said = go(bench)
     assert code == 0, said
     run = read_run(bench.only_run())
@@ -111,8 +113,7 @@ def check_answers(run: Run) -> None:
         assert len(given) == len(set(given)) == answers.count
 
 
-def test_a_run_whose_host_was_killed_goes_on(bench: Bench, make_phone: MakePhone, adb_server: int) -> None:
-    del adb_server
+def test_a_run_whose_host_was_killed_goes_on(bench: Bench, make_phone: MakePhone) -> None:
     phone = make_phone(aarch64=True)
     set_up(bench, phone, "direct")
     process = bench.start("run", "--suite", "phone-tiny.yaml", "--device", "standin", "--variants", "int4-ptq")
@@ -125,7 +126,10 @@ def test_a_run_whose_host_was_killed_goes_on(bench: Bench, make_phone: MakePhone
     lines = [json.loads(line)["trial"] for line in (run.path / "records.jsonl").read_text().splitlines()]
     assert sorted(lines) == sorted(t.id for t in run.plan.trials)
     assert {r.status for r in run.records} == {"ok"}
+    check_surroundings(run)
+    check_answers(run)
     assert jobs_of(phone) == []
+    assert bench("report", "latest").returncode == 0
 
 
 def test_a_plan_needs_no_phone(bench: Bench) -> None:
