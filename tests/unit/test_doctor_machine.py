@@ -207,9 +207,9 @@ def test_load_has_three_states(tmp_path: Path, name: str, cores: float, state: s
 
 
 def test_this_machine_can_be_watched() -> None:
-    seen = watch(Path("/"), seconds=0.05)
-    assert seen.seconds >= 0.05
-    assert seen.other_cores is None or 0 <= seen.other_cores <= (os.cpu_count() or 1) + 0.5
+    seen = watch(Path("/"), seconds=1.0)
+    assert seen.seconds >= 1.0
+    assert seen.other_cores is None or 0 <= seen.other_cores <= (os.cpu_count() or 1) + 1
 
 
 @given(st.text())
