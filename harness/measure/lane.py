@@ -99,6 +99,10 @@ class Lane:
             try:
                 if self.host is not None:
                     self.host.ensure(cell)
+            except BuildError as error:
+                floor.broken[cell.key] = str(error)  # as above
+                return _failed(trial, str(error))
+            try:
                 equipment = floor.equipment(trial, cell)
             except BuildError as error:  # such as a model that llama.cpp cannot read
                 return _failed(trial, str(error))

@@ -86,6 +86,16 @@ def test_texts_that_differ_count_as_changed(run: Run) -> None:
     assert pair_of(contradiction, "exact_match").answers_changed is None
 
 
+def test_a_text_that_one_filter_took_is_no_answer_to_another(run: Run) -> None:
+    def filtered(line: Line) -> Line:
+        scores = {"exact_match,strict": line["metrics"]["acc"], "exact_match,flexible": line["metrics"]["acc"]}
+        return {**line, "metrics": scores, "answer": str(line["answer"]), "target": "1", "filter": "strict"}
+
+    report = changed(run, filtered)
+    assert pair_of(report, "exact_match,strict").answers_changed is not None
+    assert pair_of(report, "exact_match,flexible").answers_changed is None
+
+
 def test_the_distance_of_choices_is_kl_of_softmaxes(run: Run) -> None:
     ours = softmax(np.array([x["logprobs"] for x in items_of(run, "int4-ptq")]), axis=1)
     base = softmax(np.array([x["logprobs"] for x in items_of(run, "bf16")]), axis=1)

@@ -109,7 +109,10 @@ def chance_of(sample: dict[str, Any]) -> float | None:
 
     None where there is nothing to choose from, or where the score is a mass and not right or wrong.
     """
-    choices = len(sample["arguments"]) if len(sample["arguments"]) > 1 else lettered_choices(sample)
+    asked = len(sample["arguments"])
+    if "acc_mutual_info" in sample["metrics"]:
+        asked //= 2  # each choice is scored a second time, without its question
+    choices = asked if asked > 1 else lettered_choices(sample)
     return 1 / choices if choices > 1 and is_right_or_wrong(sample) else None
 
 
