@@ -1,12 +1,16 @@
-"""Programs made before a run needs them: the path of `bench build`."""
+"""What is made before a run needs it: the path of `bench build`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.build.cache import in_use, sha256_file
 from harness.build.runners.llama_cpp_build import ensure_runner
 from harness.build.runners.targets import NATIVE, PHONE
 from harness.progress import Progress
-from harness.values import Count, Name, Sha256, Value
+from harness.values import Count, Format, Name, Sha256, Value
+
+if TYPE_CHECKING:
+    from harness.measure.ready import Ready
 
 RUNNERS: dict[str, tuple[str, ...]] = {"native": (NATIVE,), "phone": PHONE, "all": (NATIVE, *PHONE)}
 """What `--runners` may say → targets."""
@@ -22,6 +26,32 @@ class Program(Value, frozen=True):
     """Of the file."""
     runner_sha256: Sha256
     """Of everything that went into it: what the program calls itself in its first event."""
+
+
+class Made(Value, frozen=True):
+    """A variant's files in one format, or why there are none."""
+
+    variant: Name
+    format: Format
+    path: str | None = None
+    bytes: Count | None = None
+    sha256: Sha256 | None = None
+    reason: str | None = None
+
+
+def made_of(ready: "Ready") -> list[Made]:
+    """In the order in which they were made; what could not be made comes last."""
+    found = [
+        Made(
+            variant=variant,
+            format=format,
+            path=artifact.path,
+            bytes=sum(file.bytes for file in artifact.files),
+            sha256=artifact.sha256,
+        )
+        for (variant, format), artifact in ready.artifacts.items()
+    ]
+    return found + [Made(variant=v, format=f, reason=reason) for (v, f), reason in ready.broken.items()]
 
 
 def build_runners(kind: str, progress: Progress) -> list[Program]:

@@ -18,14 +18,37 @@ KINDS = ("native", "phone", "all")
 @json_option
 @click.pass_context
 def build(ctx: click.Context, /, runners: str | None, bundle: Path | None, as_json: bool, **wish: Any) -> None:
-    """Build runners and print where they are; or one archive that measures a phone elsewhere, by itself."""
-    if (runners is None) == (bundle is None):
-        raise click.UsageError("say what to build: --runners KIND, or --bundle FILE")
+    """Make the artifacts of a suite's variants, or --runners, or one --bundle that measures a phone elsewhere."""
+    if runners is not None and bundle is not None:
+        raise click.UsageError("--runners and --bundle are two things to build: say one of them")
+    if runners is None and bundle is None:
+        _artifacts(as_json, wish)
+        return
     if bundle is not None:
         _bundle(bundle, as_json, wish)
         return
     _refuse_wishes(ctx, wish)
     _runners(str(runners), as_json)
+
+
+def _artifacts(as_json: bool, wish: dict[str, Any]) -> None:
+    from harness import pipeline
+    from harness.progress import Silent
+    from harness.terminal import TerminalProgress
+
+    asked = wish_of(wish)
+    made = pipeline.build(asked, command_of(asked), Silent() if as_json else TerminalProgress())
+    if as_json:
+        from harness.store import encode
+
+        click.echo(encode(made))
+        return
+    width = max(len(one.variant) for one in made)
+    for one in made:
+        if one.reason is not None:
+            click.echo(f"{one.variant:<{width}}  not made: {one.reason}")
+            continue
+        click.echo(f"{one.variant:<{width}}  {one.bytes or 0:>13,} bytes  sha256 {one.sha256}  {one.path}")
 
 
 def _runners(kind: str, as_json: bool) -> None:

@@ -232,7 +232,13 @@ def load_suite(name: str, known: Known, devices: dict[str, DeviceSpec]) -> Suite
         for key, model in parts.models.items()
     }
     variants = tuple(
-        Variant(name=key, model=models[v.model], recipe=v.recipe, settings=v.settings, scheme=v.scheme)
+        Variant(
+            name=key,
+            model=models[v.model],
+            recipe=v.recipe,
+            settings=_located_settings(v.settings, document, key),
+            scheme=v.scheme,
+        )
         for key, v in parts.variants.items()
     )
     runtimes = tuple(
@@ -342,6 +348,14 @@ def _located(model: ModelFile, document: Document, name: str) -> ModelFile:
     file, _ = document.lines.get(f"$.models.{name}.source.path", (document.file, 0))
     path = (file.parent / Path(model.source.path).expanduser()).resolve()
     return msgspec.structs.replace(model, source=msgspec.structs.replace(model.source, path=str(path)))
+
+
+def _located_settings(settings: dict[str, Any], document: Document, name: str) -> dict[str, Any]:
+    """A text's relative path is relative to the suite that names it."""
+    if not isinstance(settings.get("text"), str):
+        return settings
+    file, _ = document.lines.get(f"$.variants.{name}.settings.text", (document.file, 0))
+    return {**settings, "text": str((file.parent / Path(settings["text"]).expanduser()).resolve())}
 
 
 def _located_task(measure: Workload, document: Document, index: int) -> Workload:

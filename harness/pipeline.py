@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from harness.analyse.compare import Report
     from harness.analyse.sides import SideBySide
     from harness.analyse.verdicts.values import Check
+    from harness.building import Made
     from harness.health import Health
     from harness.measure.bundle.make import Bundled
     from harness.measure.devices.phone.roster import Listed
@@ -159,6 +160,20 @@ def bundle(wish: Wish, command: Sequence[str], target: Path, progress: Progress)
     check_plan(planned)
     with in_use():
         return make_bundle(planned, prepare(planned, progress), wish.data, target, progress)
+
+
+def build(wish: Wish, command: Sequence[str], progress: Progress) -> "list[Made]":
+    """plan → build; nothing is measured. Returns what there is of each variant and format.
+
+    Raises:
+        InputError: a base model does not exist, or no variant at all could be made.
+    """
+    from harness.building import made_of
+    from harness.measure.ready import prepare
+
+    planned = plan(wish, command, to_run=True)
+    with in_use():
+        return made_of(prepare(planned, progress))
 
 
 def import_result(archive: Path, results: Path, data: Path | None, progress: Progress) -> Path:

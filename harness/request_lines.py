@@ -55,6 +55,16 @@ def alike(one: list[int], other: list[int]) -> int:
     return next(i for i in range(most) if one[i] != other[i])
 
 
+def own_texts(lines: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """The texts of a file's lines, heads that requests share once."""
+    for line in lines:
+        text = line.get("text") if "part" in line else line.get("prompt")
+        if isinstance(text, dict):
+            text = text.get("text")
+        if isinstance(text, str):
+            yield text
+
+
 def whole_requests(lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The requests among a file's lines, each with its whole prompt and tokens.
 

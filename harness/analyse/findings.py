@@ -135,7 +135,7 @@ class Distance(InCell, frozen=True):
 
 
 class Part(Value, frozen=True):
-    kind: Literal["model", "kv", "compute", "output", "runtime", "vocabulary"]
+    kind: Literal["model", "lora", "kv", "compute", "output", "runtime", "vocabulary"]
     name: str
     bytes: int
 

@@ -6,7 +6,7 @@ from harness.analyse.trials import observed
 from harness.derivations import peak_rss_bytes
 from harness.values import Loaded, MemorySeen
 
-KINDS = ("model", "kv", "compute", "output")
+KINDS = ("model", "lora", "kv", "compute", "output")
 
 
 def waterfall(run: str, measured: MeasuredCell) -> Waterfall | None:
@@ -58,5 +58,5 @@ def _beside_weights(memory: MemorySeen, load: Loaded) -> int | None:
     before = memory.rss_before_weights_bytes or memory.rss_before_load_bytes
     if memory.rss_after_load_bytes is None or before is None or not load.buffers:
         return None
-    buffers = sum(b.bytes for b in load.buffers if b.kind in ("model", "kv"))
+    buffers = sum(b.bytes for b in load.buffers if b.kind in ("model", "lora", "kv"))
     return max(0, memory.rss_after_load_bytes - before - buffers)

@@ -10,18 +10,21 @@ import msgspec
 
 from harness.build.cache import Stamp, cache_folder, only_one, sha256_file, stamp_of, used
 from harness.build.checkpoints import (
-    DTYPES,
     describe,
     describe_made,
     find_checkpoint,
-    is_checkpoint_of_its_own,
     made_checkpoint,
+    makes_no_checkpoint,
+    sha256_of,
 )
+from harness.build.compressed import compressed_checkpoint, compression_key
+from harness.build.converted import converted_gguf
 from harness.build.downloads import download, extract_member
 from harness.build.gguf_files import GgufFacts, read_facts, write_random
+from harness.build.gguf_packing import ADAPTOR
 from harness.build.hub_models import hub_file
 from harness.build.programs import finish
-from harness.build.recipes import load_recipe
+from harness.build.recipes import compression_of, load_recipe, sixteen_bit_of
 from harness.build.runners import Runner
 from harness.build.runners.llama_cpp_build import ensure_runner
 from harness.build.runners.llama_cpp_sources import SDIST_SHA256
@@ -59,6 +62,12 @@ class Manifest(Value, frozen=True, kw_only=True):
     versions: dict[str, str]
     file: ArtifactFile
     facts: GgufFacts
+    adaptor: ArtifactFile | None = None
+    """A file of low-rank adaptors that is loaded beside the model's."""
+
+    @property
+    def files(self) -> tuple[ArtifactFile, ...]:
+        return (self.file,) if self.adaptor is None else (self.file, self.adaptor)
 
 
 class Workshop:
@@ -79,42 +88,49 @@ class Workshop:
         """
         if format == "checkpoint":
             return self._checkpoint(variant)
-        if is_checkpoint_of_its_own(variant):
-            raise BuildError(f"{variant.name}: no GGUF file is made of a checkpoint here")
         folder = artifact_folder(variant)
         with only_one(f"artifact-{folder.name}"):
             if not (folder / MANIFEST).is_file():
                 self._make(variant, folder)
             used(folder)
             manifest = _manifest(folder)
-        path = folder / FILE
-        stamp = stamp_of(path)
-        if stamp is None or stamp.bytes != manifest.file.bytes or sha256_file(path) != manifest.file.sha256:
-            raise BuildError(f"the stored artifact of {variant.name!r} has changed on disk: remove {folder}")
-        self.stamps[str(path)] = stamp
+        for file in manifest.files:
+            path = folder / file.name
+            stamp = stamp_of(path)
+            if stamp is None or stamp.bytes != file.bytes or sha256_file(path) != file.sha256:
+                raise BuildError(f"the stored artifact of {variant.name!r} has changed on disk: remove {folder}")
+            self.stamps[str(path)] = stamp
         return Artifact(
             variant=variant.name,
             format="gguf",
-            sha256=manifest.file.sha256,
-            files=(manifest.file,),
+            sha256=manifest.file.sha256 if manifest.adaptor is None else sha256_of(manifest.files),
+            files=manifest.files,
             parameters=manifest.facts.parameters,
             tensor_bytes=manifest.facts.tensor_bytes,
             decode_bytes=manifest.facts.decode_bytes,
             tensor_types=manifest.facts.tensor_types,
-            path=str(path),
+            path=str(folder / FILE),
         )
 
     def _checkpoint(self, variant: Variant) -> Artifact:
-        source = variant.model.source
-        if isinstance(source, CheckpointSource):
+        """Raises BuildError: there is none of it, or the program that makes it failed."""
+        source, compression = variant.model.source, compression_of(variant)
+        if isinstance(source, CheckpointSource) and compression is None:
             artifact, stamps = describe(variant.name, find_checkpoint(variant.model.name, source.path))
-        elif variant.recipe in DTYPES:
-            folder = made_checkpoint(variant, self.ensure(variant), self.progress)
+        elif (why := makes_no_checkpoint(variant)) is not None:
+            raise BuildError(f"{variant.name}: {why}")
+        elif compression is not None:
+            base = self._checkpoint(sixteen_bit_of(variant))
+            folder = compressed_checkpoint(variant, compression, Path(base.path), base.sha256, self.progress)
             artifact, stamps = describe_made(variant.name, folder)
         else:
-            raise BuildError(f"{variant.name}: recipe {variant.recipe!r} makes no checkpoint")
+            folder = made_checkpoint(variant, self.ensure(variant), self.progress)
+            artifact, stamps = describe_made(variant.name, folder)
         self.stamps.update(stamps)
         return artifact
+
+    def checkpoint(self, variant: Variant) -> Path:
+        return Path(self._checkpoint(variant).path)
 
     def stored(self, variant: Variant) -> Artifact | None:
         """The variant's artifact if it is in the store; nothing is made.
@@ -134,9 +150,9 @@ class Workshop:
 
     def changed(self, artifact: Artifact) -> str | None:
         """Why an artifact is no longer the one that was made, or None; only what was touched is hashed again."""
-        place = Path(artifact.path)
+        place = Path(artifact.path) if artifact.format == "checkpoint" else Path(artifact.path).parent
         for file in artifact.files:
-            path = place / file.name if artifact.format == "checkpoint" else place
+            path = place / file.name
             stamp = stamp_of(path)
             if stamp is not None and stamp == self.stamps.get(str(path)):
                 continue
@@ -149,11 +165,11 @@ class Workshop:
         return self.model_file(variant.model)
 
     def model_file(self, model: Model) -> Path:
-        """The base model's GGUF file: downloaded, found or drawn at random."""
+        """The base model's GGUF file: downloaded, found, made of a checkpoint or drawn at random."""
         if isinstance(model.source, RandomSource):
             return self.artifact(base_variant(model))
         if isinstance(model.source, CheckpointSource):
-            raise InputError(f"model {model.name!r} is a checkpoint, no GGUF file")
+            return converted_gguf(model, model.source, self.progress)
         if isinstance(model.source, HubSource):
             return hub_file(model.name, model.source)
         return self._file(model.name, model.source)
@@ -199,8 +215,9 @@ class Workshop:
             settings=variant.settings,
             model=variant.model,
             versions=_versions(),
-            file=ArtifactFile(name=FILE, bytes=target.stat().st_size, sha256=sha256_file(target)),
+            file=_described(target),
             facts=read_facts(target),
+            adaptor=_described(part / ADAPTOR) if (part / ADAPTOR).is_file() else None,
         )
         (part / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
         shutil.rmtree(folder, ignore_errors=True)
@@ -208,19 +225,22 @@ class Workshop:
 
 
 def artifact_folder(variant: Variant) -> Path:
-    """Where the variant's artifact is kept, made or not.
+    """Where the variant's GGUF file is kept, made or not.
 
     Raises:
-        InputError: the base model's file does not exist.
+        InputError: the base model's file does not exist, or a setting cannot be.
+        BuildError: what it is made with is not installed.
     """
-    source = variant.model.source
-    if isinstance(source, CheckpointSource):
-        raise InputError(f"model {variant.model.name!r} is a checkpoint: no GGUF file is made of it")
+    source, compression = variant.model.source, compression_of(variant)
     inputs: list[object] = [source, variant.model.context] if isinstance(source, RandomSource) else [source]
     if isinstance(source, FileSource):
         inputs = [sha256_file(require_file(variant.model.name, source.path))]
     if isinstance(source, HubSource):
         inputs = [sha256_file(hub_file(variant.model.name, source))]
+    if isinstance(source, CheckpointSource):
+        inputs = [describe(variant.name, find_checkpoint(variant.model.name, source.path))[0].sha256]
+    if compression is not None:
+        inputs.append(compression_key(variant, compression))
     wish = [variant.recipe, variant.settings, inputs, variant.model.label, _versions(), RECIPE_REVISION]
     return cache_folder("artifacts") / digest(wish)[:16]
 
@@ -228,6 +248,10 @@ def artifact_folder(variant: Variant) -> Path:
 def base_variant(model: Model) -> Variant:
     """The artifact that random weights are kept as."""
     return Variant(name=f"{model.name}-random", model=model, recipe="random")
+
+
+def _described(path: Path) -> ArtifactFile:
+    return ArtifactFile(name=path.name, bytes=path.stat().st_size, sha256=sha256_file(path))
 
 
 def _manifest(folder: Path) -> Manifest:

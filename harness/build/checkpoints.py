@@ -14,18 +14,23 @@ import msgspec
 
 from harness.build.cache import cache_folder, only_one, sha256_file, stamp_of, used
 from harness.build.programs import finish
+from harness.build.recipes import compression_of
 from harness.build.runners.hf import ARGV, find_hf
-from harness.build.safetensors_files import INDEX, SINGLE, read_json, read_tensors, weight_files
+from harness.build.safetensors_files import COMPRESSED, INDEX, SINGLE, read_json, read_tensors, weight_files
 from harness.errors import BuildError, InputError
 from harness.progress import Progress
 from harness.values import Artifact, ArtifactFile, CheckpointSource, Variant, digest
 
 KEPT = ("*.json", "*.jinja", "*.model", "*.txt")
 """Files that make up a checkpoint beside its weights. Code and pickled weights are never loaded: no part of it."""
+MANIFEST = "manifest.json"
+"""How it was made, where it was made here: no part of it, since times differ."""
 SUMS = "SHA256SUMS"
 """What the files of a made checkpoint were when they were made."""
 OF_TOKENIZER = ("tokenizer", "special_tokens", "added_tokens", "chat_template", "vocab", "merges")
 """How the names of a tokenizer's files begin."""
+CODE_LISTS = ("config.json", "tokenizer_config.json")
+"""Files in which a checkpoint names Python code of its own."""
 DTYPES = {"bf16": "bfloat16", "f16": "float16"}
 """Recipe → how its weights are stored in a checkpoint."""
 REVISION = 2
@@ -43,8 +48,15 @@ class CheckpointText(msgspec.Struct, frozen=True):
 
 
 def is_checkpoint_of_its_own(variant: Variant) -> bool:
-    """Whether the model is a checkpoint already; else one can be made for 16-bit recipes (`DTYPES`)."""
-    return isinstance(variant.model.source, CheckpointSource)
+    """Whether its model's checkpoint is taken as it is."""
+    return isinstance(variant.model.source, CheckpointSource) and compression_of(variant) is None
+
+
+def makes_no_checkpoint(variant: Variant) -> str | None:
+    """Why there is no checkpoint of the variant, or None."""
+    if is_checkpoint_of_its_own(variant) or variant.recipe in DTYPES or compression_of(variant) is not None:
+        return None
+    return f"the weights of recipe {variant.recipe!r} exist in llama.cpp's format only"
 
 
 def find_checkpoint(name: str, path: str) -> Path:
@@ -59,7 +71,7 @@ def find_checkpoint(name: str, path: str) -> Path:
     missing = [file for file in ("config.json", "tokenizer.json") if not (folder / file).is_file()]
     if missing:
         raise InputError(f"model {name!r}: {path} has no {' and no '.join(missing)}: no Hugging Face checkpoint")
-    if not any((folder / file).is_file() for file in (SINGLE, INDEX)):
+    if not any((folder / file).is_file() for file in (SINGLE, INDEX, COMPRESSED)):
         raise InputError(f"model {name!r}: {path} has no {SINGLE} and no {INDEX} (pickled weights are never loaded)")
     return folder
 
@@ -91,7 +103,8 @@ def describe(variant: str, folder: Path) -> tuple[Artifact, dict[str, Any]]:
         BuildError: a damaged file, or weights that are named and missing.
     """
     weights = weight_files(folder)
-    paths = sorted({*weights, *(path for pattern in KEPT for path in folder.glob(pattern) if path.is_file())})
+    beside = (path for pattern in KEPT for path in folder.glob(pattern) if path.is_file() and path.name != MANIFEST)
+    paths = sorted({*weights, *beside})
     stamps = {str(path): stamp_of(path) for path in paths}
     files = tuple(ArtifactFile(name=p.name, bytes=p.stat().st_size, sha256=sha256_file(p)) for p in paths)
     tensors = [t for path in weights for t in read_tensors(path)]

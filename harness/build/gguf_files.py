@@ -79,10 +79,10 @@ def write_16bit(
     """
     from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType
 
-    reader, architecture = _open(source), _architecture(source, read_header(source))
+    reader, architecture = open_gguf(source), _architecture(source, read_header(source))
     kind = GGMLQuantizationType.BF16 if to == "bf16" else GGMLQuantizationType.F16
     writer = GGUFWriter(str(target), architecture)
-    _copy_fields(reader, writer)
+    copy_fields(reader, writer)
     writer.add_file_type(LlamaFileType.MOSTLY_BF16 if to == "bf16" else LlamaFileType.MOSTLY_F16)
     writer.add_description(label)
     tensors = _untied(reader) if untied else [(t.name, t) for t in reader.tensors]
@@ -121,12 +121,12 @@ def write_random(shape: RandomSource, tokenizer: Path, target: Path, *, label: s
     from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType
     from gguf.quants import quantize
 
-    reader = _open(tokenizer)
+    reader = open_gguf(tokenizer)
     if "tokenizer.ggml.tokens" not in reader.fields:
         raise BuildError(f"{tokenizer} has no tokenizer")
     vocabulary = shape.vocabulary or len(reader.fields["tokenizer.ggml.tokens"].data)
     writer = GGUFWriter(str(target), "llama")
-    _copy_fields(reader, writer, prefix="tokenizer.", vocabulary=vocabulary)
+    copy_fields(reader, writer, prefix="tokenizer.", vocabulary=vocabulary)
     _describe(writer, shape, vocabulary, context)
     writer.add_description(label)
     writer.add_file_type(LlamaFileType.MOSTLY_BF16)
@@ -224,7 +224,7 @@ def _rows_converted(tensor: Any, rows: Any, kind: Any) -> Any:
     return widened.astype(np.float16)
 
 
-def _copy_fields(reader: "GGUFReader", writer: Any, prefix: str = "", vocabulary: int | None = None) -> None:
+def copy_fields(reader: "GGUFReader", writer: Any, prefix: str = "", vocabulary: int | None = None) -> None:
     """Metadata as it is, without what describes the file itself or its quantization.
 
     `vocabulary`: lists with an entry a token are filled up to so many with tokens that no text has.
@@ -250,7 +250,7 @@ def _copy_fields(reader: "GGUFReader", writer: Any, prefix: str = "", vocabulary
         writer.add_key_value(name, value, field.types[0], element)
 
 
-def _open(path: Path) -> "GGUFReader":
+def open_gguf(path: Path) -> "GGUFReader":
     """gguf's own reader, of a file whose header has passed.
 
     Raises:

@@ -5,13 +5,15 @@ from contextlib import suppress
 import msgspec
 
 from harness.build.artifacts import MANIFEST, Manifest, artifact_folder, base_variant
-from harness.build.checkpoints import DTYPES, checkpoint_folder
+from harness.build.cache import cache_folder, sha256_file
+from harness.build.checkpoints import DTYPES, SUMS, checkpoint_folder, describe, find_checkpoint
+from harness.build.compressed import compressed_folder
 from harness.build.downloads import member_key
-from harness.build.recipes import base_of
+from harness.build.recipes import base_of, compression_of, sixteen_bit_of
 from harness.build.runners.llama_cpp_build import build_key, runner_hash
 from harness.build.runners.llama_cpp_sources import SDIST_SHA256
 from harness.build.runners.targets import TARGETS
-from harness.errors import InputError, SetupError
+from harness.errors import BuildError, InputError, SetupError
 from harness.values import CheckpointSource, FileSource, HubSource, Model, RandomSource, Suite, Variant, WheelSource
 
 
@@ -35,13 +37,40 @@ def needed_tools() -> set[str]:
 def _of_variant(variant: Variant) -> set[str]:
     found = _of_artifact(variant) | _of_model(variant.model)
     base = base_of(variant)
-    return found if base is None else found | _of_artifact(base)
+    return (found if base is None else found | _of_artifact(base)) | _of_compression(variant)
+
+
+def _of_compression(variant: Variant) -> set[str]:
+    """The compressed checkpoint, made or half learned."""
+    compression = compression_of(variant)
+    if compression is None:
+        return set()
+    try:
+        base = _base_sha256(sixteen_bit_of(variant))
+        name = compressed_folder(variant, compression, base).name if base else None
+    except (InputError, BuildError):  # what it is made with is not there
+        return set()
+    return {f"checkpoints/{name}", f"training/{name}"} if name else set()
+
+
+def _base_sha256(base: Variant) -> str | None:
+    """Of the checkpoint that a variant is compressed from; None where it is not made yet."""
+    if isinstance(base.model.source, CheckpointSource):
+        return describe(base.name, find_checkpoint(base.model.name, base.model.source.path))[0].sha256
+    for name in _of_artifact(base):
+        sums = cache_folder() / name / SUMS
+        if sums.is_file():
+            return sha256_file(sums)
+    return None
 
 
 def _of_artifact(variant: Variant) -> set[str]:
     try:
         folder = artifact_folder(variant)
-    except InputError:  # its model's file is not there: no artifact of it can be found by a run either
+    except (
+        InputError,
+        BuildError,
+    ):  # its model's file, or what makes it, is not there: no artifact of it can be found by a run either
         return set()
     found = {f"artifacts/{folder.name}"}
     manifest = folder / MANIFEST

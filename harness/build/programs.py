@@ -9,10 +9,16 @@ from harness.errors import BuildError, one_line
 
 
 @contextmanager
-def running(argv: Sequence[str]) -> Iterator["subprocess.Popen[str]"]:
+def running(argv: Sequence[str], environment: Mapping[str, str] | None = None) -> Iterator["subprocess.Popen[str]"]:
     """A child with one stream of output; on an error or an interrupt it is ended before that goes on."""
     process = subprocess.Popen(
-        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env={**os.environ, **(environment or {})},
     )
     try:
         yield process

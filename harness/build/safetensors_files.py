@@ -10,6 +10,8 @@ from harness.values import Value
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+COMPRESSED = "compressed.safetensors"
+"""The weights of a checkpoint that bench-compress made; see docs/variants.md."""
 LARGEST_JSON = 64 << 20
 T = TypeVar("T")
 DAMAGE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OSError)
@@ -34,7 +36,8 @@ class Index(Value, frozen=True, forbid_unknown_fields=False):
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:
-    """`model.safetensors`, or else what `model.safetensors.index.json` names; other weights in the folder are none.
+    """The compressed weights, or `model.safetensors`, or else what `model.safetensors.index.json` names; other weights
+    in the folder are none.
 
     Raises:
         BuildError: neither is there, a named file is missing, or the checkpoint names weights elsewhere.
@@ -44,8 +47,9 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
         raise BuildError(
             f"{folder}/config.json names weights of its own ({elsewhere!r}); known are {SINGLE} and {INDEX}"
         )
-    if (folder / SINGLE).is_file():
-        return (folder / SINGLE,)
+    for name in (COMPRESSED, SINGLE):
+        if (folder / name).is_file():
+            return (folder / name,)
     if not (folder / INDEX).is_file():
         raise BuildError(f"{folder} has no {SINGLE} and no {INDEX}")
     names = sorted(set(_decode(folder / INDEX, Index).weight_map.values()))
@@ -60,7 +64,16 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
 
 
 def read_tensors(path: Path) -> list[Tensor]:
-    """What the header of a safetensors file lists (8 bytes of its length, then JSON).
+    """What the header of a safetensors file lists, without names.
+
+    Raises:
+        BuildError: a damaged file.
+    """
+    return list(read_header(path)[0].values())
+
+
+def read_header(path: Path) -> tuple[dict[str, Tensor], int]:
+    """Tensors by name, and where their bytes begin (behind 8 bytes of the header's length, and the header).
 
     Raises:
         BuildError: a damaged file.
@@ -73,12 +86,12 @@ def read_tensors(path: Path) -> list[Tensor]:
         header = file.read(length)
     try:
         parts = msgspec.json.decode(header, type=dict[str, msgspec.Raw])
-        tensors = [msgspec.json.decode(raw, type=Tensor) for name, raw in parts.items() if name != "__metadata__"]
+        tensors = {k: msgspec.json.decode(raw, type=Tensor) for k, raw in parts.items() if k != "__metadata__"}
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BuildError(f"{path} is damaged: {error}") from error
-    if any(not 0 <= t.data_offsets[0] <= t.data_offsets[1] <= size - 8 - length for t in tensors):
+    if any(not 0 <= t.data_offsets[0] <= t.data_offsets[1] <= size - 8 - length for t in tensors.values()):
         raise BuildError(f"{path} is damaged or cut short: a tensor lies outside of the file")
-    return tensors
+    return tensors, 8 + length
 
 
 def read_json(path: Path) -> dict[str, Any]:

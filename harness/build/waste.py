@@ -24,6 +24,7 @@ GONE = ".gone"
 KINDS = (
     "artifacts",
     "checkpoints",
+    "training",
     "downloads",
     "members",
     "sources",
@@ -134,7 +135,7 @@ def _locks(entry: Entry) -> tuple[str, ...]:
     match entry.kind:
         case "artifacts":
             return (f"artifact-{entry.name.removesuffix('.part').lstrip('.')}",)
-        case "checkpoints":
+        case "checkpoints" | "training":
             return (f"checkpoint-{entry.name.removesuffix('.part').lstrip('.')}",)
         case "downloads":
             return (f"download-{entry.name[:16]}",)

@@ -9,6 +9,9 @@ FOLDER = Path(__file__).parent
 TEXTS: dict[str, str] = {"text_5000": "text_5000.txt"}
 """Texts that may be evaluated. The calibration text is not among them, and never will be."""
 
+CALIBRATION_TEXT = FOLDER / "calibration_topics.txt"
+"""What recipes learn from."""
+
 PROMPT_TEXT = "text_5000"
 """Speed and memory use the head of this text as their prompt: real text, not random ids."""
 

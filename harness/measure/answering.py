@@ -8,6 +8,7 @@ from harness.errors import BuildError, InputError, StoreError
 from harness.measure.cross_check import cross_checked
 from harness.measure.floor import Floor, answers_name
 from harness.measure.grade import check_answers
+from harness.measure.overlap import refuse_overlap
 from harness.measure.parts import cut_remark, part_of, units_of
 from harness.measure.requests import Requests
 from harness.measure.same_requests import request_differences, token_differences
@@ -76,7 +77,9 @@ def _open_requests(floor: Floor, run: Run, cell: Cell) -> None:
     assert cell.variant is not None
     load = cell.workload
     files: list[TaskFile] = resolve_task(load.task, floor.data, load.fewshot) if isinstance(load, Task) else []
-    requests = floor.preparation(cell).requests(cell, floor.variants[cell.variant], floor.artifact(cell), files)
+    variant = floor.variants[cell.variant]
+    requests = floor.preparation(cell).requests(cell, variant, floor.artifact(cell), files)
+    refuse_overlap(cell, variant, requests.path)
     check_requests(run, cell, requests)
     kept = floor.folder / "requests" / f"{requests.hash}.jsonl.gz"
     if not kept.exists():

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from harness.build.checkpoints import DTYPES, is_checkpoint_of_its_own, special_texts
+from harness.build.checkpoints import DTYPES, makes_no_checkpoint, special_texts
+from harness.build.recipes import compression_of
 from harness.errors import BenchError
 from harness.measure.floor import Floor
 from harness.measure.parts import unit_of
@@ -125,9 +126,9 @@ def _why_not(cell: Cell, variant: Variant) -> str | None:
         return "it is no task"
     if cell.runtime.name == "llama.cpp" and cell.runtime.kv_type == "q8_0":
         return "q8_0 KV cache"  # it rounds more than 16-bit weights do, which is all that the reference knows of
-    if not is_checkpoint_of_its_own(variant) and variant.recipe not in DTYPES:
-        return f"the weights of recipe {variant.recipe!r} exist in llama.cpp's format only"
-    return None
+    if compression_of(variant) is not None:
+        return "lm-eval's own model knows nothing of the scheme's integers"
+    return makes_no_checkpoint(variant)
 
 
 def _lower_precision(cell: Cell, variant: Variant) -> str | None:

@@ -151,7 +151,7 @@ class Floor:
         if cell.variant is None:
             return inputs
         artifact = self.artifact(cell)
-        inputs = msgspec.structs.replace(inputs, model=artifact.path)
+        inputs = msgspec.structs.replace(inputs, model=artifact.path, adaptor=artifact.adaptor)
         if isinstance(cell.workload, Prompted):
             return self._with_prompt(cell, inputs, artifact)
         if isinstance(cell.workload, Task | Text):

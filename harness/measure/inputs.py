@@ -17,7 +17,7 @@ from harness.errors import BuildError, StoreError
 from harness.measure.events import parse_events
 from harness.measure.jobs import Device, Inputs, Job, Outcome
 from harness.measure.requests import Requests, distance_requests, head_tokens, of_the_hub, task_requests, text_requests
-from harness.measure.runtimes import llama_cpp, load_runtime
+from harness.measure.runtimes import load_runtime
 from harness.measure.tasks import TaskFile
 from harness.measure.token_requests import Tokenizer
 from harness.progress import Progress
@@ -129,8 +129,16 @@ class Preparation:
                 with tempfile.TemporaryDirectory(prefix="bench-reference-") as folder:
                     asked = Path(folder) / "requests.jsonl"
                     distance_requests(requests.path, asked)
-                    inputs = Inputs(program=self.runner.path, model=artifact.path, requests=str(asked), timeout_s=3600)
-                    job = llama_cpp.reference_job(cell, inputs, str(target), cell.workload.window, self.local_facts())
+                    inputs = Inputs(
+                        program=self.runner.path,
+                        model=artifact.path,
+                        adaptor=artifact.adaptor,
+                        requests=str(asked),
+                        timeout_s=3600,
+                    )
+                    job = self.runtime.reference_job(
+                        cell, inputs, str(target), cell.workload.window, self.local_facts()
+                    )
                     self.run(job, Path(folder), f"reference of {variant.name}")
             used(target)
         return Reference(path=target, variant=variant.name, artifact_sha256=artifact.sha256)

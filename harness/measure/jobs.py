@@ -42,6 +42,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
 
     program: str
     model: str = ""
+    adaptor: str | None = None
     prompt: tuple[int, ...] = ()
     prefix: tuple[int, ...] = ()
     requests: str = ""

@@ -132,6 +132,7 @@ def ask(candidate: Candidate, requests: Requests, progress: Progress, what: str)
         inputs = Inputs(
             program=candidate.program.path,
             model=candidate.artifact.path,
+            adaptor=candidate.artifact.adaptor,
             requests=str(asked),
             answers=str(answers),
             timeout_s=LONGEST_S,

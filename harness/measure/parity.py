@@ -84,6 +84,7 @@ def parity_job(
     inputs = Inputs(
         program=runner.path,
         model=artifact.path,
+        adaptor=artifact.adaptor,
         requests=str(requests),
         answers=str(folder / "answers.jsonl"),
         reference=str(_reference(preparation, asking, artifact, requests, lines)),
@@ -149,7 +150,11 @@ def _reference(
     with only_one(f"reference-{key[:16]}"):
         if not target.is_file():
             inputs = Inputs(
-                program=preparation.runner.path, model=artifact.path, requests=str(requests), timeout_s=PATIENCE_S
+                program=preparation.runner.path,
+                model=artifact.path,
+                adaptor=artifact.adaptor,
+                requests=str(requests),
+                timeout_s=PATIENCE_S,
             )
             here = msgspec.structs.replace(cell, runtime=runtime)
             with tempfile.TemporaryDirectory(prefix="bench-reference-") as folder:

@@ -41,7 +41,7 @@ USUAL_KHZ = 2_000_000
 STORAGE_BYTES_S = 1.0e9
 OPERATIONS_A_CYCLE = {"bf16": 1.0, "f16": 6.0, "quantized": 16.0}
 """Of one large core in a prefill: llama.cpp has no Arm kernel for BF16, and adds its products one by one."""
-BITS = {"q8_0": 8.5, "q4_0": 4.5, "bf16": 16.0, "f16": 16.0}
+BITS = {"q8_0": 8.5, "q4_0": 4.5, "int4": 4.5, "spinquant": 4.5, "qlora": 5.0, "bf16": 16.0, "f16": 16.0}
 PUSH_BYTES_S = 40e6
 """By a cable of USB 2, which most phones come with."""
 BUILDS = 3

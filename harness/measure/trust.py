@@ -228,7 +228,12 @@ class Trust(Kernels):
         return [
             Sample(
                 cell=one.cell,
-                inputs=Inputs(program="", model=one.artifact.path, prompt=self._prompt(one.cell, one.artifact)),
+                inputs=Inputs(
+                    program="",
+                    model=one.artifact.path,
+                    adaptor=one.artifact.adaptor,
+                    prompt=self._prompt(one.cell, one.artifact),
+                ),
             )
             for one in by_kind.values()
         ]

@@ -14,6 +14,7 @@ PART_TITLES = {
     "runtime": "before loading",
     "vocabulary": "vocabulary",
     "model": "weights",
+    "lora": "adaptors",
     "kv": "KV cache",
     "compute": "compute buffers",
     "output": "output buffer",

@@ -1,5 +1,6 @@
 """What was made to be measured."""
 
+from pathlib import PurePath
 from typing import Literal
 
 from harness.values.basic import Count, Name, Positive, Sha256, Value, Whole
@@ -30,3 +31,10 @@ class Artifact(Value, frozen=True, kw_only=True):
     """How many tensors are stored in each type."""
     path: str
     """Of the GGUF file, or of the checkpoint's folder; not kept in records."""
+
+    @property
+    def adaptor(self) -> str | None:
+        """Path of the file of low-rank adaptors that is loaded beside a GGUF file, if there is one."""
+        if self.format != "gguf" or len(self.files) < 2:
+            return None
+        return str(PurePath(self.path).with_name(self.files[1].name))

@@ -58,7 +58,7 @@ class Files(Value, frozen=True, tag_field="event", tag="files"):
 
 
 class Buffer(Value, frozen=True):
-    kind: Literal["model", "kv", "compute", "output"]
+    kind: Literal["model", "lora", "kv", "compute", "output"]
     name: str
     bytes: Count
 

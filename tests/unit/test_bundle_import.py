@@ -286,8 +286,7 @@ def test_the_phone_is_asked_for_nothing_that_tells_who_owns_it() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "--runners KIND, or --bundle FILE"),
-        (("--runners", "native", "--bundle", "x.tar"), "--runners KIND, or --bundle FILE"),
+        (("--runners", "native", "--bundle", "x.tar"), "say one of them"),
         (("--runners", "native", "--suite", "quick"), "leave out --suite"),
         (("--bundle", "x.tar", "--device", "local"), "device 'local' is none"),
         (("--bundle", "x.tar", "--device", "phone,oneplus12"), "for one phone"),

@@ -22,6 +22,7 @@ from harness.build.checkpoints import (
     sums_of,
     tokenizer_sha256,
 )
+from harness.build.converted import refuse_code
 from harness.build.runners import Runner
 from harness.config import load_suite
 from harness.device_files import load_devices
@@ -268,9 +269,20 @@ def test_a_file_that_was_only_touched_is_the_same_and_one_that_is_gone_is_not(fo
     assert workshop.changed(artifact) is not None
 
 
-def test_no_gguf_file_is_made_of_a_checkpoint(folder: Path) -> None:
-    with pytest.raises(BuildError, match="no GGUF file is made of a checkpoint"):
+def test_a_gguf_file_is_made_of_known_kinds_of_checkpoints_alone(folder: Path) -> None:
+    config = msgspec.json.decode((folder / "config.json").read_bytes())
+    (folder / "config.json").write_bytes(msgspec.json.encode({**config, "model_type": "gemma3"}))
+    with pytest.raises(BuildError, match="is a 'gemma3'; checkpoints made GGUF files here are: llama, mistral"):
         Workshop(None, Silent()).ensure(variant_of(folder))
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
+def test_code_that_a_checkpoint_names_is_refused_before_it_is_converted(folder: Path, name: str) -> None:
+    path = folder / name
+    named = msgspec.json.decode(path.read_bytes()) if path.is_file() else {}
+    path.write_bytes(msgspec.json.encode({**named, "auto_map": {"AutoTokenizer": ["mine.py", None]}}))
+    with pytest.raises(BuildError, match=r"names code of its own \(auto_map\)"):
+        refuse_code(folder)
 
 
 # ---------------------------------------------------------------- special tokens, chat template
@@ -404,11 +416,12 @@ FROM_GGUF = Model(name="m", source=FileSource(path="m.gguf"), label="m", context
         (Task(task="arc_easy"), Variant(name="v", model=FROM_GGUF, recipe="bf16"), None),
         (Task(task="arc_easy"), Variant(name="v", model=FROM_GGUF, recipe="f16"), None),
         (Task(task="arc_easy"), variant_of(Path("x")), None),
-        (Task(task="arc_easy"), Variant(name="v", model=FROM_GGUF, recipe="ptq"), "those of recipe 'ptq'"),
-        (Task(task="arc_easy"), Variant(name="v", model=FROM_GGUF, recipe="released"), "those of recipe 'released'"),
+        (Task(task="arc_easy"), Variant(name="v", model=FROM_GGUF, recipe="ptq"), "weights of recipe 'ptq'"),
+        (Task(task="arc_easy"), Variant(name="v", model=FROM_GGUF, recipe="released"), "weights of recipe 'released'"),
         (Task(task="arc_easy", context=2049), Variant(name="v", model=FROM_GGUF, recipe="f16"), "context 2049 is more"),
-        (Speed(prompt_tokens=8, generated_tokens=2), variant_of(Path("x")), "accuracy of tasks only"),
-        (Text(text="text_5000"), variant_of(Path("x")), "accuracy of tasks only"),
+        (Task(task="arc_easy"), Variant(name="v", model=FROM_GGUF, recipe="qlora"), None),
+        (Speed(prompt_tokens=8, generated_tokens=2), variant_of(Path("x")), "accuracy only"),
+        (Text(text="text_5000"), variant_of(Path("x")), None),
     ],
 )
 def test_torch_says_what_it_cannot_do(load: Workload, variant: Variant, said: str | None) -> None:

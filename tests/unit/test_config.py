@@ -40,7 +40,7 @@ def test_the_shipped_suites_load() -> None:
 WRONG = [
     ("kind: size", "kind: sise", "sise", "did you mean 'size'"),
     ("reference: f16", "reference: f17", "f17", "did you mean 'f16'"),
-    ("recipe: f16", "recipe: f61", "f61", "known: bf16, f16, ptq, random, released"),
+    ("recipe: f16", "recipe: f61", "f61", "known: bf16, f16, ptq, qlora, random, released, spinquant"),
     ("  llama.cpp:", "  llamacpp:", "llamacpp", "did you mean 'llama.cpp'"),
     ("task: knowledge_200", "task: knowlege_200", "knowlege_200", "did you mean 'knowledge_200'"),
     ("text: text_5000", "text: txt", "txt", "known: text_5000"),

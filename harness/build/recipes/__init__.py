@@ -1,15 +1,19 @@
 """Recipes: how a variant is made from its base model.
 
 A recipe is a function `(variant, kit, target) -> None` that writes one GGUF file. Adding one is one
-function and one line in RECIPES (name → "module:function", loaded late).
+function and one line in RECIPES (name → "module:function", loaded late). One that compresses a checkpoint has a line
+in COMPRESSIONS too.
 """
 
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from harness.errors import UnknownNameError
+import msgspec
+
+from harness.data.sources import CALIBRATION_TEXT
+from harness.errors import InputError, UnknownNameError
 from harness.progress import Progress
 from harness.values import Model, Variant
 
@@ -17,18 +21,67 @@ RECIPES: dict[str, str] = {
     "bf16": "harness.build.recipes.sixteen_bit:bf16",
     "f16": "harness.build.recipes.sixteen_bit:f16",
     "ptq": "harness.build.recipes.ptq:ptq",
+    "qlora": "harness.build.recipes.packed:packed",
     "random": "harness.build.recipes.random:random",
     "released": "harness.build.recipes.released:released",
+    "spinquant": "harness.build.recipes.packed:packed",
 }
 SETTINGS: dict[str, tuple[str, ...]] = {
     "bf16": ("untied",),
     "f16": ("untied",),
-    "ptq": ("weights", "embedding", "untied"),
+    "ptq": ("weights", "embedding", "untied", "group"),
+    "qlora": (
+        "steps",
+        "lora_steps",
+        "lora_rank",
+        "samples",
+        "sample_tokens",
+        "batch",
+        "learning_rate",
+        "lora_learning_rate",
+        "group",
+        "seed",
+        "text",
+    ),
+    "spinquant": (
+        "steps",
+        "samples",
+        "sample_tokens",
+        "batch",
+        "learning_rate",
+        "r4",
+        "damping",
+        "group",
+        "seed",
+        "text",
+    ),
 }
 """The settings that a recipe knows; none where it is not named."""
 
-BASES: dict[str, str] = {"ptq": "harness.build.recipes.ptq:base_of"}
+BASES: dict[str, str] = {
+    "ptq": "harness.build.recipes.ptq:base_of",
+    "qlora": "harness.build.recipes:sixteen_bit_of",
+    "spinquant": "harness.build.recipes:sixteen_bit_of",
+}
 """Recipe → the function that says which other artifact it takes: `bench gc` keeps that one too."""
+
+COMPRESSIONS: dict[str, str] = {
+    "ptq": "harness.build.recipes.ptq:compression",
+    "qlora": "harness.build.recipes.qlora:compression",
+    "spinquant": "harness.build.recipes.spinquant:compression",
+}
+"""Recipe → the function that says how bench-compress makes a checkpoint of a variant, or None where it does not."""
+S = TypeVar("S")
+
+
+class Compression(msgspec.Struct, frozen=True):
+    """What bench-compress is told."""
+
+    kind: str
+    settings: dict[str, str | int | float | bool]
+    """All of them, with those that the suite leaves out."""
+    text: str | None = None
+    """A file that it may learn from."""
 
 
 class Kit(Protocol):
@@ -46,6 +99,10 @@ class Kit(Protocol):
 
     def draw(self, model: Model, target: Path) -> None:
         """Random weights of the model's shape."""
+        ...
+
+    def checkpoint(self, variant: Variant) -> Path:
+        """The variant's compressed checkpoint, made first if it is missing."""
         ...
 
     def quantize(self, source: Path, target: Path, *, weights: str, embedding: str) -> None:
@@ -72,6 +129,40 @@ def base_of(variant: Variant) -> Variant | None:
     """The other artifact that a variant is made from; None where it is made from its model's file."""
     base: Variant | None = _loaded(BASES[variant.recipe])(variant) if variant.recipe in BASES else None
     return base
+
+
+def compression_of(variant: Variant) -> Compression | None:
+    """How bench-compress makes a checkpoint of the variant; None where it does not.
+
+    Raises:
+        InputError: a setting that cannot be.
+    """
+    if variant.recipe not in COMPRESSIONS:
+        return None
+    found: Compression | None = _loaded(COMPRESSIONS[variant.recipe])(variant)
+    return found
+
+
+def sixteen_bit_of(variant: Variant) -> Variant:
+    """The BF16 weights that a compressed variant is made from."""
+    return msgspec.structs.replace(variant, name=f"{variant.name}-base", recipe="bf16", settings={}, scheme="")
+
+
+def settings_of(variant: Variant, kind: type[S]) -> S:
+    """The variant's settings as values.
+
+    Raises:
+        InputError: one that cannot be.
+    """
+    try:
+        return msgspec.convert(variant.settings, kind)
+    except msgspec.ValidationError as error:
+        raise InputError(f"variant {variant.name!r}: recipe {variant.recipe}: {error}") from None
+
+
+def text_path(text: str) -> str:
+    """A file to learn from: the user's, or the project's own."""
+    return text or str(CALIBRATION_TEXT)
 
 
 def _loaded(place: str) -> Any:

@@ -15,8 +15,13 @@ WORKER = "harness.measure.workers.hf"
 """Started by name, never imported: it needs torch."""
 ARGV = (sys.executable, "-m", WORKER)
 SOURCES = Path(__file__).resolve().parents[2] / "measure" / "workers" / "hf"
-NEEDS = ("torch", "transformers", "tokenizers", "safetensors")
-INSTALL = "`pip install torch==2.13.0` first and by itself, then `pip install transformers==5.23.0 accelerate`"
+SCHEME = SOURCES.with_name("scheme")
+"""What compressed checkpoints compute."""
+NEEDS = ("torch", "transformers", "tokenizers", "safetensors", "accelerate")
+INSTALL = (
+    "`pip install torch==2.13.0` first and by itself, then "
+    "`pip install transformers==5.23.0 accelerate torchao==0.18.0`"
+)
 
 
 def find_hf() -> Runner:
@@ -32,5 +37,10 @@ def find_hf() -> Runner:
 
 @cache
 def _sha256() -> str:
-    sources = [(path.name, sha256(path.read_bytes()).hexdigest()) for path in sorted(SOURCES.glob("*.py"))]
-    return digest([sources, {name: version(name) for name in NEEDS}])
+    return digest([hashes_of(SOURCES, SCHEME), {name: version(name) for name in NEEDS}])
+
+
+def hashes_of(*folders: Path) -> list[tuple[str, str]]:
+    """(folder/file, sha256) of the sources in them."""
+    files = [path for folder in folders for path in sorted(folder.glob("*.py"))]
+    return [(f"{path.parent.name}/{path.name}", sha256(path.read_bytes()).hexdigest()) for path in files]

@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
-from harness.build.checkpoints import DTYPES, is_checkpoint_of_its_own
+from harness.build.checkpoints import makes_no_checkpoint
 from harness.build.runners import Runner
 from harness.build.runners.hf import ARGV, find_hf
 from harness.measure.jobs import Inputs, Job
 from harness.progress import Progress
-from harness.values import Artifact, Cell, DeviceFacts, Format, Runtime, Task, Variant
+from harness.values import Artifact, Cell, DeviceFacts, Format, Runtime, Task, Text, Variant
 
 FORMAT: Format = "checkpoint"
 SETTINGS = ("threads", "dtype", "processor")
@@ -39,12 +39,12 @@ def beside_bytes(artifact: Artifact) -> int:
 def supports(cell: Cell, variant: Variant | None) -> str | None:
     """Why this runtime cannot do this cell, or None."""
     load = cell.workload
-    if not isinstance(load, Task):
-        return "torch is measured for accuracy of tasks only: its speed and memory are not those of a device's runtime"
+    if not isinstance(load, Task | Text):
+        return "torch is measured for accuracy only: its speed and memory are not those of a device's runtime"
     assert variant is not None
-    if not is_checkpoint_of_its_own(variant) and variant.recipe not in DTYPES:
-        return f"torch runs 16-bit weights; those of recipe {variant.recipe!r} are in a format of llama.cpp's own"
-    if load.context is not None and load.context > variant.model.context:
+    if (why := makes_no_checkpoint(variant)) is not None:
+        return f"torch runs checkpoints; {why}"
+    if isinstance(load, Task) and load.context is not None and load.context > variant.model.context:
         return f"context {load.context} is more than the {variant.model.context} tokens the model was trained for"
     return None
 
@@ -57,20 +57,37 @@ def resolved(runtime: Runtime, facts: DeviceFacts) -> Runtime:
 
 def job(cell: Cell, inputs: Inputs, facts: DeviceFacts) -> Job:
     """The program call for one trial of this cell."""
-    load, runtime = cell.workload, cell.runtime
-    assert isinstance(load, Task) and runtime is not None
+    load = cell.workload
+    assert isinstance(load, Task | Text)
+    context = load.window if isinstance(load, Text) else load.context or inputs.context
     spec: dict[str, Any] = {
         "kind": "generate" if inputs.generates else "score",
+        **_common(cell, inputs, facts, context),
+        "answers": inputs.answers,
+    }
+    if inputs.reference is not None:
+        spec["reference"] = inputs.reference
+    return Job(argv=CALL, spec=spec, timeout_s=inputs.timeout_s)
+
+
+def reference_job(cell: Cell, inputs: Inputs, output: str, window: int, facts: DeviceFacts) -> Job:
+    """The program call that writes the distributions which distances are taken to."""
+    spec = {"kind": "reference", **_common(cell, inputs, facts, window), "output": output}
+    return Job(argv=CALL, spec=spec, timeout_s=inputs.timeout_s)
+
+
+def _common(cell: Cell, inputs: Inputs, facts: DeviceFacts, context: int) -> dict[str, Any]:
+    runtime = cell.runtime
+    assert runtime is not None
+    return {
         "model": inputs.model,
         "threads": resolved(runtime, facts).threads,
-        "context": load.context or inputs.context,
+        "context": context,
         "dtype": runtime.dtype,
         "device": runtime.processor,
         "program_sha256": find_hf().sha256,
         "requests": inputs.requests,
-        "answers": inputs.answers,
     }
-    return Job(argv=CALL, spec=spec, timeout_s=inputs.timeout_s)
 
 
 def tokenize_job(runner: Runner, model: str, requests: str, answers: str) -> Job:

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from harness.build.gguf_packing import has_no_gguf
 from harness.build.runners import Runner
 from harness.build.runners.llama_cpp_build import ensure_runner
 from harness.measure.jobs import Inputs, Job
@@ -13,7 +14,6 @@ from harness.values import (
     Artifact,
     Bandwidth,
     Cell,
-    CheckpointSource,
     DeviceFacts,
     Format,
     Load,
@@ -30,7 +30,7 @@ from harness.values import (
     Workload,
 )
 
-READ = ("model", "requests", "reference")
+READ = ("model", "adaptor", "requests", "reference")
 APPENDED = ("answers",)
 """Keys of a job that name files."""
 POWERCAP = "/sys/class/powercap"
@@ -68,8 +68,8 @@ def supports(cell: Cell, variant: Variant | None) -> str | None:
     load, runtime = cell.workload, cell.runtime
     model = variant.model if variant else None
     assert runtime is not None
-    if model is not None and isinstance(model.source, CheckpointSource):
-        return "llama.cpp reads GGUF files, and none is made of a checkpoint here"
+    if variant is not None and (why := has_no_gguf(variant)) is not None:
+        return why
     if runtime.kv_type in NEEDS_FLASH_ATTENTION and runtime.flash_attn == "off":
         return f"llama.cpp keeps a {runtime.kv_type} KV cache only with flash attention"
     most = max((t for t in (runtime.threads, runtime.threads_batch) if isinstance(t, int)), default=0)
@@ -200,6 +200,7 @@ def _common(cell: Cell, inputs: Inputs, facts: DeviceFacts, context: int) -> dic
     assert runtime is not None
     return {
         "model": inputs.model,
+        **({} if inputs.adaptor is None else {"adaptor": inputs.adaptor}),
         "threads": _threads(runtime.threads, facts),
         "threads_batch": _threads(runtime.threads_batch, facts),
         "context": context,

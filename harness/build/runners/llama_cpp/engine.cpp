@@ -155,6 +155,13 @@ void Engine::load(const EngineSettings & settings) {
     if (!llama_model_has_decoder(model_.get()) || llama_model_has_encoder(model_.get())) {
         throw std::runtime_error(settings.model + " is not a decoder-only language model");
     }
+    if (settings.adaptor) {  // before the context, whose graphs are sized with it
+        require_file(*settings.adaptor);
+        adaptor_ = llama_adapter_lora_init(model_.get(), settings.adaptor->c_str());
+        if (adaptor_ == nullptr) {
+            throw std::runtime_error("cannot load " + *settings.adaptor + session_.log().last_errors());
+        }
+    }
 }
 
 size_t Engine::affordable_rows(const EngineSettings & settings) const {
@@ -181,6 +188,10 @@ void Engine::make_context(const EngineSettings & settings, uint32_t sequences) {
     }
     if (memory() == nullptr) {
         throw std::runtime_error(settings.model + " has no KV cache");
+    }
+    float whole = 1.0f;
+    if (adaptor_ != nullptr && llama_set_adapters_lora(context_.get(), &adaptor_, 1, &whole) != 0) {
+        throw std::runtime_error("cannot use " + *settings.adaptor + session_.log().last_errors());
     }
 }
 

@@ -92,6 +92,7 @@ private:
 
     LlamaSession session_;
     ModelPtr model_;
+    llama_adapter_lora * adaptor_ = nullptr;  // freed with the model
     size_t rows_limit_ = 1;
     ThreadPoolPtr pool_, batch_pool_;
     std::unique_ptr<llama_context, ContextDeleter> context_;

@@ -65,6 +65,13 @@ std::optional<std::string> Fields::path_or_null(const char * key) {
     return path(key);
 }
 
+std::optional<std::string> Fields::path_if_given(const char * key) {
+    if (!object_.contains(key)) {
+        return std::nullopt;
+    }
+    return path(key);
+}
+
 bool Fields::boolean(const char * key) {
     const json & value = at(key);
     if (!value.is_boolean()) {

@@ -25,6 +25,8 @@ public:
     std::string text(const char * key);
     std::string path(const char * key);
     std::optional<std::string> path_or_null(const char * key);
+    // The only kind of key that a job may leave out.
+    std::optional<std::string> path_if_given(const char * key);
     bool boolean(const char * key);
     int64_t integer(const char * key, int64_t min, int64_t max);
     std::vector<int32_t> integers(const char * key, int32_t min = 0);

@@ -24,6 +24,7 @@ int32_t threads_of(Fields & f, const char * key) {
 EngineSettings engine_of(Fields & f) {
     EngineSettings s;
     s.model         = f.path("model");
+    s.adaptor       = f.path_if_given("adaptor");
     s.threads       = threads_of(f, "threads");
     s.threads_batch = threads_of(f, "threads_batch");
     s.context       = int32_t(f.integer("context", 1, kMaxContext));

@@ -13,6 +13,7 @@ namespace bench {
 
 struct EngineSettings {
     std::string model;
+    std::optional<std::string> adaptor;
     int32_t threads;
     int32_t threads_batch;
     int32_t context;

@@ -125,7 +125,7 @@ void LlamaLog::read_buffer_size(const std::string & line) {
     if (kind == "rs") {  // the recurrent state takes the KV cache's part
         kind = "kv";
     }
-    if (kind == "model" || kind == "kv" || kind == "compute" || kind == "output") {
+    if (kind == "model" || kind == "lora" || kind == "kv" || kind == "compute" || kind == "output") {
         const double mib = std::strtod(line.c_str() + at + marker.size(), nullptr);
         buffers_.push_back({kind, trimmed(subject.substr(0, space)), mib});
     }

@@ -20,13 +20,14 @@ from harness.measure.workers.parent import die_with_parent
 PROGRAM = "bench-hf"
 FAILED, BAD_JOB = 1, 2
 KINDS = {
-    "score": "harness.measure.workers.hf.score",
-    "generate": "harness.measure.workers.hf.generate",
-    "tokenize": "harness.measure.workers.hf.texts",
-    "checkpoint": "harness.measure.workers.hf.checkpoint",
-    "cross_check": "harness.measure.workers.hf.cross_check",
+    "score": "harness.measure.workers.hf.score:run",
+    "reference": "harness.measure.workers.hf.distance:run_reference",
+    "generate": "harness.measure.workers.hf.generate:run",
+    "tokenize": "harness.measure.workers.hf.texts:run",
+    "checkpoint": "harness.measure.workers.hf.checkpoint:run",
+    "cross_check": "harness.measure.workers.hf.cross_check:run",
 }
-"""kind → module with `run(job, events)`; imported late, since each loads only what it needs."""
+"""kind → `function(job, events)`; imported late, since each loads only what it needs."""
 
 
 def greet(job: Job, events: Events) -> None:
@@ -54,7 +55,8 @@ def run_job(path: Path, events: Events, start_ns: int) -> int:
     try:
         job = read_job(path)
         greet(job, events)
-        import_module(KINDS[kind_of(job)]).run(job, events)
+        module, name = KINDS[kind_of(job)].split(":")
+        getattr(import_module(module), name)(job, events)
     except JobRefusedError as error:
         return fail(BAD_JOB, error, events)
     except JobFailedError as error:

@@ -13,7 +13,7 @@ from harness.measure.workers.hf.errors import BadInputError, ModelError
 from harness.measure.workers.hf.files import Answers, Events, Tally, read_requests
 from harness.measure.workers.hf.jobs import GenerateJob, GenerateRequest
 from harness.measure.workers.hf.network import Network
-from harness.measure.workers.hf.packing import Group, Part, Pass, Row, Segment
+from harness.measure.workers.hf.packing import chain
 from harness.measure.workers.hf.texts import load_tokenizer
 
 PASS_TOKENS = 512
@@ -65,18 +65,6 @@ class PlainReader:
 
     def next(self, token: int, position: int) -> torch.Tensor:  # noqa: ARG002 - the cache knows it
         return self.network.extend_plain(np.array([token], np.int32), self._cache)
-
-
-def chain(row: Row, prefix: int) -> Pass:
-    size = len(row)
-    return Pass(
-        prefix=prefix,
-        stays=True,
-        tokens=(row,),
-        positions=((prefix, prefix + size),),
-        groups=(Group(0, size, (Segment(0, size, ()),)),),
-        parts=(Part(0, ((0, size),)),),
-    )
 
 
 def run(job: GenerateJob, events: Events) -> None:

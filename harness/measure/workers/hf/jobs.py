@@ -11,6 +11,8 @@ Positive = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 Whole = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 FilePath = Annotated[str, msgspec.Meta(min_length=1, pattern=r"^[^\x00]*$")]
 Tokens = Annotated[list[Whole], msgspec.Meta(min_length=1)]
+NO_ROW = -1
+"""Of a position that is scored and not compared."""
 DType = Literal["float32", "bfloat16", "float16"]
 
 
@@ -34,6 +36,13 @@ class Engine(Strict, frozen=True, kw_only=True):
 class ScoreJob(Engine, frozen=True, kw_only=True, tag_field="kind", tag="score"):
     requests: FilePath
     answers: FilePath
+    reference: FilePath | None = None
+    """With one, requests are `DistanceRequest`s."""
+
+
+class ReferenceJob(Engine, frozen=True, kw_only=True, tag_field="kind", tag="reference"):
+    requests: FilePath
+    output: FilePath
 
 
 class GenerateJob(Engine, frozen=True, kw_only=True, tag_field="kind", tag="generate"):
@@ -64,7 +73,7 @@ class CheckpointJob(Strict, frozen=True, kw_only=True, tag_field="kind", tag="ch
     program_sha256: str
 
 
-Job = ScoreJob | GenerateJob | CrossCheckJob | TokenizeJob | CheckpointJob
+Job = ScoreJob | ReferenceJob | GenerateJob | CrossCheckJob | TokenizeJob | CheckpointJob
 
 
 class ScoreRequest(Strict, frozen=True, kw_only=True):
@@ -72,6 +81,13 @@ class ScoreRequest(Strict, frozen=True, kw_only=True):
     context: Tokens
     shared: Whole
     continuation: Tokens
+
+
+class DistanceRequest(Strict, frozen=True, kw_only=True):
+    id: int
+    tokens: Tokens
+    positions: Annotated[list[Whole], msgspec.Meta(min_length=1)]
+    rows: Annotated[list[Annotated[int, msgspec.Meta(ge=NO_ROW, le=2**31 - 1)]], msgspec.Meta(min_length=1)]
 
 
 class GenerateRequest(Strict, frozen=True, kw_only=True):

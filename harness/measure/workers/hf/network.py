@@ -17,12 +17,17 @@ from harness.measure.workers.hf.files import Events
 from harness.measure.workers.hf.jobs import Engine
 from harness.measure.workers.hf.packing import Limits, Pass, Row, plan
 from harness.measure.workers.hf.weights import open_model
+from harness.measure.workers.scheme.layers import QuantizedLinear
+from harness.measure.workers.scheme.layout import read_scheme
+from harness.measure.workers.scheme.loading import open_compressed
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 KEPT_BYTES, LARGEST_KEPT = 1 << 30, 32 << 20
 PLAIN = "sdpa"
 PROBE_DIFFERENCE = {"float32": 1e-3, "bfloat16": 0.5, "float16": 0.1}
 """How far logits of the probe may be apart, in units of their standard deviation."""
+ROUNDED_DIFFERENCE = 0.2
+"""The same where activations are rounded to int8: the last bits of a sum decide which way some go."""
 
 
 class Network:
@@ -38,6 +43,7 @@ class Network:
         self.config = self.model.config.get_text_config()
         self.vocabulary = int(self.model.get_input_embeddings().num_embeddings)
         self.dtype: torch.dtype = self.model.dtype
+        self.rounds = any(isinstance(module, QuantizedLinear) for module in self.model.modules())
         self._tree = TreeAttention(engine.device, by_parts=engine.device == "cpu")
         AttentionInterface.register(NAME, self._tree)
         self.why_not = self._why_no_tree()
@@ -135,7 +141,7 @@ class Network:
             found = _last_logits(self, passes, cache, rows)
         except (AttentionError, TypeError, AttributeError) as error:
             return f"attention of its own ({error})"
-        allowed = PROBE_DIFFERENCE[self.engine.dtype]
+        allowed = max(PROBE_DIFFERENCE[self.engine.dtype], ROUNDED_DIFFERENCE if self.rounds else 0.0)
         for one, other in zip(expected, found, strict=True):
             if torch.isfinite(one).all() and (one - other).abs().max() > allowed * one.std():
                 return "a tree of tokens changes its logits"
@@ -185,9 +191,11 @@ def load(engine: Engine) -> Any:
         raise ModelError(f"cannot open {folder}: no config.json")
     if engine.device == "cuda" and not torch.cuda.is_available():
         raise JobFailedError("no CUDA device is seen, or torch is built without CUDA; known devices: cpu")
-    model = open_model(
-        folder, folder, dtype=getattr(torch, engine.dtype), use_safetensors=True, attn_implementation=PLAIN
-    )
+    dtype, scheme = getattr(torch, engine.dtype), read_scheme(folder)
+    if scheme is not None:
+        model = open_compressed(folder, scheme, dtype, PLAIN)
+    else:
+        model = open_model(folder, folder, dtype=dtype, use_safetensors=True, attn_implementation=PLAIN)
     model.requires_grad_(False)
     try:
         return model.to(torch.device(engine.device))

@@ -80,6 +80,19 @@ def singly(rows: Sequence[Row]) -> list[Pass]:
     return [_pack(rows, [0] * len(rows), [(i, i + 1)], 0, stays=False) for i in range(len(rows))]
 
 
+def chain(row: Row, prefix: int) -> Pass:
+    """Tokens of one row after so many that are cached; they stay."""
+    size = len(row)
+    return Pass(
+        prefix=prefix,
+        stays=True,
+        tokens=(row,),
+        positions=((prefix, prefix + size),),
+        groups=(Group(0, size, (Segment(0, size, ()),)),),
+        parts=(Part(0, ((0, size),)),),
+    )
+
+
 def common(one: Row, other: Row) -> int:
     """How many tokens two rows begin with alike."""
     shorter = min(len(one), len(other))

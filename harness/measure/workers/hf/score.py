@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import torch
 
+from harness.measure.workers.hf.distance import run_distance
 from harness.measure.workers.hf.errors import BadInputError, ModelError
 from harness.measure.workers.hf.files import Answers, Events, Tally, each_request
 from harness.measure.workers.hf.jobs import ScoreJob, ScoreRequest
@@ -103,6 +104,9 @@ def check(request: ScoreRequest, context: int) -> None:
 
 
 def run(job: ScoreJob, events: Events) -> None:
+    if job.reference is not None:
+        run_distance(job, events)
+        return
     asked = ask(each_request(Path(job.requests), ScoreRequest), job.context)
     with Answers(Path(job.answers)) as answers:
         network = Network(job)

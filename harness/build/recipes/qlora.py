@@ -1,0 +1,47 @@
+"""Quantization-aware training, then low-rank adaptors on frozen integers; made by bench-compress."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from harness.build.recipes import Compression, settings_of, text_path
+from harness.values import Count, Positive, Value, Variant
+
+Rate = Annotated[float, Meta(gt=0, le=100)]
+
+
+class Settings(Value, frozen=True):
+    """Steps are of `batch` pieces of `sample_tokens` tokens."""
+
+    steps: Count = 200
+    """Of quantization-aware training."""
+    lora_steps: Count = 50
+    """Of training the adaptors; 0: none."""
+    lora_rank: Positive = 16
+    samples: Positive = 256
+    sample_tokens: Annotated[int, Meta(ge=2, le=1 << 20)] = 128
+    batch: Positive = 4
+    learning_rate: Rate = 1e-4
+    lora_learning_rate: Rate = 5e-4
+    group: Positive = 32
+    seed: Count = 1
+    text: str = ""
+    """A file of UTF-8 text; empty: the project's own."""
+
+
+def compression(variant: Variant) -> Compression:
+    """Raises InputError: a setting that cannot be."""
+    wish = settings_of(variant, Settings)
+    settings: dict[str, str | int | float | bool] = {
+        "steps": wish.steps,
+        "lora_steps": wish.lora_steps,
+        "lora_rank": wish.lora_rank,
+        "samples": wish.samples,
+        "sample_tokens": wish.sample_tokens,
+        "batch": wish.batch,
+        "learning_rate": wish.learning_rate,
+        "lora_learning_rate": wish.lora_learning_rate,
+        "group": wish.group,
+        "seed": wish.seed,
+    }
+    return Compression("qlora", settings, text_path(wish.text))

@@ -1,0 +1,1 @@
+"""The program that makes compressed checkpoints, `bench-compress`; see docs/variants.md."""

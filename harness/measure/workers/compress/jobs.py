@@ -1,0 +1,79 @@
+"""Job files as values; see docs/variants.md for what each setting does."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from harness.measure.workers.hf.errors import JobRefusedError
+
+Positive = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+Whole = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+FilePath = Annotated[str, msgspec.Meta(min_length=1, pattern=r"^[^\x00]*$")]
+Rate = Annotated[float, msgspec.Meta(gt=0, le=100)]
+Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
+    """What every recipe is told."""
+
+    model: FilePath
+    """Folder of a 16-bit or 32-bit checkpoint."""
+    output: FilePath
+    """Folder to make."""
+    threads: Positive
+    program_sha256: str
+    group: Positive = 32
+    seed: Whole = 1
+
+
+class TextJob(Job, frozen=True, kw_only=True):
+    """A recipe that reads text."""
+
+    text: FilePath
+    """UTF-8 text that the recipe may learn from."""
+    state: FilePath
+    """Folder that keeps what was learned so far."""
+    samples: Positive
+    """Pieces of text."""
+    sample_tokens: Annotated[int, msgspec.Meta(ge=2, le=2**20)]
+
+
+class PtqJob(Job, frozen=True, kw_only=True, tag="ptq"):
+    """Round to nearest."""
+
+
+class SpinQuantJob(TextJob, frozen=True, kw_only=True, tag="spinquant"):
+    """Learned rotations, then GPTQ."""
+
+    steps: Whole
+    """Of learning; 0 leaves the random Hadamard matrices."""
+    batch: Positive
+    """Pieces of text a step."""
+    learning_rate: Rate
+    rotates_down: bool
+    """R4; a runtime must have it."""
+    damping: Share
+
+
+class QloraJob(TextJob, frozen=True, kw_only=True, tag="qlora"):
+    """Quantization-aware training, then adaptors on frozen integers."""
+
+    steps: Whole
+    """Of quantization-aware training."""
+    lora_steps: Whole
+    batch: Positive
+    learning_rate: Rate
+    lora_learning_rate: Rate
+    lora_rank: Positive
+
+
+AnyJob = PtqJob | SpinQuantJob | QloraJob
+
+
+def read_job(path: Path) -> AnyJob:
+    """Raises JobRefusedError: the file is missing or no job."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=AnyJob)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise JobRefusedError(f"job: {error}") from error

@@ -1,0 +1,1 @@
+"""What a compressed checkpoint holds and what it computes; see docs/variants.md."""

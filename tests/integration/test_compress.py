@@ -1,0 +1,297 @@
+"""The program that compresses checkpoints, on small random Llamas; see docs/variants.md."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from harness.config import PROJECT
+from harness.data.sources import CALIBRATION_TEXT
+from harness.measure.workers.compress.cayley import CayleySgd
+from harness.measure.workers.compress.decoder import Decoder, open_decoder
+from harness.measure.workers.compress.gptq import gptq
+from harness.measure.workers.compress.made import Report
+from harness.measure.workers.compress.rotations import fold_norms, random_rotations, rotate, rotate_down
+from harness.measure.workers.compress.rounding import nearest
+from harness.measure.workers.compress.spinquant import relative_change
+from harness.measure.workers.hf.errors import JobFailedError, ModelError
+from harness.measure.workers.scheme.hadamard import random_hadamard, rotate_last
+from harness.measure.workers.scheme.layout import read_scheme
+from harness.measure.workers.scheme.loading import open_compressed
+from harness.measure.workers.scheme.numerics import INT4
+from harness.store import read_lines
+
+pytestmark = pytest.mark.torch
+
+SHAPES: dict[str, dict[str, int]] = {
+    "small": {"hidden_size": 96, "intermediate_size": 192, "num_attention_heads": 4, "num_key_value_heads": 2},
+    "head of 128": {"hidden_size": 256, "intermediate_size": 384, "num_attention_heads": 2, "num_key_value_heads": 1},
+    "576 and 1536": {"hidden_size": 576, "intermediate_size": 1536, "num_attention_heads": 9, "num_key_value_heads": 3},
+}
+Make = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
+    """Writes a random Llama with norms that are not 1, and a tokenizer that takes each byte for a token."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+
+    def one(shape: str = "small", spoil: Callable[[Any], None] = lambda model: None, **more: Any) -> Path:
+        folder = tmp_path_factory.mktemp("llama")
+        torch.manual_seed(5)
+        sizes = {"vocab_size": 256, "num_hidden_layers": 2, "initializer_range": 0.1, "tie_word_embeddings": True}
+        model = LlamaForCausalLM(LlamaConfig(**{**sizes, **SHAPES[shape], **more}))
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if name.endswith("norm.weight"):
+                    parameter.copy_(1 + 0.3 * torch.randn_like(parameter))
+            spoil(model)
+        model.save_pretrained(folder)
+        PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=alphabet[0]).save_pretrained(folder)
+        return folder
+
+    return one
+
+
+def logits(decoder: Decoder) -> torch.Tensor:
+    tokens = torch.arange(64)[None] * 3 % 256
+    with torch.no_grad():
+        found: torch.Tensor = decoder.model(tokens, use_cache=False).logits
+    return found
+
+
+def online_r4(decoder: Decoder) -> None:
+    """The other half of R4: what each down projection reads is rotated as it comes."""
+    for layer in range(decoder.layers):
+        decoder.linear(f"model.layers.{layer}.mlp.down_proj").register_forward_pre_hook(lambda _, x: rotate_last(x[0]))
+
+
+@pytest.mark.parametrize("shape", list(SHAPES))
+@pytest.mark.parametrize("which", ["R1", "R2", "R4", "together"])
+def test_a_rotated_model_computes_the_same(make: Make, shape: str, which: str) -> None:
+    decoder = open_decoder(make(shape), 32)
+    before = logits(decoder)
+    fold_norms(decoder)
+    assert relative_change(before, logits(decoder)) < 1e-5
+    rotations = random_rotations(decoder, torch.Generator().manual_seed(1))
+    if which == "R1":
+        rotations = type(rotations)(rotations.r1, torch.eye(decoder.head).expand(decoder.layers, -1, -1))
+    if which == "R2":
+        rotations = type(rotations)(torch.eye(decoder.hidden), rotations.r2)
+    if which != "R4":
+        rotate(decoder, rotations)
+    if which in ("R4", "together"):
+        rotate_down(decoder)
+        assert relative_change(before, logits(decoder)) > 1e-3  # half of it changes everything
+        online_r4(decoder)
+    assert relative_change(before, logits(decoder)) < 1e-5
+
+
+def test_steps_stay_on_the_manifold_and_go_downhill() -> None:
+    """The matrix nearest to a target: the loss falls to 0 and every step is orthogonal."""
+    generator = torch.Generator().manual_seed(2)
+    target = torch.stack([random_hadamard(12, generator) for _ in range(2)])
+    start = torch.linalg.qr(target + 0.3 * torch.randn(2, 12, 12, generator=generator, dtype=torch.float64))[0]
+    start = start * torch.sign((start * target).sum(-2, keepdim=True))
+    sgd = CayleySgd(start)
+    losses = []
+    for _ in range(200):
+        losses.append(float((sgd.matrices - target).square().sum()))
+        sgd.step(2 * (sgd.matrices - target), 0.05)
+        assert torch.allclose(sgd.matrices @ sgd.matrices.mT, torch.eye(12, dtype=torch.float64), atol=1e-10)
+    assert losses[-1] < 0.01 * losses[0]
+
+
+def test_gptq_loses_less_of_what_a_layer_puts_out_than_rounding() -> None:
+    generator = torch.Generator().manual_seed(4)
+    mixing = torch.randn(64, 64, generator=generator)
+    x = torch.randn(512, 64, generator=generator) @ mixing
+    weight = torch.randn(48, 64, generator=generator)
+    rounded, better = nearest(weight, 32, INT4), gptq(weight, x.T @ x / len(x), 32, INT4, 0.01)
+    errors = [float((x @ (m.weight - weight).T).square().sum()) for m in (rounded, better)]
+    assert errors[1] < 0.5 * errors[0]
+    assert bool((better.integers >= -8).all()) and bool((better.integers <= 7).all())
+
+
+def test_gptq_without_correlations_rounds_to_nearest_of_its_scales() -> None:
+    weight = torch.randn(8, 64, generator=torch.Generator().manual_seed(4))
+    found = gptq(weight, torch.eye(64), 32, INT4, 0.0)
+    assert float((found.weight - weight).abs().max()) <= float(found.scales.max()) * 1.6
+
+
+MANY = """
+import sys
+from harness.measure.workers.compress.__main__ import main
+for folder in sys.argv[1:]:
+    with open(f"{folder}/code", "w") as file:
+        sys.stderr = open(f"{folder}/errors", "w")
+        file.write(str(main([f"{folder}/job.json", f"{folder}/events.jsonl"])))
+        sys.stderr.close()
+"""
+
+
+def run(*jobs: dict[str, Any], folder: Path) -> list[tuple[int, str, list[dict[str, Any]]]]:
+    """Jobs one after another in one process (torch takes seconds to import): exit code, last line, events of each."""
+    places = [folder / f"{len(list(folder.iterdir()))}-{n}" for n in range(len(jobs))]
+    for place, job in zip(places, jobs, strict=True):
+        place.mkdir()
+        (place / "job.json").write_text(json.dumps(job))
+    subprocess.run([sys.executable, "-c", MANY, *map(str, places)], capture_output=True, cwd=PROJECT, check=True)
+    return [
+        (int((p / "code").read_text()), last_line(p / "errors"), list(read_lines(p / "events.jsonl"))) for p in places
+    ]
+
+
+def last_line(path: Path) -> str:
+    """The program's own; libraries say things before it."""
+    return (path.read_text().strip().splitlines() or [""])[-1]
+
+
+def wish(kind: str, base: Path, folder: Path, **more: Any) -> dict[str, Any]:
+    common = {
+        "kind": kind,
+        "model": str(base),
+        "output": str(folder / "output"),
+        "threads": 1,
+        "program_sha256": "abc",
+        "group": 32,
+        "seed": 1,
+    }
+    text = {"text": str(CALIBRATION_TEXT), "state": str(folder / "state"), "samples": 4, "sample_tokens": 32}
+    own: dict[str, dict[str, Any]] = {
+        "ptq": {},
+        "spinquant": {**text, "steps": 3, "batch": 1, "learning_rate": 1.5, "rotates_down": False, "damping": 0.01},
+        "qlora": {
+            **text,
+            "steps": 3,
+            "lora_steps": 2,
+            "batch": 1,
+            "learning_rate": 1e-3,
+            "lora_learning_rate": 1e-3,
+            "lora_rank": 4,
+        },
+    }
+    (folder / "state").mkdir(parents=True, exist_ok=True)
+    return {**common, **own[kind], **more}
+
+
+def test_recipes_make_checkpoints_that_open_and_are_the_same_again(make: Make, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    model, losses = make(), {"ptq": 0, "spinquant": 3, "qlora": 5}
+    for turn in ("one", "two"):
+        folders = {kind: tmp_path / turn / kind for kind in losses}
+        done = run(*(wish(kind, model, folder) for kind, folder in folders.items()), folder=tmp_path)
+        for (code, last, events), count in zip(done, losses.values(), strict=True):
+            assert code == 0, last
+            assert events[-1]["event"] == "done" and events[-1]["peak_rss_bytes"] > 1 << 20
+            assert len(events[-1]["losses"]) == count
+    before = logits(open_decoder(model, 32))
+    for kind in losses:
+        output = tmp_path / "one" / kind / "output"
+        again = tmp_path / "two" / kind / "output"
+        assert {p.name: p.read_bytes() for p in output.iterdir()} == {p.name: p.read_bytes() for p in again.iterdir()}
+        scheme = read_scheme(output)
+        assert scheme is not None and (scheme.lora_rank == 4) == (kind == "qlora")
+        assert 1e-4 < relative_change(before, opened_logits(output)) < 0.6
+        # Nobody else takes it for a plain checkpoint and draws its weights at random.
+        with pytest.raises(OSError, match=r"no file named model\.safetensors"):
+            AutoModelForCausalLM.from_pretrained(output)
+
+
+def opened_logits(folder: Path) -> torch.Tensor:
+    scheme = read_scheme(folder)
+    assert scheme is not None
+    with torch.no_grad():
+        tokens = torch.arange(64)[None] * 3 % 256
+        found: torch.Tensor = open_compressed(folder, scheme, torch.float32, "sdpa")(tokens, use_cache=False).logits
+    return found
+
+
+def test_online_rotation_is_part_of_what_is_opened(make: Make, tmp_path: Path) -> None:
+    model = make()
+    ((code, last, _),) = run(wish("spinquant", model, tmp_path / "r4", steps=0, rotates_down=True), folder=tmp_path)
+    assert code == 0, last
+    assert relative_change(logits(open_decoder(model, 32)), opened_logits(tmp_path / "r4" / "output")) < 0.6
+
+
+def _nan(model: Any) -> None:
+    model.model.layers[1].mlp.up_proj.weight[3, 3] = float("nan")
+
+
+def test_wrong_input_ends_with_one_clear_line(make: Make, tmp_path: Path) -> None:
+    good = make()
+    odd = make("small", hidden_size=188, num_attention_heads=47, num_key_value_heads=47)
+    cases: list[tuple[Path, dict[str, Any], str]] = [
+        (make("small", attention_bias=True), {}, "q_proj has a bias"),
+        (make("small", _nan), {}, "up_proj.weight has values that are no numbers"),
+        (good, {"group": 36}, "groups of 36 do not divide the 96 columns"),
+        (good, {"text": "/nowhere"}, "cannot read /nowhere"),
+        (good, {"samples": 10**6}, "not enough for 1000000 samples"),
+        (good, {"learning_rate": 0}, "learning_rate"),
+        (good, {"unknown": 0}, "unknown"),
+        (Path("/nowhere"), {}, "cannot load /nowhere"),
+        (odd, {"group": 4}, "no Hadamard matrix of order 188"),
+    ]
+    jobs = [wish("spinquant", model, tmp_path / str(i), **more) for i, (model, more, _) in enumerate(cases)]
+    for (code, last, _), (_, _, says), job in zip(run(*jobs, folder=tmp_path), cases, jobs, strict=True):
+        assert code in (1, 2) and says in last, last
+        assert not Path(job["output"]).exists()
+
+
+def test_a_missing_shard_and_another_architecture_are_refused(make: Make, tmp_path: Path) -> None:
+    model = make()
+    (model / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="cannot load"):
+        open_decoder(model, 32)
+    other = make()
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(
+        json.dumps({**config, "model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"]})
+    )
+    with pytest.raises(ModelError, match=r"qwen2|lack weights"):
+        open_decoder(other, 32)
+
+
+def test_a_loss_that_is_no_number_ends_the_job() -> None:
+    report = Report()
+    report.loss("training", 0, 1.5)
+    with pytest.raises(JobFailedError, match="the loss of step 1 is no number"):
+        report.loss("training", 1, float("nan"))
+
+
+@pytest.mark.parametrize("kind", ["spinquant", "qlora"])
+def test_killed_it_goes_on_and_ends_with_the_same_bytes(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setenv("BENCH_KEEP_EVERY_S", "0")
+    model = make()
+    whole, cut = (wish(kind, model, tmp_path / name, steps=12) for name in ("whole", "cut"))
+    (tmp_path / "job.json").write_text(json.dumps(cut))
+    argv = [sys.executable, "-m", "harness.measure.workers.compress", str(tmp_path / "job.json"), str(tmp_path / "e")]
+    process = subprocess.Popen(argv, cwd=PROJECT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("progress 5 "):
+            break
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not Path(cut["output"]).exists()
+    for code, last, events in run(cut, whole, folder=tmp_path):
+        assert code == 0, last
+        assert len(events[-1]["losses"]) == {"spinquant": 12, "qlora": 14}[kind]
+    assert {p.name: p.read_bytes() for p in Path(cut["output"]).iterdir()} == {
+        p.name: p.read_bytes() for p in Path(whole["output"]).iterdir()
+    }
