@@ -20,6 +20,7 @@ import numpy as np
 
 from harness.build.artifacts import Workshop
 from harness.build.compressed import read_manifest
+from harness.build.recipes import compression_of
 from harness.config import load_suite
 from harness.device_files import load_devices
 from harness.errors import BuildError
@@ -139,7 +140,7 @@ def main() -> None:
     suite = load_suite(options.suite, known_names(), load_devices())
     by_name = {variant.name: variant for variant in suite.variants}
     base = by_name[suite.baselines[0]]
-    names = options.variants or [name for name in by_name if name not in suite.baselines]
+    names = options.variants or [name for name, v in by_name.items() if compression_of(v) is not None]
     chosen = [by_name[name] for name in dict.fromkeys((options.control, *names))]
     with gzip.open(Path(os.environ["BENCH_DATA"], PAGES), "rt", encoding="utf-8") as file:
         pages = [next(iter(json.loads(line).values())) for line in file][: 2 * options.pages]

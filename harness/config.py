@@ -352,7 +352,7 @@ def _located(model: ModelFile, document: Document, name: str) -> ModelFile:
 
 def _located_settings(settings: dict[str, Any], document: Document, name: str) -> dict[str, Any]:
     """A text's relative path is relative to the suite that names it."""
-    if not isinstance(settings.get("text"), str):
+    if not isinstance(settings.get("text"), str) or not settings["text"]:
         return settings
     file, _ = document.lines.get(f"$.variants.{name}.settings.text", (document.file, 0))
     return {**settings, "text": str((file.parent / Path(settings["text"]).expanduser()).resolve())}

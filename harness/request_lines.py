@@ -56,12 +56,17 @@ def alike(one: list[int], other: list[int]) -> int:
 
 
 def own_texts(lines: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """The texts of a file's lines, heads that requests share once."""
+    """The texts of a file's lines, heads that requests share once; of an answer with its question before it."""
+    prompt = ""
     for line in lines:
-        text = line.get("text") if "part" in line else line.get("prompt")
-        if isinstance(text, dict):
-            text = text.get("text")
-        if isinstance(text, str):
+        if "part" in line:
+            yield line["text"]
+        if "id" not in line:
+            continue
+        found = prompt if line.get("same") else line.get("prompt", "")
+        prompt = found["text"] if isinstance(found, dict) else found
+        text = f"{prompt} {line.get('target') or ''}".strip()
+        if text:
             yield text
 
 

@@ -13,6 +13,7 @@ from harness.build.checkpoints import (
     describe,
     describe_made,
     find_checkpoint,
+    is_checkpoint_of_its_own,
     made_checkpoint,
     makes_no_checkpoint,
     sha256_of,
@@ -21,10 +22,11 @@ from harness.build.compressed import compressed_checkpoint, compression_key
 from harness.build.converted import converted_gguf
 from harness.build.downloads import download, extract_member
 from harness.build.gguf_files import GgufFacts, read_facts, write_random
+from harness.build.gguf_header import read_header
 from harness.build.gguf_packing import ADAPTOR
 from harness.build.hub_models import hub_file
 from harness.build.programs import finish
-from harness.build.recipes import compression_of, load_recipe, sixteen_bit_of
+from harness.build.recipes import checkpoint_base_of, compression_of, load_recipe
 from harness.build.runners import Runner
 from harness.build.runners.llama_cpp_build import ensure_runner
 from harness.build.runners.llama_cpp_sources import SDIST_SHA256
@@ -47,6 +49,8 @@ from harness.values import (
 
 FILE = "model.gguf"
 MANIFEST = "manifest.json"
+FLOATS = frozenset(("BF16", "F16", "F32"))
+"""Types of weights that recipes compress."""
 LONGEST_QUANTIZE_S = 6 * 3600
 # Raised when a recipe's output changes for the same inputs, so that old artifacts are not taken for new ones.
 RECIPE_REVISION = 3
@@ -115,12 +119,16 @@ class Workshop:
     def _checkpoint(self, variant: Variant) -> Artifact:
         """Raises BuildError: there is none of it, or the program that makes it failed."""
         source, compression = variant.model.source, compression_of(variant)
-        if isinstance(source, CheckpointSource) and compression is None:
+        if isinstance(source, CheckpointSource) and is_checkpoint_of_its_own(variant):
             artifact, stamps = describe(variant.name, find_checkpoint(variant.model.name, source.path))
         elif (why := makes_no_checkpoint(variant)) is not None:
             raise BuildError(f"{variant.name}: {why}")
         elif compression is not None:
-            base = self._checkpoint(sixteen_bit_of(variant))
+            base = self._checkpoint(checkpoint_base_of(variant))
+            if strange := sorted(set(base.tensor_types) - FLOATS):
+                raise BuildError(
+                    f"{variant.name}: its checkpoint holds {', '.join(strange)}; {', '.join(sorted(FLOATS))} are known"
+                )
             folder = compressed_checkpoint(variant, compression, Path(base.path), base.sha256, self.progress)
             artifact, stamps = describe_made(variant.name, folder)
         else:
@@ -216,7 +224,7 @@ class Workshop:
             model=variant.model,
             versions=_versions(),
             file=_described(target),
-            facts=read_facts(target),
+            facts=_with_adaptor(read_facts(target), part / ADAPTOR),
             adaptor=_described(part / ADAPTOR) if (part / ADAPTOR).is_file() else None,
         )
         (part / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
@@ -239,15 +247,34 @@ def artifact_folder(variant: Variant) -> Path:
         inputs = [sha256_file(hub_file(variant.model.name, source))]
     if isinstance(source, CheckpointSource):
         inputs = [describe(variant.name, find_checkpoint(variant.model.name, source.path))[0].sha256]
-    if compression is not None:
-        inputs.append(compression_key(variant, compression))
-    wish = [variant.recipe, variant.settings, inputs, variant.model.label, _versions(), RECIPE_REVISION]
+    settings: object = variant.settings
+    if compression is not None:  # the key holds all settings, and a text by its hash instead of its path
+        settings = compression_key(variant, compression)
+    wish = [variant.recipe, settings, inputs, variant.model.label, _versions(), RECIPE_REVISION]
     return cache_folder("artifacts") / digest(wish)[:16]
 
 
 def base_variant(model: Model) -> Variant:
     """The artifact that random weights are kept as."""
     return Variant(name=f"{model.name}-random", model=model, recipe="random")
+
+
+def _with_adaptor(facts: GgufFacts, adaptor: Path) -> GgufFacts:
+    """The counts of a model with those of its adaptors, all of which each token reads."""
+    if not adaptor.is_file():
+        return facts
+    tensors = read_header(adaptor).tensors
+    size = sum(tensor.bytes for tensor in tensors)
+    types = dict(facts.tensor_types)
+    for tensor in tensors:
+        types[tensor.type] = types.get(tensor.type, 0) + 1
+    return msgspec.structs.replace(
+        facts,
+        parameters=facts.parameters + sum(tensor.elements for tensor in tensors),
+        tensor_bytes=facts.tensor_bytes + size,
+        decode_bytes=facts.decode_bytes + size,
+        tensor_types=types,
+    )
 
 
 def _described(path: Path) -> ArtifactFile:

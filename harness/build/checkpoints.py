@@ -13,10 +13,11 @@ from typing import Any
 import msgspec
 
 from harness.build.cache import cache_folder, only_one, sha256_file, stamp_of, used
+from harness.build.gguf_header import read_header as read_gguf_header
 from harness.build.programs import finish
 from harness.build.recipes import compression_of
 from harness.build.runners.hf import ARGV, find_hf
-from harness.build.safetensors_files import COMPRESSED, INDEX, SINGLE, read_json, read_tensors, weight_files
+from harness.build.safetensors_files import COMPRESSED, INDEX, SINGLE, Tensor, read_header, read_json, weight_files
 from harness.errors import BuildError, InputError
 from harness.progress import Progress
 from harness.values import Artifact, ArtifactFile, CheckpointSource, Variant, digest
@@ -29,10 +30,12 @@ SUMS = "SHA256SUMS"
 """What the files of a made checkpoint were when they were made."""
 OF_TOKENIZER = ("tokenizer", "special_tokens", "added_tokens", "chat_template", "vocab", "merges")
 """How the names of a tokenizer's files begin."""
-CODE_LISTS = ("config.json", "tokenizer_config.json")
-"""Files in which a checkpoint names Python code of its own."""
 DTYPES = {"bf16": "bfloat16", "f16": "float16"}
 """Recipe → how its weights are stored in a checkpoint."""
+AS_IT_IS = "released"
+"""The recipe that changes nothing."""
+ROPE_FACTORS = "rope_freqs.weight"
+"""llama.cpp's tensor for a RoPE as of Llama 3; transformers' reader of GGUF files passes it over."""
 REVISION = 2
 LONGEST_MAKING_S = 3600
 
@@ -49,13 +52,17 @@ class CheckpointText(msgspec.Struct, frozen=True):
 
 def is_checkpoint_of_its_own(variant: Variant) -> bool:
     """Whether its model's checkpoint is taken as it is."""
-    return isinstance(variant.model.source, CheckpointSource) and compression_of(variant) is None
+    return isinstance(variant.model.source, CheckpointSource) and variant.recipe == AS_IT_IS
 
 
 def makes_no_checkpoint(variant: Variant) -> str | None:
     """Why there is no checkpoint of the variant, or None."""
-    if is_checkpoint_of_its_own(variant) or variant.recipe in DTYPES or compression_of(variant) is not None:
+    if is_checkpoint_of_its_own(variant) or compression_of(variant) is not None:
         return None
+    if variant.recipe in DTYPES and not isinstance(variant.model.source, CheckpointSource):
+        return None
+    if variant.recipe in DTYPES:
+        return f"recipe {variant.recipe!r} rounds a checkpoint for llama.cpp only; {AS_IT_IS!r} takes it as it is"
     return f"the weights of recipe {variant.recipe!r} exist in llama.cpp's format only"
 
 
@@ -82,6 +89,11 @@ def made_checkpoint(variant: Variant, gguf: Artifact, progress: Progress) -> Pat
     Raises:
         BuildError: the program that makes it failed.
     """
+    if any(tensor.name == ROPE_FACTORS for tensor in read_gguf_header(Path(gguf.path)).tensors):
+        raise BuildError(
+            f"{variant.name}: its RoPE is scaled ({ROPE_FACTORS}), which is lost on the way from GGUF to a checkpoint:"
+            " name the checkpoint itself (from: checkpoint)"
+        )
     folder = checkpoint_folder(gguf.sha256)
     with only_one(f"checkpoint-{folder.name}"):
         if not folder.is_dir():
@@ -107,7 +119,8 @@ def describe(variant: str, folder: Path) -> tuple[Artifact, dict[str, Any]]:
     paths = sorted({*weights, *beside})
     stamps = {str(path): stamp_of(path) for path in paths}
     files = tuple(ArtifactFile(name=p.name, bytes=p.stat().st_size, sha256=sha256_file(p)) for p in paths)
-    tensors = [t for path in weights for t in read_tensors(path)]
+    named = [pair for path in weights for pair in read_header(path)[0].items()]
+    tensors = [tensor for _, tensor in named]
     types: dict[str, int] = {}
     for tensor in tensors:
         types[tensor.dtype] = types.get(tensor.dtype, 0) + 1
@@ -116,13 +129,20 @@ def describe(variant: str, folder: Path) -> tuple[Artifact, dict[str, Any]]:
         format="checkpoint",
         sha256=sha256_of(files),
         files=files,
-        parameters=sum(t.elements for t in tensors) or None,
+        parameters=sum(weights_of(name, tensor) for name, tensor in named) or None,
         tensor_bytes=sum(t.data_offsets[1] - t.data_offsets[0] for t in tensors) or None,
         decode_bytes=None,
         tensor_types=types,
         path=str(folder),
     )
     return artifact, stamps
+
+
+def weights_of(name: str, tensor: Tensor) -> int:
+    """How many weights a tensor holds: two a byte where a compressed checkpoint packs them, none in its scales."""
+    if name.endswith(".weight_scale"):
+        return 0
+    return tensor.elements * (2 if name.endswith(".weight_int4") else 1)
 
 
 def describe_made(variant: str, folder: Path) -> tuple[Artifact, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +18,7 @@ from harness.build.runners.compress import ARGV, NEEDS, find_compress
 from harness.errors import BuildError, InputError, one_line
 from harness.progress import Progress
 from harness.store import write_durably
-from harness.values import ArtifactFile, Sha256, Value, Variant, digest
+from harness.values import ArtifactFile, Positive, Sha256, Value, Variant, digest
 
 REVISION = 1
 """Raised when the same inputs give another checkpoint and the program's hash does not say so."""
@@ -129,8 +130,9 @@ def _make(
     folder: Path,
     progress: Progress,
 ) -> None:
-    state, threads = _state(folder), len(os.sched_getaffinity(0))
+    state = _state(folder)
     state.mkdir(parents=True, exist_ok=True)
+    threads = _threads(state)
     target = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(target, ignore_errors=True)
     spec = {
@@ -167,6 +169,18 @@ def _make(
     target.rename(folder)
 
 
+def _threads(state: Path) -> int:
+    """As many as the job had that is gone on with: with others, it would end with other bytes."""
+    try:
+        return msgspec.json.decode((state / "job.json").read_bytes(), type=_Begun).threads
+    except (OSError, msgspec.MsgspecError):
+        return len(os.sched_getaffinity(0))
+
+
+class _Begun(msgspec.Struct):
+    threads: Positive
+
+
 def _run(state: Path, name: str, progress: Progress) -> "_Done":
     """Run the program and show how far it is."""
     last = "no message"
@@ -184,6 +198,8 @@ def _run(state: Path, name: str, progress: Progress) -> "_Done":
             if quarter != told:
                 told = quarter
                 progress.say(f"{name}: {words[3]}, {done} of {of}")
+    if process.returncode < 0:
+        raise BuildError(f"making {name} failed: ended by {signal.Signals(-process.returncode).name} (memory?)")
     if process.returncode != 0:
         raise BuildError(f"making {name} failed: {one_line(last)}")
     return _done(state / EVENTS)

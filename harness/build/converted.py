@@ -3,60 +3,88 @@
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 from harness.build.cache import cache_folder, only_one, used
-from harness.build.checkpoints import CODE_LISTS, KEPT, describe, find_checkpoint
+from harness.build.checkpoints import describe, find_checkpoint
 from harness.build.programs import finish
 from harness.build.runners.hf import INSTALL
 from harness.build.runners.llama_cpp_sources import SDIST_SHA256, llama_sources
-from harness.build.safetensors_files import read_json
+from harness.build.safetensors_files import INDEX, SINGLE, read_json, weight_files
 from harness.errors import BuildError
 from harness.progress import Progress
-from harness.values import CheckpointSource, Model, digest
+from harness.values import Artifact, CheckpointSource, Model, digest
 
 CONVERTER = "convert_hf_to_gguf.py"
-KNOWN = ("llama", "mistral")
-"""`model_type`s: what recipes take too."""
+KNOWN = {"llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM"}
+"""`model_type` → the only `architectures` that it may have: what recipes take too."""
+LINKED = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+)
+"""What the converter sees of a checkpoint, beside its weights."""
+CODE = ("auto_map", "configuration_files")
+"""Keys by which a checkpoint names code, or another file that may."""
+TYPES = {"BF16": "bf16", "F16": "f16"}
+"""Type of the weights → the converter's name for it; others become F32."""
 LONGEST_S = 3600
+REVISION = 1
 NEEDS = ("torch", "transformers", "safetensors")
 
 
 def converted_gguf(model: Model, source: CheckpointSource, progress: Progress) -> Path:
-    """The BF16 file, from the cache or made now.
+    """The file with the checkpoint's own floats, from the cache or made now.
 
     Raises:
         InputError: no checkpoint is there.
         BuildError: the checkpoint is of another kind, a library is not installed, or the converter failed.
     """
     folder = find_checkpoint(model.name, source.path)
-    kind = read_json(folder / "config.json").get("model_type")
-    if kind not in KNOWN:
+    config = read_json(folder / "config.json")
+    kind = config.get("model_type")
+    if kind not in KNOWN or config.get("architectures") != [KNOWN[kind]]:
         raise BuildError(f"{folder} is a {kind!r}; checkpoints made GGUF files here are: {', '.join(KNOWN)}")
     if lacking := [name for name in NEEDS if find_spec(name) is None]:
         raise BuildError(f"{model.name}: a GGUF file of a checkpoint is made with {', '.join(lacking)}: {INSTALL}")
     artifact, _ = describe(model.name, folder)
-    target = cache_folder("members") / f"{digest([artifact.sha256, SDIST_SHA256])[:16]}.gguf"
+    target = converted_place(artifact)
     with only_one(f"member-{target.name}"):
         if not target.is_file():
-            _convert(folder, target, model.name, progress)
+            types = [kind for kind in artifact.tensor_types if kind != "F32"] or ["F32"]
+            _convert(folder, target, model.name, TYPES.get(types[0], "f32") if len(types) == 1 else "f32", progress)
         used(target)
     return target
 
 
-def _convert(folder: Path, target: Path, name: str, progress: Progress) -> None:
-    """The converter sees a folder of links without the checkpoint's code: it would run that."""
+def converted_place(checkpoint: Artifact) -> Path:
+    """Where the GGUF file of a checkpoint is kept, made or not."""
+    return cache_folder("members") / f"{digest([checkpoint.sha256, SDIST_SHA256, REVISION])[:16]}.gguf"
+
+
+def _convert(folder: Path, target: Path, name: str, kind: str, progress: Progress) -> None:
+    """The converter trusts what it finds: it sees links to known files, none of which names code."""
     converter = llama_sources(progress) / CONVERTER
     part = target.with_name(f"{target.name}.part")
     with tempfile.TemporaryDirectory(prefix="bench-convert-") as work, progress.bar(f"GGUF of {name}"):
         seen = Path(work, "model")
         seen.mkdir()
-        for pattern in (*KEPT, "*.safetensors"):
-            for path in folder.glob(pattern):
+        weights = weight_files(folder)
+        names = (*LINKED, *(path.name for path in weights), *((INDEX,) if weights[0].name != SINGLE else ()))
+        for path in (folder / file for file in names):
+            if path.is_file():
                 (seen / path.name).symlink_to(path.resolve())
         refuse_code(seen)
-        argv = [sys.executable, str(converter), str(seen), "--outtype", "bf16", "--outfile", str(part)]
+        argv = [sys.executable, str(converter), str(seen), "--outtype", kind, "--outfile", str(part)]
         offline = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HOME": str(Path(work, "home"))}
         finish(argv, f"making a GGUF file of {name}", LONGEST_S, {**os.environ, **offline})
     part.rename(target)
@@ -64,6 +92,17 @@ def _convert(folder: Path, target: Path, name: str, progress: Progress) -> None:
 
 def refuse_code(folder: Path) -> None:
     """Raises BuildError: a file names code of its own, which the converter would trust."""
-    for path in folder.glob("*.json"):
-        if path.name in CODE_LISTS and "auto_map" in read_json(path):
-            raise BuildError(f"{path.name} names code of its own (auto_map), which is never run here: remove the key")
+    for path in sorted(folder.glob("*config*.json")):
+        if found := next((key for key in _keys(read_json(path)) if key in CODE), None):
+            raise BuildError(f"{path.name} names code of its own ({found}), which is never run here: remove the key")
+
+
+def _keys(value: object) -> Iterator[str]:
+    """Every key, at any depth."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield key
+            yield from _keys(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _keys(inner)

@@ -8,8 +8,9 @@ from harness.build.artifacts import MANIFEST, Manifest, artifact_folder, base_va
 from harness.build.cache import cache_folder, sha256_file
 from harness.build.checkpoints import DTYPES, SUMS, checkpoint_folder, describe, find_checkpoint
 from harness.build.compressed import compressed_folder
+from harness.build.converted import converted_place
 from harness.build.downloads import member_key
-from harness.build.recipes import base_of, compression_of, sixteen_bit_of
+from harness.build.recipes import base_of, checkpoint_base_of, compression_of
 from harness.build.runners.llama_cpp_build import build_key, runner_hash
 from harness.build.runners.llama_cpp_sources import SDIST_SHA256
 from harness.build.runners.targets import TARGETS
@@ -46,7 +47,7 @@ def _of_compression(variant: Variant) -> set[str]:
     if compression is None:
         return set()
     try:
-        base = _base_sha256(sixteen_bit_of(variant))
+        base = _base_sha256(checkpoint_base_of(variant))
         name = compressed_folder(variant, compression, base).name if base else None
     except (InputError, BuildError):  # what it is made with is not there
         return set()
@@ -82,6 +83,10 @@ def _of_artifact(variant: Variant) -> set[str]:
 
 def _of_model(model: Model) -> set[str]:
     source = model.source
+    if isinstance(source, CheckpointSource):
+        with suppress(InputError, BuildError):  # it is not there: nothing is made of it
+            own, _ = describe(model.name, find_checkpoint(model.name, source.path))
+            return {f"members/{converted_place(own).name}"}
     if isinstance(source, RandomSource):
         return _of_artifact(base_variant(model)) | _of_source(source.tokenizer)
     return _of_source(source)

@@ -12,6 +12,8 @@ SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 COMPRESSED = "compressed.safetensors"
 """The weights of a checkpoint that bench-compress made; see docs/variants.md."""
+METHOD = "bench"
+"""`quant_method` of such a checkpoint's config.json."""
 LARGEST_JSON = 64 << 20
 T = TypeVar("T")
 DAMAGE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OSError)
@@ -47,9 +49,13 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
         raise BuildError(
             f"{folder}/config.json names weights of its own ({elsewhere!r}); known are {SINGLE} and {INDEX}"
         )
-    for name in (COMPRESSED, SINGLE):
-        if (folder / name).is_file():
-            return (folder / name,)
+    scheme = config.get("quantization_config")
+    if isinstance(scheme, dict) and scheme.get("quant_method") == METHOD:
+        if not (folder / COMPRESSED).is_file():
+            raise BuildError(f"{folder} has no {COMPRESSED}, which its config.json asks for")
+        return (folder / COMPRESSED,)
+    if (folder / SINGLE).is_file():
+        return (folder / SINGLE,)
     if not (folder / INDEX).is_file():
         raise BuildError(f"{folder} has no {SINGLE} and no {INDEX}")
     names = sorted(set(_decode(folder / INDEX, Index).weight_map.values()))

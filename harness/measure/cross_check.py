@@ -128,6 +128,8 @@ def _why_not(cell: Cell, variant: Variant) -> str | None:
         return "q8_0 KV cache"  # it rounds more than 16-bit weights do, which is all that the reference knows of
     if compression_of(variant) is not None:
         return "lm-eval's own model knows nothing of the scheme's integers"
+    if cell.runtime.name == "llama.cpp" and variant.recipe not in DTYPES:
+        return f"the weights of recipe {variant.recipe!r} exist in llama.cpp's format only, or are rounded for it"
     return makes_no_checkpoint(variant)
 
 

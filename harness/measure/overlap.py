@@ -9,12 +9,15 @@ from functools import lru_cache
 from pathlib import Path
 
 from harness.build.recipes import compression_of
+from harness.data.sources import read_text
 from harness.errors import InputError
 from harness.request_lines import own_texts
 from harness.store import read_lines
-from harness.values import Cell, Variant
+from harness.values import Cell, Text, Variant
 
 WORDS = 13
+SHORTEST = 5
+"""Words of a text that is compared whole."""
 _WORD = re.compile(r"\w+")
 
 
@@ -23,23 +26,42 @@ def refuse_overlap(cell: Cell, variant: Variant, requests: Path) -> None:
     compression = compression_of(variant)
     if compression is None or compression.text is None:
         return
-    learned = _sequences(compression.text)
-    texts = list(own_texts(read_lines(requests)))
-    shared = [text for text in texts if any(one in learned for one in sequences(text))]
+    learned = _learned(compression.text)
+    load = cell.workload
+    texts = [read_text(load.text)] if isinstance(load, Text) else list(own_texts(read_lines(requests)))
+    shared = [words for text in texts if (words := learned.part_of(text)) is not None]
     if shared:
-        words = next(one for one in sequences(shared[0]) if one in learned)
         raise InputError(
             f"{variant.name} learned from {Path(compression.text).name}, which holds parts of {len(shared):,} of"
-            f" {len(texts):,} prompts of {cell.workload.label}, such as “{' '.join(words)}”: it cannot be asked them"
+            f" {len(texts):,} texts of {load.label}, such as “{shared[0]}”: it cannot be asked them"
         )
+
+
+class Learned:
+    """A text by its word sequences."""
+
+    def __init__(self, text: str) -> None:
+        self._sequences = frozenset(sequences(text))
+        self._words = f" {' '.join(words_of(text))} "
+
+    def part_of(self, text: str) -> str | None:
+        """Words of `text` that were learned in this order; of a short text all, or none."""
+        words = words_of(text)
+        if SHORTEST <= len(words) < WORDS and f" {' '.join(words)} " in self._words:
+            return " ".join(words)
+        return next((" ".join(one) for one in sequences(text) if one in self._sequences), None)
 
 
 def sequences(text: str) -> Iterator[tuple[str, ...]]:
     """Every run of so many words, without case and punctuation."""
-    words = _WORD.findall(text.lower())
+    words = words_of(text)
     return zip(*(words[i:] for i in range(WORDS)), strict=False)
 
 
+def words_of(text: str) -> list[str]:
+    return _WORD.findall(text.lower())
+
+
 @lru_cache(maxsize=4)
-def _sequences(path: str) -> frozenset[tuple[str, ...]]:
-    return frozenset(sequences(Path(path).read_text(encoding="utf-8")))
+def _learned(path: str) -> Learned:
+    return Learned(Path(path).read_text(encoding="utf-8"))

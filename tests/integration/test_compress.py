@@ -289,6 +289,8 @@ def test_killed_it_goes_on_and_ends_with_the_same_bytes(
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not Path(cut["output"]).exists()
+    kept = {path.name: path.read_bytes() for path in Path(cut["state"]).iterdir()}
+    assert kept, "something was learned before"
     for code, last, events in run(cut, whole, folder=tmp_path):
         assert code == 0, last
         assert len(events[-1]["losses"]) == {"spinquant": 12, "qlora": 14}[kind]

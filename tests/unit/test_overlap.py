@@ -2,15 +2,17 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.data.sources import read_text
 from harness.errors import InputError
 from harness.measure.overlap import WORDS, refuse_overlap, sequences
 from harness.request_lines import Heads, own_texts
 from harness.store import write_lines
-from harness.values import Cell, FileSource, Model, Runtime, Task, Variant
+from harness.values import Cell, FileSource, Model, Runtime, Task, Text, Variant
 
 LEARNED = "Alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon."
 
@@ -42,13 +44,34 @@ CELL = Cell(
 def test_a_question_that_was_learned_is_refused_with_its_words(tmp_path: Path) -> None:
     question = "Which comes first?  BETA, gamma delta epsilon zeta eta theta iota kappa lambda: mu nu xi (omicron)"
     requests = asked(tmp_path, "What is two and two?", question)
-    with pytest.raises(InputError, match=r"parts of 1 of 2 prompts of .*“beta gamma delta"):
+    with pytest.raises(InputError, match=r"parts of 1 of 2 texts of .*“beta gamma delta"):
         refuse_overlap(CELL, variant(tmp_path), requests)
 
 
 def test_fewer_words_alike_are_no_overlap(tmp_path: Path) -> None:
     requests = asked(tmp_path, "beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu and others")
     refuse_overlap(CELL, variant(tmp_path), requests)
+
+
+def test_a_short_question_is_compared_whole(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="“kappa lambda mu nu xi omicron”"):
+        refuse_overlap(CELL, variant(tmp_path), asked(tmp_path, "Kappa, lambda, mu: nu xi omicron?"))
+    refuse_overlap(CELL, variant(tmp_path), asked(tmp_path, "Kappa, lambda, mu: nu xi sigma?", "mu nu xi"))
+
+
+def test_a_text_is_compared_as_it_is_read(tmp_path: Path) -> None:
+    cell = msgspec.structs.replace(CELL, workload=Text(text="text_5000"))
+    own = variant(tmp_path)
+    refuse_overlap(cell, own, asked(tmp_path, LEARNED))
+    learned = tmp_path / "essays.txt"
+    learned.write_text("\n".join(read_text("text_5000").splitlines()[:6]), encoding="utf-8")
+    with pytest.raises(InputError, match=r"learned from essays\.txt, which holds parts of 1 of 1 texts"):
+        refuse_overlap(cell, msgspec.structs.replace(own, settings={"text": str(learned)}), asked(tmp_path, "x"))
+
+
+def test_the_projects_own_text_for_recipes_is_none_that_is_evaluated(tmp_path: Path) -> None:
+    cell = msgspec.structs.replace(CELL, workload=Text(text="text_5000"))
+    refuse_overlap(cell, msgspec.structs.replace(variant(tmp_path), settings={}), asked(tmp_path, "x"))
 
 
 def test_a_recipe_without_text_learned_nothing(tmp_path: Path) -> None:
@@ -64,7 +87,8 @@ def test_sequences_are_all_windows(words: list[str]) -> None:
 def test_own_texts_hold_heads_once() -> None:
     lines = [
         {"part": 0, "text": "head", "tokens": [1]},
-        {"id": 0, "prompt": {"part": 0, "text": "a"}},
-        {"id": 1, "same": True},
+        {"id": 0, "prompt": {"part": 0, "text": "a"}, "target": "x"},
+        {"id": 1, "same": True, "target": "y"},
+        {"id": 2, "prompt": "b"},
     ]
-    assert list(own_texts(lines)) == ["head", "a"]
+    assert list(own_texts(lines)) == ["head", "a x", "a y", "b"]

@@ -15,7 +15,7 @@ import msgspec
 from harness.data.sources import CALIBRATION_TEXT
 from harness.errors import InputError, UnknownNameError
 from harness.progress import Progress
-from harness.values import Model, Variant
+from harness.values import CheckpointSource, Model, Variant
 
 RECIPES: dict[str, str] = {
     "bf16": "harness.build.recipes.sixteen_bit:bf16",
@@ -144,8 +144,14 @@ def compression_of(variant: Variant) -> Compression | None:
 
 
 def sixteen_bit_of(variant: Variant) -> Variant:
-    """The BF16 weights that a compressed variant is made from."""
+    """The 16-bit weights that a compressed variant is made from, as a GGUF file."""
     return msgspec.structs.replace(variant, name=f"{variant.name}-base", recipe="bf16", settings={}, scheme="")
+
+
+def checkpoint_base_of(variant: Variant) -> Variant:
+    """The same as a checkpoint: the user's own as it is, where the model is one."""
+    recipe = "released" if isinstance(variant.model.source, CheckpointSource) else "bf16"
+    return msgspec.structs.replace(sixteen_bit_of(variant), recipe=recipe)
 
 
 def settings_of(variant: Variant, kind: type[S]) -> S:

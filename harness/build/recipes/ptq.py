@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.build.recipes import Compression, Kit, settings_of
+from harness.build.recipes import Compression, Kit, settings_of, sixteen_bit_of
 from harness.build.recipes.packed import packed
 from harness.errors import InputError, UnknownNameError
 from harness.values import Positive, RandomSource, Value, Variant
@@ -35,6 +35,8 @@ def ptq(variant: Variant, kit: Kit, target: Path) -> None:
     if weights == SCHEME:
         packed(variant, kit, target)
         return
+    if "group" in variant.settings:
+        raise InputError(f"variant {variant.name!r}: `group` goes with weights: {SCHEME}, not with llama.cpp's types")
     embedding = _type(variant, "embedding") if "embedding" in variant.settings else weights
     source = _base(variant, kit)
     with kit.progress.bar(f"making {variant.name}"):
@@ -56,6 +58,8 @@ def _base(variant: Variant, kit: Kit) -> Path:
 
 def base_of(variant: Variant) -> Variant | None:
     """The BF16 weights. None: random ones are BF16 as they are drawn; untying needs another file."""
+    if variant.settings.get("weights") == SCHEME:
+        return sixteen_bit_of(variant)
     if isinstance(variant.model.source, RandomSource) and not variant.settings.get("untied"):
         return None
     settings = {name: value for name, value in variant.settings.items() if name == "untied"}

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from harness.build.checkpoints import makes_no_checkpoint
+from harness.build.recipes import compression_of
 from harness.build.runners import Runner
 from harness.build.runners.hf import ARGV, find_hf
 from harness.measure.jobs import Inputs, Job
@@ -32,8 +33,9 @@ def program(progress: Progress) -> Runner:
 
 
 def beside_bytes(artifact: Artifact) -> int:
-    """16-bit weights are widened as they are loaded."""
-    return LIBRARY_BYTES + (artifact.tensor_bytes or 0)
+    """Weights are widened to 32 bits as they are loaded, those of a compressed checkpoint as well."""
+    stored = artifact.tensor_bytes or 0
+    return LIBRARY_BYTES + max(stored, 4 * (artifact.parameters or 0) - stored)
 
 
 def supports(cell: Cell, variant: Variant | None) -> str | None:
@@ -44,6 +46,8 @@ def supports(cell: Cell, variant: Variant | None) -> str | None:
     assert variant is not None
     if (why := makes_no_checkpoint(variant)) is not None:
         return f"torch runs checkpoints; {why}"
+    if compression_of(variant) is not None and cell.runtime is not None and cell.runtime.dtype != "float32":
+        return f"the scheme's numbers are computed in float32, not in {cell.runtime.dtype}"
     if isinstance(load, Task) and load.context is not None and load.context > variant.model.context:
         return f"context {load.context} is more than the {variant.model.context} tokens the model was trained for"
     return None

@@ -76,6 +76,10 @@ def main(arguments: list[str]) -> int:
         return fail(FAILED, error, None)
     except MemoryError:
         return fail(FAILED, JobFailedError("out of memory"), None)
+    except RuntimeError as error:  # torch's allocator has no class of its own on the CPU
+        if "allocate memory" not in str(error):
+            raise
+        return fail(FAILED, JobFailedError("out of memory"), None)
     return 0
 
 

@@ -28,4 +28,5 @@ class CayleySgd:
         size = (LARGEST_TURN / skew.abs().sum(-2).amax(-1).clamp(min=1e-12)).clamp(max=rate)
         turn = (size / 2)[..., None, None] * skew
         one = torch.eye(x.shape[-1], dtype=x.dtype)
-        self.matrices = torch.linalg.solve(one - turn, (one + turn) @ x)
+        # Solved matrices lie by columns; as they would be read back, so that a job that is gone on with is the same.
+        self.matrices = torch.linalg.solve(one - turn, (one + turn) @ x).contiguous()

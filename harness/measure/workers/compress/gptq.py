@@ -117,8 +117,12 @@ def _inverse_factor(moments: torch.Tensor, damping: float) -> torch.Tensor:
     diagonal = moments.diagonal()
     diagonal[diagonal == 0] = 1.0
     diagonal += damping * diagonal.mean()
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(moments))
-    return torch.linalg.cholesky(inverse, upper=True)
+    lower, failed = torch.linalg.cholesky_ex(moments)
+    upper, failed_too = torch.linalg.cholesky_ex(torch.cholesky_inverse(lower), upper=True)
+    if int(failed) or int(failed_too):
+        raise ModelError("second moments of what a layer reads cannot be inverted: raise `damping`")
+    found: torch.Tensor = upper
+    return found
 
 
 def _moments(

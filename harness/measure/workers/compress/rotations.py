@@ -20,7 +20,7 @@ class Rotations(msgspec.Struct, frozen=True):
     """[layers, head, head]"""
 
 
-def random_rotations(decoder: Decoder, generator: torch.Generator) -> Rotations:
+def random_rotations(decoder: Decoder, generator: torch.Generator, *, rotates_down: bool = False) -> Rotations:
     """Hadamard matrices with random signs, in float64.
 
     Raises:
@@ -29,7 +29,8 @@ def random_rotations(decoder: Decoder, generator: torch.Generator) -> Rotations:
     try:
         r1 = random_hadamard(decoder.hidden, generator)
         r2 = torch.stack([random_hadamard(decoder.head, generator) for _ in range(decoder.layers)])
-        split(decoder.inner)
+        if rotates_down:
+            split(decoder.inner)
     except NoHadamardError as error:
         raise ModelError(str(error)) from error
     return Rotations(r1, r2)

@@ -40,7 +40,7 @@ def spinquant(job: SpinQuantJob, report: Report) -> Made:
     rows = token_rows(Path(job.text), Path(job.model), job.samples, job.sample_tokens, generator)
     before = _logits(decoder, rows[:1, :CHECKED_TOKENS])
     fold_norms(decoder)
-    rotations = random_rotations(decoder, generator)
+    rotations = random_rotations(decoder, generator, rotates_down=job.rotates_down)
     if job.steps:
         rotations = learned(decoder, rotations, rows, job, report)
     rotate(decoder, rotations)

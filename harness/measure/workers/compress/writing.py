@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import msgspec
+import torch
 
 from harness.measure.workers.compress.made import Made
 from harness.measure.workers.hf.errors import JobFailedError
@@ -22,6 +23,7 @@ def write_made(made: Made, source: Path, output: Path) -> None:
     """
     if output.exists():
         raise JobFailedError(f"{output} is there already")
+    check_numbers(made)
     partial = output.with_name(output.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
@@ -41,3 +43,16 @@ def write_made(made: Made, source: Path, output: Path) -> None:
         raise JobFailedError(f"cannot write {output}: {error.strerror}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def check_numbers(made: Made) -> None:
+    """Raises JobFailedError: what was made is no numbers, as after a last step that went too far."""
+    for name, matrix in made.matrices.items():
+        if not bool(torch.isfinite(matrix.scales).all()):
+            raise JobFailedError(f"{name} has scales that are no numbers; a lower learning rate may help")
+    for name, halves in made.adaptors.items():
+        if not all(bool(torch.isfinite(half).all()) for half in halves):
+            raise JobFailedError(f"the adaptor of {name} is no numbers; a lower learning rate may help")
+    for name in made.decoder.norms():
+        if not bool(torch.isfinite(made.decoder.weight(name)).all()):
+            raise JobFailedError(f"{name} is no numbers; a lower learning rate may help")

@@ -36,6 +36,8 @@ def run_reference(job: ReferenceJob, events: Events) -> None:
         target = np.memmap(part, np.float16, "w+", HEADER_BYTES, (len(rows), network.vocabulary))
         for request in requests:
             for places, logits in _logits(network, request):
+                if not bool(torch.isfinite(logits).all()):
+                    raise ModelError(f"request {request.id}: the model's logits are not numbers")
                 target[[request.rows[place] for place in places]] = torch.log_softmax(logits, -1).cpu().half().numpy()
             tally.answer(len(request.positions))
         target.flush()
@@ -112,9 +114,9 @@ def _compare(network: Network, request: DistanceRequest, reference: Halves) -> d
             found = logprobs[[i for i, _ in compared]].double()
             distances = (wanted.exp() * (wanted - found)).sum(-1).tolist()
             for k, (i, place) in enumerate(compared):
-                kl[place] = max(0.0, distances[k])
+                kl[place] = max(distances[k], 0.0)  # in this order a distance that is no number stays one
                 top1[place] = bool(halves[k, best[i]] == halves[k].max())  # half floats tie
-    if not all(map(math.isfinite, logprob)):
+    if not all(map(math.isfinite, (*logprob, *(k for k in kl if k is not None)))):
         raise ModelError(f"request {request.id}: the model's logits are not numbers")
     return {"id": request.id, "kl": kl, "top1": top1, "logprob": logprob}
 

@@ -6,7 +6,7 @@ A matrix `NAME` is `NAME.weight_int4` (uint8, two columns a byte) or `NAME.weigh
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import torch
@@ -27,7 +27,7 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What config.json says under `quantization_config`."""
 
     quant_method: str = METHOD
-    version: int = 1
+    version: Literal[1] = 1
     group: int = 32
     """Weights of a block linear that share a scale."""
     rotates_down: bool = False

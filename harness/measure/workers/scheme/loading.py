@@ -6,12 +6,14 @@ from typing import Any
 import torch
 from accelerate import init_empty_weights
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
 from harness.measure.workers.hf.errors import ModelError
 from harness.measure.workers.hf.weights import UNREADABLE
 from harness.measure.workers.scheme.layers import Adaptor, QuantizedEmbedding, QuantizedLinear, put
 from harness.measure.workers.scheme.layout import FILE, Scheme, Weights
+
+OUTPUT = "lm_head"
 
 
 def open_compressed(folder: Path, scheme: Scheme, dtype: torch.dtype, attention: str) -> Any:
@@ -41,6 +43,8 @@ def open_compressed(folder: Path, scheme: Scheme, dtype: torch.dtype, attention:
             put(model, name, nn.Parameter(_vector(name, parameter, weights).to(dtype), requires_grad=False))
     if more := sorted(weights.names - weights.read):
         raise ModelError(f"cannot load {folder / FILE}: the model has no place for {more[0]}")
+    if (folder / "generation_config.json").is_file():
+        model.generation_config = GenerationConfig.from_pretrained(folder)
     return model.eval()
 
 
@@ -53,6 +57,8 @@ def _linear(name: str, module: nn.Linear, weights: Weights, scheme: Scheme, dtyp
         if a.shape != (scheme.lora_rank, module.in_features) or b.shape != (module.out_features, scheme.lora_rank):
             raise ModelError(f"cannot load {weights.path}: the adaptor of {name} is of another shape")
         adaptor = Adaptor(a.to(dtype), b.to(dtype), scheme.lora_scale)
+    elif scheme.lora_rank and name != OUTPUT:
+        raise ModelError(f"cannot load {weights.path}: it lacks the adaptor of {name}")
     matrix = weights.matrix(name, module.out_features, module.in_features)
     rotates = scheme.rotates_down and name.endswith(".down_proj")
     return QuantizedLinear(matrix.weight.to(dtype), rotates=rotates, adaptor=adaptor)
