@@ -69,15 +69,6 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
     return tuple(folder / name for name in names)
 
 
-def read_tensors(path: Path) -> list[Tensor]:
-    """What the header of a safetensors file lists, without names.
-
-    Raises:
-        BuildError: a damaged file.
-    """
-    return list(read_header(path)[0].values())
-
-
 def read_header(path: Path) -> tuple[dict[str, Tensor], int]:
     """Tensors by name, and where their bytes begin (behind 8 bytes of the header's length, and the header).
 

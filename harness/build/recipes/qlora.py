@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from harness.build.recipes import Compression, settings_of, text_path
@@ -32,16 +33,6 @@ class Settings(Value, frozen=True):
 def compression(variant: Variant) -> Compression:
     """Raises InputError: a setting that cannot be."""
     wish = settings_of(variant, Settings)
-    settings: dict[str, str | int | float | bool] = {
-        "steps": wish.steps,
-        "lora_steps": wish.lora_steps,
-        "lora_rank": wish.lora_rank,
-        "samples": wish.samples,
-        "sample_tokens": wish.sample_tokens,
-        "batch": wish.batch,
-        "learning_rate": wish.learning_rate,
-        "lora_learning_rate": wish.lora_learning_rate,
-        "group": wish.group,
-        "seed": wish.seed,
-    }
+    settings = msgspec.to_builtins(wish)
+    del settings["text"]
     return Compression("qlora", settings, text_path(wish.text))

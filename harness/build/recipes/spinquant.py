@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from harness.build.recipes import Compression, settings_of, text_path
@@ -31,15 +32,7 @@ class Settings(Value, frozen=True):
 def compression(variant: Variant) -> Compression:
     """Raises InputError: a setting that cannot be."""
     wish = settings_of(variant, Settings)
-    settings: dict[str, str | int | float | bool] = {
-        "steps": wish.steps,
-        "samples": wish.samples,
-        "sample_tokens": wish.sample_tokens,
-        "batch": wish.batch,
-        "learning_rate": wish.learning_rate,
-        "rotates_down": wish.r4,
-        "damping": wish.damping,
-        "group": wish.group,
-        "seed": wish.seed,
-    }
+    settings = msgspec.to_builtins(wish)
+    del settings["text"]
+    settings["rotates_down"] = settings.pop("r4")
     return Compression("spinquant", settings, text_path(wish.text))

@@ -53,33 +53,29 @@ def peak_rss_bytes() -> int | None:
     return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM")), None)
 
 
-def fail(code: int, error: Exception, events: Events | None) -> int:
-    """One line on standard error, and one event."""
-    message = " ".join(str(error).split())
-    print(f"{PROGRAM}: {message}", file=sys.stderr)  # noqa: T201 - a program's diagnostics
-    if events is not None:
-        events.write("error", message=message)
+def fail(code: int, error: Exception) -> int:
+    """One line on standard error."""
+    print(f"{PROGRAM}: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201 - a program's diagnostics
     return code
 
 
 def main(arguments: list[str]) -> int:
     die_with_parent()
     if len(arguments) != 2:
-        return fail(BAD_JOB, JobRefusedError(f"usage: {PROGRAM} JOB.json EVENTS.jsonl"), None)
-    events = None
+        return fail(BAD_JOB, JobRefusedError(f"usage: {PROGRAM} JOB.json EVENTS.jsonl"))
     try:
         with Events(Path(arguments[1])) as events:
             run(read_job(Path(arguments[0])), events)
     except JobRefusedError as error:
-        return fail(BAD_JOB, error, None)
+        return fail(BAD_JOB, error)
     except JobFailedError as error:
-        return fail(FAILED, error, None)
+        return fail(FAILED, error)
     except MemoryError:
-        return fail(FAILED, JobFailedError("out of memory"), None)
+        return fail(FAILED, JobFailedError("out of memory"))
     except RuntimeError as error:  # torch's allocator has no class of its own on the CPU
         if "allocate memory" not in str(error):
             raise
-        return fail(FAILED, JobFailedError("out of memory"), None)
+        return fail(FAILED, JobFailedError("out of memory"))
     return 0
 
 
