@@ -80,9 +80,7 @@ class Asker:
                 reference=str(reference),
                 timeout_s=6 * 3600,
             )
-            work = Path(folder, "work")
-            work.mkdir()
-            outcome = self.device.run(self.runtime.job(self._cell(variant), inputs, self.facts), work)
+            outcome = self.device.run(self.runtime.job(self._cell(variant), inputs, self.facts), Path(folder, "work"))
             parsed = parse_events(outcome.events)
             assert parsed.done, parsed.error or outcome.stderr_tail
             found = sorted(read_lines(answers), key=lambda line: line["id"])

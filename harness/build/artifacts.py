@@ -18,7 +18,7 @@ from harness.build.checkpoints import (
     makes_no_checkpoint,
     sha256_of,
 )
-from harness.build.compressed import compressed_checkpoint, compression_key
+from harness.build.compressed import compressed_checkpoint, compression_key, learned_text
 from harness.build.converted import converted_gguf
 from harness.build.downloads import download, extract_member
 from harness.build.gguf_files import GgufFacts, read_facts, write_random
@@ -82,6 +82,7 @@ class Workshop:
         self.runner, self.progress = runner, progress
         self.stamps: dict[str, Stamp | None] = {}
         """Path of an artifact's file → what the file system said of it when its bytes were hashed."""
+        self._texts: dict[str, Path | None] = {}
 
     def ensure(self, variant: Variant, format: Format = "gguf") -> Artifact:
         """The variant's artifact, from the store or made now; its bytes are hashed again each time.
@@ -129,7 +130,7 @@ class Workshop:
                 raise BuildError(
                     f"{variant.name}: its checkpoint holds {', '.join(strange)}; {', '.join(sorted(FLOATS))} are known"
                 )
-            folder = compressed_checkpoint(variant, compression, Path(base.path), base.sha256, self.progress)
+            folder = compressed_checkpoint(variant, compression, base, self.progress)
             artifact, stamps = describe_made(variant.name, folder)
         else:
             folder = made_checkpoint(variant, self.ensure(variant), self.progress)
@@ -139,6 +140,20 @@ class Workshop:
 
     def checkpoint(self, variant: Variant) -> Path:
         return Path(self._checkpoint(variant).path)
+
+    def learned_text(self, variant: Variant) -> Path | None:
+        """The text that the variant's recipe learns from; None where it reads none.
+
+        Raises:
+            BuildError: it was to be drawn from the model, and could not.
+        """
+        compression = compression_of(variant)
+        if compression is None or not compression.drawn_tokens:
+            return Path(compression.text) if compression is not None and compression.text is not None else None
+        if variant.name not in self._texts:
+            base = self._checkpoint(checkpoint_base_of(variant))
+            self._texts[variant.name] = learned_text(compression, base, self.progress)
+        return self._texts[variant.name]
 
     def stored(self, variant: Variant) -> Artifact | None:
         """The variant's artifact if it is in the store; nothing is made.

@@ -10,6 +10,7 @@ from harness.build.checkpoints import DTYPES, SUMS, checkpoint_folder, describe,
 from harness.build.compressed import compressed_folder
 from harness.build.converted import converted_place
 from harness.build.downloads import member_key
+from harness.build.drawn_text import drawn_name
 from harness.build.recipes import base_of, checkpoint_base_of, compression_of
 from harness.build.runners.llama_cpp_build import build_key, runner_hash
 from harness.build.runners.llama_cpp_sources import SDIST_SHA256
@@ -42,16 +43,20 @@ def _of_variant(variant: Variant) -> set[str]:
 
 
 def _of_compression(variant: Variant) -> set[str]:
-    """The compressed checkpoint, made or half learned."""
+    """The compressed checkpoint, made or half learned, and what it learns from."""
     compression = compression_of(variant)
     if compression is None:
         return set()
-    try:
+    found: set[str] = set()
+    with suppress(InputError, BuildError):  # else what it is made with is not there
         base = _base_sha256(checkpoint_base_of(variant))
-        name = compressed_folder(variant, compression, base).name if base else None
-    except (InputError, BuildError):  # what it is made with is not there
-        return set()
-    return {f"checkpoints/{name}", f"training/{name}"} if name else set()
+        if base is None:
+            return found
+        name = compressed_folder(variant, compression, base).name
+        found |= {f"checkpoints/{name}", f"training/{name}"}
+        if compression.drawn_tokens:
+            found.add(f"texts/{drawn_name(base, compression.drawn_tokens, int(compression.settings['seed']))}")
+    return found
 
 
 def _base_sha256(base: Variant) -> str | None:

@@ -25,6 +25,7 @@ KINDS = (
     "artifacts",
     "checkpoints",
     "training",
+    "texts",
     "downloads",
     "members",
     "sources",

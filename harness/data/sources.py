@@ -7,10 +7,7 @@ from harness.errors import UnknownNameError
 FOLDER = Path(__file__).parent
 
 TEXTS: dict[str, str] = {"text_5000": "text_5000.txt"}
-"""Texts that may be evaluated. The calibration text is not among them, and never will be."""
-
-CALIBRATION_TEXT = FOLDER / "calibration_topics.txt"
-"""What recipes learn from."""
+"""Texts that may be evaluated; no recipe learns from them."""
 
 PROMPT_TEXT = "text_5000"
 """Speed and memory use the head of this text as their prompt: real text, not random ids."""

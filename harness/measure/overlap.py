@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from harness.build.recipes import compression_of
 from harness.data.sources import read_text
 from harness.errors import InputError
 from harness.request_lines import own_texts
@@ -21,18 +20,21 @@ SHORTEST = 5
 _WORD = re.compile(r"\w+")
 
 
-def refuse_overlap(cell: Cell, variant: Variant, requests: Path) -> None:
-    """Raises InputError: the variant learned from a text that holds what is asked."""
-    compression = compression_of(variant)
-    if compression is None or compression.text is None:
+def refuse_overlap(cell: Cell, variant: Variant, text: Path | None, requests: Path) -> None:
+    """`text`: what the variant learned from.
+
+    Raises:
+        InputError: it holds what is asked.
+    """
+    if text is None:
         return
-    learned = _learned(compression.text)
+    learned = _learned(str(text))
     load = cell.workload
     texts = [read_text(load.text)] if isinstance(load, Text) else list(own_texts(read_lines(requests)))
-    shared = [words for text in texts if (words := learned.part_of(text)) is not None]
+    shared = [words for one in texts if (words := learned.part_of(one)) is not None]
     if shared:
         raise InputError(
-            f"{variant.name} learned from {Path(compression.text).name}, which holds parts of {len(shared):,} of"
+            f"{variant.name} learned from {text.name}, which holds parts of {len(shared):,} of"
             f" {len(texts):,} texts of {load.label}, such as “{shared[0]}”: it cannot be asked them"
         )
 

@@ -12,14 +12,17 @@ import pytest
 import torch
 
 from harness.config import PROJECT
-from harness.data.sources import CALIBRATION_TEXT
+from harness.data.sources import FOLDER
 from harness.measure.workers.compress.cayley import CayleySgd
 from harness.measure.workers.compress.decoder import Decoder, open_decoder
+from harness.measure.workers.compress.expected import Expected, damped, pivots
 from harness.measure.workers.compress.gptq import gptq
 from harness.measure.workers.compress.made import Report
-from harness.measure.workers.compress.rotations import fold_norms, random_rotations, rotate, rotate_down
+from harness.measure.workers.compress.rotations import Rotations, fold_norms, random_rotations, rotate, rotate_down
 from harness.measure.workers.compress.rounding import nearest
+from harness.measure.workers.compress.seen import look
 from harness.measure.workers.compress.spinquant import relative_change
+from harness.measure.workers.compress.text import token_rows
 from harness.measure.workers.hf.errors import JobFailedError, ModelError
 from harness.measure.workers.scheme.hadamard import random_hadamard, rotate_last
 from harness.measure.workers.scheme.layout import read_scheme
@@ -131,6 +134,54 @@ def test_gptq_without_correlations_rounds_to_nearest_of_its_scales() -> None:
     assert float((found.weight - weight).abs().max()) <= float(found.scales.max()) * 1.6
 
 
+def test_pivots_are_what_later_columns_do_not_foretell() -> None:
+    mixing = torch.randn(40, 12, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+    moments = mixing.T @ mixing / 40
+    found = pivots(moments)
+    for column in range(12):
+        rest = torch.linalg.lstsq(mixing[:, column + 1 :], mixing[:, column, None]).solution
+        left = mixing[:, column] - (mixing[:, column + 1 :] @ rest)[:, 0]
+        assert found[column] == pytest.approx(float(left.square().mean()))
+
+
+def test_the_expected_loss_is_near_what_gptq_loses_and_learning_lowers_it(make: Make) -> None:
+    """Of one layer's feed-forward inputs: half the Fisher-weighted error of outputs."""
+    decoder = open_decoder(make("small", num_hidden_layers=1), 32)
+    fold_norms(decoder)
+    generator = torch.Generator().manual_seed(3)
+    rows = torch.randint(256, (16, 64), generator=generator)
+    seen = look(decoder, rows, rows[:4], generator)
+    expected = Expected(decoder, seen, 32, rotates_down=False)
+    name = "model.layers.0.mlp.up_proj"
+    moments, fisher = seen.moments["model.layers.0.mlp.gate_proj"], seen.weights[name]
+    weight = decoder.weight(name)
+    error = gptq(weight, damped(moments), 32, INT4, 0.0).weight - weight
+    lost = 0.5 * float((fisher * ((error @ moments) * error).sum(-1)).sum())
+    reckoned = float(expected._cost(weight, fisher, pivots(damped(moments))))
+    assert 0.5 * lost < reckoned < 2 * lost
+    start = random_rotations(decoder, generator)
+    r1 = CayleySgd(start.r1)
+    first = float(expected.loss(start.floats(), [0], None))
+    for _ in range(40):
+        now = Rotations(r1.matrices.float().requires_grad_(), start.r2.float())
+        (expected.loss(now, [0], generator) / first).backward()
+        assert now.r1.grad is not None
+        r1.step(now.r1.grad, 1.0)
+    assert float(expected.loss(Rotations(r1.matrices, start.r2).floats(), [0], None)) < 0.95 * first
+
+
+def test_a_text_is_drawn_from_the_model_again_the_same(make: Make, tmp_path: Path) -> None:
+    model = make()
+    common = {"kind": "draw", "model": str(model), "tokens": 600, "threads": 1, "program_sha256": "abc"}
+    wishes = [{**common, "seed": seed, "output": str(tmp_path / str(i))} for i, seed in enumerate((1, 1, 2))]
+    (tmp_path / "jobs").mkdir()
+    for code, last, events in run(*wishes, folder=tmp_path / "jobs"):
+        assert code == 0 and events[-1]["event"] == "done", last
+    one, again, other = ((tmp_path / str(i)).read_text(encoding="utf-8") for i in range(3))
+    assert one == again and one != other
+    assert len(token_rows(tmp_path / "0", model, 18, 32, torch.Generator())) == 18
+
+
 MANY = """
 import sys
 from harness.measure.workers.compress.__main__ import main
@@ -169,10 +220,10 @@ def wish(kind: str, base: Path, folder: Path, **more: Any) -> dict[str, Any]:
         "group": 32,
         "seed": 1,
     }
-    text = {"text": str(CALIBRATION_TEXT), "state": str(folder / "state"), "samples": 4, "sample_tokens": 32}
+    text = {"text": str(FOLDER / "text_5000.txt"), "state": str(folder / "state"), "samples": 4, "sample_tokens": 32}
     own: dict[str, dict[str, Any]] = {
         "ptq": {},
-        "spinquant": {**text, "steps": 3, "batch": 1, "learning_rate": 1.5, "rotates_down": False, "damping": 0.01},
+        "spinquant": {**text, "steps": 3, "learning_rate": 1.5, "rotates_down": False, "damping": 0.01},
         "qlora": {
             **text,
             "steps": 3,

@@ -17,12 +17,14 @@ from harness.values import Cell, FileSource, Model, Runtime, Task, Text, Variant
 LEARNED = "Alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon."
 
 
-def variant(tmp_path: Path, recipe: str = "spinquant") -> Variant:
+MODEL = Model(name="m", source=FileSource(path="/m.gguf"), label="m")
+VARIANT = Variant(name="v", model=MODEL, recipe="spinquant")
+
+
+def learned(tmp_path: Path) -> Path:
     text = tmp_path / "learned.txt"
     text.write_text(LEARNED, encoding="utf-8")
-    settings = {"text": str(text)} if recipe == "spinquant" else {"weights": "int4"}
-    model = Model(name="m", source=FileSource(path="/m.gguf"), label="m")
-    return Variant(name="v", model=model, recipe=recipe, settings=settings)
+    return text
 
 
 def asked(tmp_path: Path, *prompts: str) -> Path:
@@ -45,37 +47,31 @@ def test_a_question_that_was_learned_is_refused_with_its_words(tmp_path: Path) -
     question = "Which comes first?  BETA, gamma delta epsilon zeta eta theta iota kappa lambda: mu nu xi (omicron)"
     requests = asked(tmp_path, "What is two and two?", question)
     with pytest.raises(InputError, match=r"parts of 1 of 2 texts of .*“beta gamma delta"):
-        refuse_overlap(CELL, variant(tmp_path), requests)
+        refuse_overlap(CELL, VARIANT, learned(tmp_path), requests)
 
 
 def test_fewer_words_alike_are_no_overlap(tmp_path: Path) -> None:
     requests = asked(tmp_path, "beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu and others")
-    refuse_overlap(CELL, variant(tmp_path), requests)
+    refuse_overlap(CELL, VARIANT, learned(tmp_path), requests)
 
 
 def test_a_short_question_is_compared_whole(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="“kappa lambda mu nu xi omicron”"):
-        refuse_overlap(CELL, variant(tmp_path), asked(tmp_path, "Kappa, lambda, mu: nu xi omicron?"))
-    refuse_overlap(CELL, variant(tmp_path), asked(tmp_path, "Kappa, lambda, mu: nu xi sigma?", "mu nu xi"))
+        refuse_overlap(CELL, VARIANT, learned(tmp_path), asked(tmp_path, "Kappa, lambda, mu: nu xi omicron?"))
+    refuse_overlap(CELL, VARIANT, learned(tmp_path), asked(tmp_path, "Kappa, lambda, mu: nu xi sigma?", "mu nu xi"))
 
 
 def test_a_text_is_compared_as_it_is_read(tmp_path: Path) -> None:
     cell = msgspec.structs.replace(CELL, workload=Text(text="text_5000"))
-    own = variant(tmp_path)
-    refuse_overlap(cell, own, asked(tmp_path, LEARNED))
-    learned = tmp_path / "essays.txt"
-    learned.write_text("\n".join(read_text("text_5000").splitlines()[:6]), encoding="utf-8")
+    refuse_overlap(cell, VARIANT, learned(tmp_path), asked(tmp_path, LEARNED))
+    essays = tmp_path / "essays.txt"
+    essays.write_text("\n".join(read_text("text_5000").splitlines()[:6]), encoding="utf-8")
     with pytest.raises(InputError, match=r"learned from essays\.txt, which holds parts of 1 of 1 texts"):
-        refuse_overlap(cell, msgspec.structs.replace(own, settings={"text": str(learned)}), asked(tmp_path, "x"))
-
-
-def test_the_projects_own_text_for_recipes_is_none_that_is_evaluated(tmp_path: Path) -> None:
-    cell = msgspec.structs.replace(CELL, workload=Text(text="text_5000"))
-    refuse_overlap(cell, msgspec.structs.replace(variant(tmp_path), settings={}), asked(tmp_path, "x"))
+        refuse_overlap(cell, VARIANT, essays, asked(tmp_path, "x"))
 
 
 def test_a_recipe_without_text_learned_nothing(tmp_path: Path) -> None:
-    refuse_overlap(CELL, variant(tmp_path, "ptq"), asked(tmp_path, LEARNED))
+    refuse_overlap(CELL, VARIANT, None, asked(tmp_path, LEARNED))
 
 
 @given(st.lists(st.sampled_from(["a", "b", "ce"]), max_size=40))

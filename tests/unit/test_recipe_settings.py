@@ -6,7 +6,6 @@ import pytest
 from harness.build.recipes import SETTINGS, compression_of
 from harness.build.recipes.qlora import Settings as Qlora
 from harness.build.recipes.spinquant import Settings as SpinQuant
-from harness.data.sources import CALIBRATION_TEXT
 from harness.errors import InputError
 from harness.values import FileSource, Model, Variant
 
@@ -20,9 +19,14 @@ def test_a_suite_may_set_what_the_recipe_reads(recipe: str, kind: type[msgspec.S
 
 def test_every_setting_reaches_the_program_with_its_default() -> None:
     found = compression_of(Variant(name="v", model=MODEL, recipe="spinquant", settings={"r4": True, "steps": 3}))
-    assert found is not None and found.text == str(CALIBRATION_TEXT)
+    assert found is not None and found.text is None and found.drawn_tokens == 64 * 512
     assert found.settings["rotates_down"] is True and found.settings["steps"] == 3 and found.settings["samples"] == 64
     assert "text" not in found.settings and "r4" not in found.settings
+
+
+def test_a_text_of_the_users_is_read_instead_of_the_models_own() -> None:
+    found = compression_of(Variant(name="v", model=MODEL, recipe="qlora", settings={"text": "/a.txt"}))
+    assert found is not None and found.text == "/a.txt" and found.drawn_tokens == 0
 
 
 def test_llama_cpps_types_make_no_checkpoint() -> None:

@@ -12,7 +12,6 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from harness.data.sources import CALIBRATION_TEXT
 from harness.errors import InputError, UnknownNameError
 from harness.progress import Progress
 from harness.values import CheckpointSource, Model, Variant
@@ -47,7 +46,6 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         "steps",
         "samples",
         "sample_tokens",
-        "batch",
         "learning_rate",
         "r4",
         "damping",
@@ -82,6 +80,8 @@ class Compression(msgspec.Struct, frozen=True):
     """All of them, with those that the suite leaves out."""
     text: str | None = None
     """A file that it may learn from."""
+    drawn_tokens: int = 0
+    """Where it learns from a text that the 16-bit model itself writes: at least so many tokens."""
 
 
 class Kit(Protocol):
@@ -166,9 +166,12 @@ def settings_of(variant: Variant, kind: type[S]) -> S:
         raise InputError(f"variant {variant.name!r}: recipe {variant.recipe}: {error}") from None
 
 
-def text_path(text: str) -> str:
-    """A file to learn from: the user's, or the project's own."""
-    return text or str(CALIBRATION_TEXT)
+def learning(kind: str, settings: dict[str, Any]) -> Compression:
+    """A recipe that learns from `settings["text"]`, or, where that is empty, from what the model itself writes."""
+    told = {name: value for name, value in settings.items() if name != "text"}
+    if settings["text"]:
+        return Compression(kind, told, text=settings["text"])
+    return Compression(kind, told, drawn_tokens=settings["samples"] * settings["sample_tokens"])
 
 
 def _loaded(place: str) -> Any:

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from harness.build.recipes import Compression, settings_of, text_path
+from harness.build.recipes import Compression, learning, settings_of
 from harness.values import Count, Positive, Value, Variant
 
 Rate = Annotated[float, Meta(gt=0, le=100)]
@@ -27,12 +27,9 @@ class Settings(Value, frozen=True):
     group: Positive = 32
     seed: Count = 1
     text: str = ""
-    """A file of UTF-8 text; empty: the project's own."""
+    """A file of UTF-8 text; empty: the 16-bit model writes one."""
 
 
 def compression(variant: Variant) -> Compression:
     """Raises InputError: a setting that cannot be."""
-    wish = settings_of(variant, Settings)
-    settings = msgspec.to_builtins(wish)
-    del settings["text"]
-    return Compression("qlora", settings, text_path(wish.text))
+    return learning("qlora", msgspec.to_builtins(settings_of(variant, Settings)))

@@ -18,17 +18,19 @@ from harness.measure.workers.parent import die_with_parent
 PROGRAM = "bench-compress"
 FAILED, BAD_JOB = 1, 2
 RECIPES = {
+    "draw": "harness.measure.workers.compress.drawing:draw",
     "ptq": "harness.measure.workers.compress.ptq:ptq",
     "spinquant": "harness.measure.workers.compress.spinquant:spinquant",
     "qlora": "harness.measure.workers.compress.qlora:qlora",
 }
-"""Recipe → `function(job, report) -> Made`; imported late."""
+"""Recipe → `function(job, report) -> Made`, or the text that was drawn; imported late."""
 LIBRARIES = ("torch", "transformers", "torchao", "safetensors")
 
 
 def run(job: AnyJob, events: Events) -> None:
     import torch
 
+    from harness.measure.workers.compress.drawing import write_text
     from harness.measure.workers.compress.made import Report
     from harness.measure.workers.compress.writing import write_made
 
@@ -39,7 +41,11 @@ def run(job: AnyJob, events: Events) -> None:
     events.write("hello", program=PROGRAM, kind=kind, pid=os.getpid(), versions={n: version(n) for n in LIBRARIES})
     module, name = RECIPES[kind].split(":")
     report = Report()
-    write_made(getattr(import_module(module), name)(job, report), Path(job.model), Path(job.output))
+    made = getattr(import_module(module), name)(job, report)
+    if isinstance(made, str):
+        write_text(made, Path(job.output))
+    else:
+        write_made(made, Path(job.model), Path(job.output))
     losses = [{"stage": stage, "step": step, "loss": loss} for stage, step, loss in report.losses]
     events.write("done", peak_rss_bytes=peak_rss_bytes(), losses=losses)
 

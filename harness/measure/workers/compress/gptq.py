@@ -2,7 +2,7 @@
 the columns that come later, weighted by the second moments of what the layer reads.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -22,13 +22,6 @@ from harness.measure.workers.scheme.numerics import (
     scales_of,
 )
 
-STAGES: tuple[tuple[str, ...], ...] = (
-    ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
-    ("self_attn.o_proj",),
-    ("mlp.gate_proj", "mlp.up_proj"),
-    ("mlp.down_proj",),
-)
-"""Linears of a block that read the same; each stage sees what the stages before it, already rounded, put out."""
 BLOCK = 96
 """Columns whose errors are handed on together."""
 SHRUNK = tuple(1 - 0.03 * step for step in range(11))
@@ -58,19 +51,28 @@ def gptq_blocks(
     """
     hidden, how = _first_inputs(decoder, rows)
     found: dict[str, Matrix] = {}
+
+    def settle(place: str, parts: tuple[str, ...], inputs: Iterable[torch.Tensor], rotates: bool = False) -> None:
+        moments = _moments(inputs, rotates=rotates)
+        if not bool(torch.isfinite(moments).all()):
+            raise ModelError(f"{place}.{parts[0]} reads activations that are no numbers")
+        for name in (f"{place}.{part}" for part in parts):
+            found[name] = gptq(decoder.weight(name), moments, group, INT4, damping)
+            put(decoder.model, name, QuantizedLinear(found[name].weight, rotates=rotates))
+
     for layer in range(decoder.layers):
         place = f"model.layers.{layer}"
         block = decoder.model.get_submodule(place)
-        for stage in STAGES:
-            rotates = rotates_down and stage == STAGES[-1]
-            moments = _moments(block, stage[0], hidden, how, rotates=rotates)
-            if not bool(torch.isfinite(moments).all()):
-                raise ModelError(f"{place}.{stage[0]} reads activations that are no numbers")
-            for part in stage:
-                name = f"{place}.{part}"
-                found[name] = gptq(decoder.weight(name), moments, group, INT4, damping)
-                put(decoder.model, name, QuantizedLinear(found[name].weight, rotates=rotates))
-        hidden = [_output(block(one, **how)) for one in hidden]
+
+        # Each part sees what the parts before it, already rounded, put out; none is computed for a later part again.
+        settle(f"{place}.self_attn", ("q_proj", "k_proj", "v_proj"), (block.input_layernorm(one) for one in hidden))
+        mixed = [_attended(block, one, how) for one in hidden]
+        settle(f"{place}.self_attn", ("o_proj",), mixed)
+        hidden = [one + block.self_attn.o_proj(x) for one, x in zip(hidden, mixed, strict=True)]
+        del mixed
+        settle(f"{place}.mlp", ("gate_proj", "up_proj"), (block.post_attention_layernorm(one) for one in hidden))
+        settle(f"{place}.mlp", ("down_proj",), (_gated(block, one) for one in hidden), rotates_down)
+        hidden = [one + block.mlp.down_proj(_gated(block, one)) for one in hidden]
         done(layer + 1, decoder.layers)
     return found
 
@@ -125,31 +127,39 @@ def _inverse_factor(moments: torch.Tensor, damping: float) -> torch.Tensor:
     return found
 
 
-def _moments(
-    block: nn.Module, part: str, hidden: Sequence[torch.Tensor], how: dict[str, Any], *, rotates: bool
-) -> torch.Tensor:
+def _moments(inputs: Iterable[torch.Tensor], *, rotates: bool) -> torch.Tensor:
     """[columns, columns]: the mean of xᵀx of what a linear reads, as its integers will meet it."""
-    total: list[torch.Tensor] = []
-    count = 0
+    total, count = torch.zeros(()), 0
+    for one in inputs:
+        x = one.flatten(0, -2)
+        x = fake_quantized_tokens(rotate_last(x) if rotates else x)
+        total, count = total + x.T @ x, count + len(x)
+    return total / count
+
+
+def _attended(block: Any, hidden: torch.Tensor, how: dict[str, Any]) -> torch.Tensor:
+    """What the output projection of a block's attention reads."""
+    seen: list[torch.Tensor] = []
 
     def look(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        nonlocal count
-        x = inputs[0].flatten(0, -2)
-        x = fake_quantized_tokens(rotate_last(x) if rotates else x)
-        count += len(x)
-        total[:] = [x.T @ x if not total else total[0] + x.T @ x]
+        seen.append(inputs[0])
         raise _SeenError
 
-    hook = block.get_submodule(part).register_forward_pre_hook(look)
+    hook = block.self_attn.o_proj.register_forward_pre_hook(look)
     try:
-        for one in hidden:
-            try:
-                block(one, **how)
-            except _SeenError:
-                continue
+        block.self_attn(hidden_states=block.input_layernorm(hidden), **how)
+    except _SeenError:
+        return seen[0]
     finally:
         hook.remove()
-    return total[0] / count
+    raise AssertionError("attention ended without its output projection")
+
+
+def _gated(block: Any, hidden: torch.Tensor) -> torch.Tensor:
+    """What a block's down projection reads."""
+    mlp, x = block.mlp, block.post_attention_layernorm(hidden)
+    found: torch.Tensor = mlp.act_fn(mlp.gate_proj(x)) * mlp.up_proj(x)
+    return found
 
 
 def _first_inputs(decoder: Decoder, rows: torch.Tensor) -> tuple[list[torch.Tensor], dict[str, Any]]:
@@ -172,9 +182,3 @@ def _first_inputs(decoder: Decoder, rows: torch.Tensor) -> tuple[list[torch.Tens
     finally:
         hook.remove()
     return seen, how
-
-
-def _output(found: Any) -> torch.Tensor:
-    """A block's new hidden states; some versions of transformers put them in a tuple."""
-    output: torch.Tensor = found[0] if isinstance(found, tuple) else found
-    return output

@@ -20,11 +20,18 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     model: FilePath
     """Folder of a 16-bit or 32-bit checkpoint."""
     output: FilePath
-    """Folder to make."""
+    """Folder to make; of `draw` the file."""
     threads: Positive
     program_sha256: str
     group: Positive = 32
     seed: Whole = 1
+
+
+class DrawJob(Job, frozen=True, kw_only=True, tag="draw"):
+    """Text from the model itself; `output` is a file."""
+
+    tokens: Positive
+    """At least so many."""
 
 
 class TextJob(Job, frozen=True, kw_only=True):
@@ -48,8 +55,6 @@ class SpinQuantJob(TextJob, frozen=True, kw_only=True, tag="spinquant"):
 
     steps: Whole
     """Of learning; 0 leaves the random Hadamard matrices."""
-    batch: Positive
-    """Pieces of text a step."""
     learning_rate: Rate
     rotates_down: bool
     """R4; a runtime must have it."""
@@ -68,7 +73,7 @@ class QloraJob(TextJob, frozen=True, kw_only=True, tag="qlora"):
     lora_rank: Positive
 
 
-AnyJob = PtqJob | SpinQuantJob | QloraJob
+AnyJob = DrawJob | PtqJob | SpinQuantJob | QloraJob
 
 
 def read_job(path: Path) -> AnyJob:

@@ -19,6 +19,9 @@ class Rotations(msgspec.Struct, frozen=True):
     r2: torch.Tensor
     """[layers, head, head]"""
 
+    def floats(self) -> "Rotations":
+        return Rotations(self.r1.float(), self.r2.float())
+
 
 def random_rotations(decoder: Decoder, generator: torch.Generator, *, rotates_down: bool = False) -> Rotations:
     """Hadamard matrices with random signs, in float64.

@@ -1,14 +1,12 @@
 """SpinQuant (arXiv 2405.16406): rotations that make the rounded model's outputs like the float one's, then GPTQ."""
 
-import copy
 from pathlib import Path
 
-import msgspec
 import torch
 
 from harness.measure.workers.compress.cayley import CayleySgd
 from harness.measure.workers.compress.decoder import EMBEDDING, OUTPUT, Decoder, open_decoder
-from harness.measure.workers.compress.divergence import kl_divergence
+from harness.measure.workers.compress.expected import Expected
 from harness.measure.workers.compress.gptq import gptq_blocks
 from harness.measure.workers.compress.jobs import SpinQuantJob
 from harness.measure.workers.compress.made import Made, Report
@@ -20,9 +18,9 @@ from harness.measure.workers.compress.rotations import (
     rotate_down,
 )
 from harness.measure.workers.compress.rounding import ends
+from harness.measure.workers.compress.seen import look
 from harness.measure.workers.compress.state import Progress, State
 from harness.measure.workers.compress.text import token_rows
-from harness.measure.workers.compress.turned import TurnedModel
 from harness.measure.workers.hf.errors import ModelError
 from harness.measure.workers.scheme.layers import QuantizedEmbedding, QuantizedLinear, put
 from harness.measure.workers.scheme.layout import Scheme
@@ -31,6 +29,10 @@ LARGEST_CHANGE = 1e-5
 """Of the rotated float model's logits, relative to their norm."""
 CHECKED_TOKENS = 64
 ROTATION = "rotation"
+MOMENT_TOKENS, GRADED_TOKENS = 12_288, 3_072
+"""Of text that is looked at before rotations are learned."""
+LAYERS = 6
+"""That a step looks at, drawn anew each time."""
 
 
 def spinquant(job: SpinQuantJob, report: Report) -> Made:
@@ -63,16 +65,20 @@ def spinquant(job: SpinQuantJob, report: Report) -> Made:
 
 def learned(decoder: Decoder, rotations: Rotations, rows: torch.Tensor, job: SpinQuantJob, report: Report) -> Rotations:
     """Rotations after `job.steps` steps whose rate falls to 0; goes on where an earlier job was ended."""
+    generator = torch.Generator().manual_seed(job.seed)
+    seen = look(decoder, _first(rows, MOMENT_TOKENS), _first(rows.flip(0), GRADED_TOKENS), generator)
+    expected = Expected(decoder, seen, job.group, rotates_down=job.rotates_down)
+    with torch.no_grad():
+        whole = float(expected.loss(rotations.floats(), range(decoder.layers), None))
     state = State(Path(job.state, "rotations.safetensors"))
-    model = TurnedModel(copy_of(decoder), job.group, rotates_down=job.rotates_down)
     r1, r2 = CayleySgd(rotations.r1), CayleySgd(rotations.r2)
-    first = _restore(state, r1, r2, report)
-    for step in range(first, job.steps):
-        some = rows[[(step * job.batch + i) % len(rows) for i in range(job.batch)]]
+    for step in range(_restore(state, r1, r2, report), job.steps):
+        draws = torch.Generator().manual_seed(job.seed + step)
+        layers = torch.randperm(decoder.layers, generator=draws)[:LAYERS].tolist()
         now = Rotations(r1.matrices.float().requires_grad_(), r2.matrices.float().requires_grad_())
-        loss = kl_divergence(model.float_logits(some), model.logits(some, now))
+        loss = expected.loss(now, layers, draws) * decoder.layers / len(layers)
         report.loss(ROTATION, step, loss.item())
-        loss.backward()
+        (loss / whole).backward()
         assert now.r1.grad is not None and now.r2.grad is not None
         rate = job.learning_rate * (1 - step / job.steps)
         r1.step(now.r1.grad, rate)
@@ -82,10 +88,8 @@ def learned(decoder: Decoder, rotations: Rotations, rows: torch.Tensor, job: Spi
     return Rotations(r1.matrices, r2.matrices)
 
 
-def copy_of(decoder: Decoder) -> Decoder:
-    """The same weights under modules that may be replaced."""
-    shared = {id(p): p for p in decoder.model.parameters()}
-    return msgspec.structs.replace(decoder, model=copy.deepcopy(decoder.model, shared))
+def _first(rows: torch.Tensor, tokens: int) -> torch.Tensor:
+    return rows[: max(1, tokens // rows.shape[1])]
 
 
 @torch.no_grad()

@@ -1,6 +1,7 @@
 """Text for calibration as rows of tokens."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoTokenizer
@@ -32,8 +33,12 @@ def _tokens(text: Path, model: Path) -> torch.Tensor:
         raise BadInputError(f"cannot read {text}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise BadInputError(f"{text} is not UTF-8 text: byte {error.start + 1}") from error
+    return torch.tensor(open_tokenizer(model)(words, add_special_tokens=False, verbose=False)["input_ids"])
+
+
+def open_tokenizer(model: Path) -> Any:
+    """Raises ModelError: there is none."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=True, trust_remote_code=False)
+        return AutoTokenizer.from_pretrained(model, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(f"cannot load the tokenizer of {model}: {error}") from error
-    return torch.tensor(tokenizer(words, add_special_tokens=False, verbose=False)["input_ids"])
