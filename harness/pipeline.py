@@ -93,6 +93,7 @@ def plan(
         InputError: a wrong suite, an unknown name, a missing model or data file, nothing possible.
         DeviceError: a phone that is needed is out of reach.
     """
+    from harness.build.compressed import unmade
     from harness.measure.devices import planned_facts
     from harness.measure.plan import make_plan, only_asking, select
 
@@ -117,7 +118,7 @@ def plan(
     look = facts_of or (lambda spec: planned_facts(spec, connected=to_run))
     facts = {spec.name: look(spec) for spec in suite.devices}
     _check_apart(facts)
-    planned = make_plan(suite, facts, tuple(command))
+    planned = make_plan(suite, facts, tuple(command), unmade(suite.variants))
     return msgspec.structs.replace(planned, shard=wish.shard, cross_check=wish.cross_check)
 
 

@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from harness.build.checkpoints import MANIFEST, SUMS, describe, sums_of
 from harness.build.compressing import Loss, compress, threads_of
 from harness.build.drawn_text import REVISION as DRAWING
 from harness.build.drawn_text import drawn_text
-from harness.build.recipes import Compression
+from harness.build.recipes import Compression, compression_of
 from harness.build.runners.compress import NEEDS, find_compress
 from harness.errors import BuildError, InputError
 from harness.progress import Progress
@@ -129,6 +130,15 @@ def compression_key(variant: Variant, compression: Compression) -> list[object]:
     elif compression.drawn_tokens:
         text = [compression.drawn_tokens, DRAWING]
     return [compression.kind, compression.settings, text, find_compress(), REVISION]
+
+
+def unmade(variants: Iterable[Variant]) -> dict[str, str]:
+    """Those that cannot be made here, by name: a library is not installed."""
+    try:
+        find_compress()
+    except BuildError as error:
+        return {variant.name: str(error) for variant in variants if compression_of(variant) is not None}
+    return {}
 
 
 def read_manifest(folder: Path) -> Manifest:

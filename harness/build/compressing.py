@@ -14,6 +14,8 @@ from harness.progress import Progress
 from harness.values import Positive, Value
 
 JOB, EVENTS = "job.json", "events.jsonl"
+MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40), "MALLOC_TOP_PAD_": str(256 << 20)}
+"""glibc keeps what is freed: else each large tensor is handed back and faulted in anew, a third of a training step."""
 
 
 class Loss(Value, frozen=True):
@@ -40,7 +42,7 @@ def compress(job: dict[str, object], state: Path, name: str, progress: Progress)
     (state / EVENTS).unlink(missing_ok=True)
     last = "no message"
     argv = [*ARGV, str(state / JOB), str(state / EVENTS)]
-    with progress.bar(f"making {name}") as bar, running(argv, {"BENCH_DIE_WITH_PARENT": "1"}) as process:
+    with progress.bar(f"making {name}") as bar, running(argv, {"BENCH_DIE_WITH_PARENT": "1", **MEMORY}) as process:
         told = ""
         for line in lines_of(process):
             words = line.strip().split(maxsplit=3)

@@ -1,7 +1,7 @@
 """Suite → cells → trials in seeded rounds. Pure: facts come in, nothing is touched."""
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -108,13 +108,18 @@ def _check_task_files(suite: Suite) -> None:
             raise InputError(f"suite {suite.name!r} has two task files of one name: {known[name]} and {task}")
 
 
-def make_plan(suite: Suite, facts: dict[str, DeviceFacts], command: tuple[str, ...]) -> Plan:
+def make_plan(
+    suite: Suite, facts: dict[str, DeviceFacts], command: tuple[str, ...], unmade: Mapping[str, str] | None = None
+) -> Plan:
     """All cells, the impossible ones with a reason, and the trials in the order they will run.
+
+    `unmade`: variants that cannot be made here, and why.
 
     Raises:
         InputError: nothing in the suite is possible.
     """
     cells = tuple(cell for device in suite.devices for cell in _cells(suite, device.name, facts[device.name]))
+    cells = tuple(_left_out(cell, unmade or {}) for cell in cells)
     keys = [c.key for c in cells]
     for cell in cells:
         if keys.count(cell.key) > 1:
@@ -134,6 +139,11 @@ def make_plan(suite: Suite, facts: dict[str, DeviceFacts], command: tuple[str, .
         command=command,
         bench_version=__version__,
     )
+
+
+def _left_out(cell: Cell, unmade: Mapping[str, str]) -> Cell:
+    why = unmade.get(cell.variant) if cell.variant is not None and cell.unsupported is None else None
+    return cell if why is None else msgspec.structs.replace(cell, unsupported=why)
 
 
 def order_trials(cells: Sequence[Cell], seed: int) -> Iterable[Trial]:

@@ -64,7 +64,7 @@ def prepare(plan: Plan, progress: Progress) -> Ready:
     artifacts: dict[Key, Artifact] = {}
     broken: dict[Key, str] = {}
     variants = {variant.name: variant for variant in suite.variants}
-    for name, format in _wanted(plan):
+    for name, format in wanted(plan):
         try:
             artifacts[name, format] = workshop.ensure(variants[name], format)
         except BuildError as error:
@@ -111,11 +111,11 @@ def check_artifacts(run: Run, ready: Ready) -> None:
             )
 
 
-def _wanted(plan: Plan) -> Iterable[Key]:
+def wanted(plan: Plan) -> Iterable[Key]:
     """Variant and format of every possible cell, once, in the plan's order; sizes are of what is run."""
     run = [c for c in plan.cells if c.variant and c.runtime and c.unsupported is None]
     found = dict.fromkeys((str(c.variant), _format(c)) for c in run)
-    sizes = [str(c.variant) for c in plan.cells if isinstance(c.workload, Size)]
+    sizes = [str(c.variant) for c in plan.cells if isinstance(c.workload, Size) and c.unsupported is None]
     first: Format = load_runtime(plan.suite.runtimes[0].name).FORMAT if plan.suite.runtimes else "gguf"
     for name in sizes:
         if not any(key[0] == name for key in found):

@@ -12,6 +12,7 @@ from harness.device_files import load_devices
 from harness.errors import InputError, UnknownNameError
 from harness.measure.parts import ROUNDS
 from harness.measure.plan import make_plan, only_asking, select
+from harness.measure.ready import wanted
 from harness.pipeline import known_names
 from harness.values import DeviceFacts, Plan, Size, Speed, Suite, Task, Text
 
@@ -43,6 +44,18 @@ def test_a_plan_is_repeatable_and_the_seed_changes_only_the_order(quick: Suite) 
     assert one == again
     assert one.trials != other.trials
     assert sorted(t.id for t in one.trials) == sorted(t.id for t in other.trials)
+
+
+def test_a_variant_that_cannot_be_made_here_is_left_out_with_the_reason(quick: Suite) -> None:
+    plan = make_plan(quick, {"local": FACTS}, (), {"int8": "needs a library"})
+    for cell in plan.cells:
+        assert cell.unsupported == ("needs a library" if cell.variant == "int8" else None)
+    assert all(counts == 1 for counts in Counter(t.cell for t in plan.trials if _of(plan, t.cell) == "int8").values())
+    assert {name for name, _ in wanted(plan)} == {v.name for v in quick.variants} - {"int8"}
+
+
+def _of(plan: Plan, key: str) -> str | None:
+    return next(cell.variant for cell in plan.cells if cell.key == key)
 
 
 def test_every_cell_gets_its_rounds_exactly_once(quick: Suite) -> None:

@@ -66,8 +66,8 @@ def spinquant(job: SpinQuantJob, report: Report) -> Made:
 def learned(decoder: Decoder, rotations: Rotations, rows: torch.Tensor, job: SpinQuantJob, report: Report) -> Rotations:
     """Rotations after `job.steps` steps whose rate falls to 0; goes on where an earlier job was ended."""
     generator = torch.Generator().manual_seed(job.seed)
-    seen = look(decoder, _first(rows, MOMENT_TOKENS), _first(rows.flip(0), GRADED_TOKENS), generator)
-    expected = Expected(decoder, seen, job.group, rotates_down=job.rotates_down)
+    texts = _first(rows, MOMENT_TOKENS), _first(rows.flip(0), GRADED_TOKENS)
+    expected = Expected(decoder, look(decoder, *texts, generator), job.group, rotates_down=job.rotates_down)
     with torch.no_grad():
         whole = float(expected.loss(rotations.floats(), range(decoder.layers), None))
     state = State(Path(job.state, "rotations.safetensors"))
