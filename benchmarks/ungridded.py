@@ -7,6 +7,7 @@ factor, which the columns behind it are divided by. FOLDER becomes a checkpoint 
 """
 
 import argparse
+import json
 import shutil
 from pathlib import Path
 
@@ -60,6 +61,8 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("folder", type=Path)
     options = parser.parse_args()
+    if options.folder.exists():
+        parser.error(f"{options.folder} is there already")
     decoder = open_decoder(options.checkpoint, 32)
     tokens = torch.arange(1000, 1256)[None]
     with torch.no_grad():
@@ -72,7 +75,7 @@ def main() -> None:
         for path in options.checkpoint.glob(pattern):
             shutil.copyfile(path, options.folder / path.name)
     suite = options.folder / "suite.yaml"
-    suite.write_text(SUITE.format(path=options.folder.resolve()), encoding="utf-8")
+    suite.write_text(SUITE.format(path=json.dumps(str(options.folder.resolve()))), encoding="utf-8")
     print(f"BENCH_DATA=… python benchmarks/recovery.py --suite {suite}")
 
 

@@ -18,7 +18,7 @@ from harness.build.checkpoints import (
     makes_no_checkpoint,
     sha256_of,
 )
-from harness.build.compressed import compressed_checkpoint, compression_key, learned_text
+from harness.build.compressed import LEARNED, compressed_checkpoint, compressed_folder, compression_key, learned_text
 from harness.build.converted import converted_gguf
 from harness.build.downloads import download, extract_member
 from harness.build.gguf_files import GgufFacts, read_facts, write_random
@@ -152,7 +152,8 @@ class Workshop:
             return Path(compression.text) if compression is not None and compression.text is not None else None
         if variant.name not in self._texts:
             base = self._checkpoint(checkpoint_base_of(variant))
-            self._texts[variant.name] = learned_text(compression, base, self.progress)
+            kept = compressed_folder(variant, compression, base.sha256) / LEARNED
+            self._texts[variant.name] = kept if kept.is_file() else learned_text(compression, base, self.progress)
         return self._texts[variant.name]
 
     def stored(self, variant: Variant) -> Artifact | None:

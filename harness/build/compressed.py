@@ -20,6 +20,8 @@ from harness.progress import Progress
 from harness.store import write_durably
 from harness.values import Artifact, ArtifactFile, Sha256, Value, Variant, digest
 
+LEARNED = "learned.txt"
+"""What it learned from; lies in its folder and is no part of it."""
 REVISION = 2
 """Raised when the same inputs give another checkpoint and the program's hash does not say so."""
 
@@ -62,7 +64,8 @@ def compressed_checkpoint(variant: Variant, compression: Compression, base: Arti
     with only_one(f"checkpoint-{folder.name}"):
         if not folder.is_dir():
             text = learned_text(compression, base, progress)
-            state = cache_folder("training", folder.name)
+            text_sha256 = None if text is None else sha256_file(text)
+            state = _state(folder.name, str(text_sha256))
             threads = threads_of(state)
             job: dict[str, object] = {"kind": compression.kind, "model": base.path, "threads": threads}
             job |= {"program_sha256": find_compress(), **compression.settings}
@@ -73,11 +76,11 @@ def compressed_checkpoint(variant: Variant, compression: Compression, base: Arti
                 settings=compression.settings,
                 base_sha256=base.sha256,
                 program_sha256=find_compress(),
-                text=None if text is None else TextUsed(name=name_of(compression), sha256=sha256_file(text)),
+                text=None if text is None else TextUsed(name=name_of(compression), sha256=str(text_sha256)),
                 threads=threads,
                 versions={name: version(name) for name in NEEDS},
             )
-            _make(job, manifest, state, folder, variant.name, progress)
+            _make(job, manifest, text, state, folder, variant.name, progress)
             shutil.rmtree(state, ignore_errors=True)
         used(folder)
     return folder
@@ -137,7 +140,11 @@ def unmade(variants: Iterable[Variant]) -> dict[str, str]:
     try:
         find_compress()
     except BuildError as error:
-        return {variant.name: str(error) for variant in variants if compression_of(variant) is not None}
+        return {
+            variant.name: f"{error}; then start a new run"
+            for variant in variants
+            if compression_of(variant) is not None
+        }
     return {}
 
 
@@ -149,7 +156,26 @@ def read_manifest(folder: Path) -> Manifest:
         raise BuildError(f"the manifest in {folder} is damaged: remove the folder ({error})") from error
 
 
-def _make(job: dict[str, object], manifest: Manifest, state: Path, folder: Path, name: str, progress: Progress) -> None:
+def _state(name: str, text_sha256: str) -> Path:
+    """What an interrupted program left for the next one, unless it learned from another text."""
+    state = cache_folder("training", name)
+    marker = state / "text.sha256"
+    if marker.is_file() and marker.read_text(encoding="ascii") != text_sha256:
+        shutil.rmtree(state)
+        state.mkdir()
+    marker.write_text(text_sha256, encoding="ascii")
+    return state
+
+
+def _make(
+    job: dict[str, object],
+    manifest: Manifest,
+    text: Path | None,
+    state: Path,
+    folder: Path,
+    name: str,
+    progress: Progress,
+) -> None:
     """`manifest`: what is known before."""
     target = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(target, ignore_errors=True)
@@ -165,4 +191,6 @@ def _make(job: dict[str, object], manifest: Manifest, state: Path, folder: Path,
     )
     write_durably(target / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
     (target / SUMS).write_bytes(sums_of(artifact.files))
+    if text is not None:
+        shutil.copyfile(text, target / LEARNED)
     target.rename(folder)

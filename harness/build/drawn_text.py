@@ -19,9 +19,10 @@ def drawn_text(base: Artifact, tokens: int, seed: int, progress: Progress) -> Pa
     Raises:
         BuildError: a library is not installed, or the program failed.
     """
-    folder = cache_folder("texts", drawn_name(base.sha256, tokens, seed))
-    path = folder / FILE
-    with only_one(f"text-{folder.name}"):
+    name = drawn_name(base.sha256, tokens, seed)
+    with only_one(f"text-{name}"):
+        folder = cache_folder("texts", name)
+        path = folder / FILE
         if not path.is_file():
             job: dict[str, object] = {"kind": "draw", "model": base.path, "output": str(path), "tokens": tokens}
             job |= {"seed": seed, "threads": threads_of(folder), "program_sha256": find_compress()}

@@ -138,6 +138,8 @@ def _locks(entry: Entry) -> tuple[str, ...]:
             return (f"artifact-{entry.name.removesuffix('.part').lstrip('.')}",)
         case "checkpoints" | "training":
             return (f"checkpoint-{entry.name.removesuffix('.part').lstrip('.')}",)
+        case "texts":
+            return (f"text-{entry.name}",)
         case "downloads":
             return (f"download-{entry.name[:16]}",)
         case "members":

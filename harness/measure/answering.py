@@ -79,7 +79,7 @@ def _open_requests(floor: Floor, run: Run, cell: Cell) -> None:
     files: list[TaskFile] = resolve_task(load.task, floor.data, load.fewshot) if isinstance(load, Task) else []
     variant = floor.variants[cell.variant]
     requests = floor.preparation(cell).requests(cell, variant, floor.artifact(cell), files)
-    refuse_overlap(cell, variant, floor.preparation(cell).workshop.learned_text(variant), requests.path)
+    refuse_overlap(cell, variant, floor.ready.workshop.learned_text(variant), requests.path)
     check_requests(run, cell, requests)
     kept = floor.folder / "requests" / f"{requests.hash}.jsonl.gz"
     if not kept.exists():

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
+from harness.build.recipes import compression_of
 from harness.data.sources import read_text
 from harness.errors import InputError
 from harness.request_lines import own_texts
@@ -33,9 +34,13 @@ def refuse_overlap(cell: Cell, variant: Variant, text: Path | None, requests: Pa
     texts = [read_text(load.text)] if isinstance(load, Text) else list(own_texts(read_lines(requests)))
     shared = [words for one in texts if (words := learned.part_of(one)) is not None]
     if shared:
+        compression = compression_of(variant)
+        own = compression is not None and compression.drawn_tokens > 0
+        source = "a text that its 16-bit model wrote" if own else text.name
+        advice = " (another `seed`, or a `text` of yours, is another text)" if own else ""
         raise InputError(
-            f"{variant.name} learned from {text.name}, which holds parts of {len(shared):,} of"
-            f" {len(texts):,} texts of {load.label}, such as “{shared[0]}”: it cannot be asked them"
+            f"{variant.name} learned from {source}, which holds parts of {len(shared):,} of"
+            f" {len(texts):,} texts of {load.label}, such as “{shared[0]}”: it cannot be asked them{advice}"
         )
 
 

@@ -66,7 +66,10 @@ def test_a_text_is_compared_as_it_is_read(tmp_path: Path) -> None:
     refuse_overlap(cell, VARIANT, learned(tmp_path), asked(tmp_path, LEARNED))
     essays = tmp_path / "essays.txt"
     essays.write_text("\n".join(read_text("text_5000").splitlines()[:6]), encoding="utf-8")
+    named = msgspec.structs.replace(VARIANT, settings={"text": str(essays)})
     with pytest.raises(InputError, match=r"learned from essays\.txt, which holds parts of 1 of 1 texts"):
+        refuse_overlap(cell, named, essays, asked(tmp_path, "x"))
+    with pytest.raises(InputError, match=r"learned from a text that its 16-bit model wrote, .*another `seed`"):
         refuse_overlap(cell, VARIANT, essays, asked(tmp_path, "x"))
 
 

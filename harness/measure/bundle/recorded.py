@@ -130,3 +130,8 @@ class _Elsewhere(Workshop):
     def changed(self, artifact: Artifact) -> str | None:
         del artifact
         return None
+
+    def learned_text(self, variant: Variant) -> Path | None:
+        """Overlap was looked for where the bundle was made; no file that a result names is opened."""
+        del variant
+        return None

@@ -21,6 +21,8 @@ SURE = 4
 """Tokens after the first that are the most likely ones, so that what is drawn at random begins a sentence."""
 SPARE = 1.1
 """How much more is drawn than is asked for: the text may have fewer tokens when it is read again."""
+MOST = 4
+"""How many times as much is drawn where the text turns out short."""
 STAGE = "drawing text"
 
 
@@ -29,21 +31,26 @@ def draw(job: DrawJob, report: Report) -> str:
 
     Raises:
         ModelError: see open_decoder, or no tokenizer.
-        JobFailedError: logits that are no numbers.
+        JobFailedError: logits that are no numbers, or too little that the tokenizer reads again.
     """
-    decoder = open_decoder(Path(job.model), job.group)
-    tokenizer = open_tokenizer(Path(job.model))
-    banned = sorted({i for i in tokenizer.all_special_ids if i is not None})
+    decoder = open_decoder(Path(job.model), group=1)
+    tokenizer, vocabulary = open_tokenizer(Path(job.model)), len(decoder.weight(EMBEDDING))
+    banned = sorted({i for i in tokenizer.all_special_ids if i is not None and i < vocabulary})
     count = math.ceil(SPARE * job.tokens / PIECE)
     calls = math.ceil(count / ROWS)
     size = math.ceil(count / calls)
     generator = torch.Generator().manual_seed(job.seed)
     pieces: list[str] = []
-    for call in range(calls):
-        first = torch.randint(len(decoder.weight(EMBEDDING)), (size, 1), generator=generator)
-        rows = _drawn(decoder.model, first, banned, generator, report, (call, calls))
+    for call in range(MOST * calls):
+        first = torch.randint(vocabulary, (size, 1), generator=generator)
+        rows = _drawn(decoder.model, first, banned, generator, report, (call, max(call + 1, calls)))
         pieces += tokenizer.batch_decode(rows, skip_special_tokens=True)
-    return "\n\n".join(pieces) + "\n"
+        text = "\n\n".join(pieces) + "\n"
+        if len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]) >= job.tokens:
+            return text
+    raise JobFailedError(
+        f"{MOST} times {job.tokens:,} tokens of the model's own are less text than that: name a `text`"
+    )
 
 
 @torch.no_grad()

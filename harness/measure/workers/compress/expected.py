@@ -20,7 +20,8 @@ from harness.measure.workers.scheme.hadamard import rotate_last
 from harness.measure.workers.scheme.numerics import INT4
 
 DAMPING = 0.05
-"""Added to moments, as a share of their mean diagonal: text that was not seen differs from what was."""
+"""Added to moments, as a share of their mean diagonal: text that was not seen differs from what was. More than GPTQ's
+own, since here a direction that is read by chance alone would be learned."""
 HALF_RANGE = (INT4[1] - INT4[0]) / 2
 SHARE = 0.15
 """Of a matrix' rows (of the down projection's groups) that one look takes."""
@@ -58,38 +59,41 @@ class Expected:
             for name in (f"{reader.rpartition('.')[0]}.{one}_proj" for one in others):
                 weight = self.weights[name]
                 some, share = _some(len(weight), generator)
-                total = total + self._cost(weight[some] @ r1, self.fisher[name][some], left) / share
+                total = total + cost(weight[some] @ r1, self.fisher[name][some], left, self.group) / share
             if reader.startswith(attention):
                 values = f"{attention}.v_proj"
                 weight = rotated_rows(self.weights[values] @ r1, r2)
                 # Which of a head's rows matters most is not known once they are turned.
                 fisher = self.fisher[values].unflatten(0, (-1, self.head)).mean(-1).repeat_interleave(self.head)
-                total = total + self._cost(weight, fisher, left)
+                total = total + cost(weight, fisher, left, self.group)
         return total + self._output(f"{attention}.o_proj", r1, r2) + self._down(f"{mlp}.down_proj", r1, generator)
 
     def _output(self, name: str, r1: torch.Tensor, r2: torch.Tensor) -> torch.Tensor:
         turn = torch.block_diag(*[r2] * self.heads)
         left = pivots(turn.T @ self.moments[name] @ turn)
         weight = r1.T @ rotated_columns(self.weights[name], r2)
-        return self._cost(weight, self.fisher[name].mean().expand(len(weight)), left)
+        return cost(weight, self.fisher[name].mean().expand(len(weight)), left, self.group)
 
     def _down(self, name: str, r1: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
         weight = self.weights[name].unflatten(-1, (-1, self.group))
         some, share = _some(weight.shape[1], generator)
         left = self.down[name].unflatten(0, (-1, self.group))[some].flatten()
         turned = r1.T @ weight[:, some].flatten(1)
-        return self._cost(turned, self.fisher[name].mean().expand(len(turned)), left) / share
+        return cost(turned, self.fisher[name].mean().expand(len(turned)), left, self.group) / share
 
-    def _cost(self, weight: torch.Tensor, fisher: torch.Tensor, left: torch.Tensor) -> torch.Tensor:
-        """weight [rows, columns], fisher [rows], left [columns]."""
-        scales = weight.unflatten(-1, (-1, self.group)).abs().amax(-1) / HALF_RANGE
-        return 0.5 / 12 * (fisher * (scales.square() @ left.unflatten(0, (-1, self.group)).sum(-1))).sum()
+
+def cost(weight: torch.Tensor, fisher: torch.Tensor, left: torch.Tensor, group: int) -> torch.Tensor:
+    """In nats a token; weight [rows, columns], fisher [rows], left [columns]."""
+    scales = weight.unflatten(-1, (-1, group)).abs().amax(-1) / HALF_RANGE
+    return 0.5 / 12 * (fisher * (scales.square() @ left.unflatten(0, (-1, group)).sum(-1))).sum()
 
 
 def pivots(moments: torch.Tensor) -> torch.Tensor:
-    """[n]: the variance of each column that the columns after it leave."""
-    factor: torch.Tensor = torch.linalg.cholesky(moments.flip(0, 1))
-    return factor.diagonal().square().flip(0)
+    """[n]: the variance of each column that the columns after it leave, in the order in which gptq takes them."""
+    order = moments.detach().diagonal().argsort(descending=True, stable=True)
+    factor = torch.linalg.cholesky(moments[order][:, order].flip(0, 1))
+    left: torch.Tensor = factor.diagonal().square().flip(0)[order.argsort()]
+    return left
 
 
 def damped(moments: torch.Tensor) -> torch.Tensor:

@@ -64,7 +64,7 @@ def gptq_blocks(
         place = f"model.layers.{layer}"
         block = decoder.model.get_submodule(place)
 
-        # Each part sees what the parts before it, already rounded, put out; none is computed for a later part again.
+        # Each part sees what the parts before it, already rounded, put out; of a block, only gate and up run twice.
         settle(f"{place}.self_attn", ("q_proj", "k_proj", "v_proj"), (block.input_layernorm(one) for one in hidden))
         mixed = [_attended(block, one, how) for one in hidden]
         settle(f"{place}.self_attn", ("o_proj",), mixed)

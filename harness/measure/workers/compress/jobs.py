@@ -15,7 +15,7 @@ Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
-    """What every recipe is told."""
+    """What every job is told."""
 
     model: FilePath
     """Folder of a 16-bit or 32-bit checkpoint."""
@@ -23,7 +23,6 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     """Folder to make; of `draw` the file."""
     threads: Positive
     program_sha256: str
-    group: Positive = 32
     seed: Whole = 1
 
 
@@ -34,7 +33,13 @@ class DrawJob(Job, frozen=True, kw_only=True, tag="draw"):
     """At least so many."""
 
 
-class TextJob(Job, frozen=True, kw_only=True):
+class RecipeJob(Job, frozen=True, kw_only=True):
+    """A recipe."""
+
+    group: Positive = 32
+
+
+class TextJob(RecipeJob, frozen=True, kw_only=True):
     """A recipe that reads text."""
 
     text: FilePath
@@ -46,7 +51,7 @@ class TextJob(Job, frozen=True, kw_only=True):
     sample_tokens: Annotated[int, msgspec.Meta(ge=2, le=2**20)]
 
 
-class PtqJob(Job, frozen=True, kw_only=True, tag="ptq"):
+class PtqJob(RecipeJob, frozen=True, kw_only=True, tag="ptq"):
     """Round to nearest."""
 
 
