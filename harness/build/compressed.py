@@ -20,8 +20,8 @@ from harness.progress import Progress
 from harness.store import write_durably
 from harness.values import Artifact, ArtifactFile, Sha256, Value, Variant, digest
 
-LEARNED = "learned.txt"
-"""What it learned from; lies in its folder and is no part of it."""
+LEARNED = "learned.text"
+"""What it learned from; lies in its folder and is no part of it: no file name that a checkpoint may have."""
 REVISION = 2
 """Raised when the same inputs give another checkpoint and the program's hash does not say so."""
 
