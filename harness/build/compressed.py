@@ -22,7 +22,7 @@ from harness.values import Artifact, ArtifactFile, Sha256, Value, Variant, diges
 
 LEARNED = "learned.text"
 """What it learned from; lies in its folder and is no part of it: no file name that a checkpoint may have."""
-REVISION = 2
+REVISION = 3
 """Raised when the same inputs give another checkpoint and the program's hash does not say so."""
 
 
