@@ -15,6 +15,7 @@ import torch
 
 from harness.measure.workers.compress.decoder import NORMS, Decoder, open_decoder
 from harness.measure.workers.compress.spinquant import relative_change
+from harness.measure.workers.compress.writing import TOKENIZER
 
 SUITE = """extends: variants
 name: ungridded
@@ -71,7 +72,7 @@ def main() -> None:
         change = relative_change(before, decoder.model(tokens, use_cache=False).logits)
     print(f"logits differ by {change:.1e} of their norm")
     decoder.model.save_pretrained(options.folder)
-    for pattern in ("tokenizer*", "special_tokens_map.json", "chat_template*", "vocab*", "merges.txt"):
+    for pattern in TOKENIZER:
         for path in options.checkpoint.glob(pattern):
             shutil.copyfile(path, options.folder / path.name)
     suite = options.folder / "suite.yaml"

@@ -46,11 +46,11 @@ class Manifest(Value, frozen=True, kw_only=True):
     text: TextUsed | None
     threads: int
     versions: dict[str, str]
-    wall_s: float = 0.0
+    wall_s: float
     """Of the program that ended it; one that was interrupted before is not in it."""
-    peak_rss_bytes: int | None = None
-    losses: tuple[Loss, ...] = ()
-    files: tuple[ArtifactFile, ...] = ()
+    peak_rss_bytes: int | None
+    losses: tuple[Loss, ...]
+    files: tuple[ArtifactFile, ...]
 
 
 def compressed_checkpoint(variant: Variant, compression: Compression, base: Artifact, progress: Progress) -> Path:
@@ -63,25 +63,7 @@ def compressed_checkpoint(variant: Variant, compression: Compression, base: Arti
     folder = compressed_folder(variant, compression, base.sha256)
     with only_one(f"checkpoint-{folder.name}"):
         if not folder.is_dir():
-            text = learned_text(compression, base, progress)
-            text_sha256 = None if text is None else sha256_file(text)
-            state = _state(folder.name, str(text_sha256))
-            threads = threads_of(state)
-            job: dict[str, object] = {"kind": compression.kind, "model": base.path, "threads": threads}
-            job |= {"program_sha256": find_compress(), **compression.settings}
-            job |= {} if text is None else {"text": str(text), "state": str(state)}
-            manifest = Manifest(
-                key=folder.name,
-                recipe=variant.recipe,
-                settings=compression.settings,
-                base_sha256=base.sha256,
-                program_sha256=find_compress(),
-                text=None if text is None else TextUsed(name=name_of(compression), sha256=str(text_sha256)),
-                threads=threads,
-                versions={name: version(name) for name in NEEDS},
-            )
-            _make(job, manifest, text, state, folder, variant.name, progress)
-            shutil.rmtree(state, ignore_errors=True)
+            _make(variant, compression, base, folder, progress)
         used(folder)
     return folder
 
@@ -167,23 +149,28 @@ def _state(name: str, text_sha256: str) -> Path:
     return state
 
 
-def _make(
-    job: dict[str, object],
-    manifest: Manifest,
-    text: Path | None,
-    state: Path,
-    folder: Path,
-    name: str,
-    progress: Progress,
-) -> None:
-    """`manifest`: what is known before."""
+def _make(variant: Variant, compression: Compression, base: Artifact, folder: Path, progress: Progress) -> None:
+    path = learned_text(compression, base, progress)
+    text = None if path is None else TextUsed(name=name_of(compression), sha256=sha256_file(path))
+    state = _state(folder.name, text.sha256 if text else "")
+    threads, program = threads_of(state), find_compress()
     target = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(target, ignore_errors=True)
+    job: dict[str, object] = {"kind": compression.kind, "model": base.path, "output": str(target), "threads": threads}
+    job |= {"program_sha256": program, **compression.settings}
+    job |= {} if path is None else {"text": str(path), "state": str(state)}
     begun_s = time.monotonic()
-    done = compress(job | {"output": str(target)}, state, name, progress)
-    artifact, _ = describe(name, target)
-    manifest = msgspec.structs.replace(
-        manifest,
+    done = compress(job, state, variant.name, progress)
+    artifact, _ = describe(variant.name, target)
+    manifest = Manifest(
+        key=folder.name,
+        recipe=variant.recipe,
+        settings=compression.settings,
+        base_sha256=base.sha256,
+        program_sha256=program,
+        text=text,
+        threads=threads,
+        versions={name: version(name) for name in NEEDS},
         wall_s=round(time.monotonic() - begun_s, 3),
         peak_rss_bytes=done.peak_rss_bytes,
         losses=done.losses,
@@ -191,6 +178,7 @@ def _make(
     )
     write_durably(target / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
     (target / SUMS).write_bytes(sums_of(artifact.files))
-    if text is not None:
-        shutil.copyfile(text, target / LEARNED)
+    if path is not None:
+        shutil.copyfile(path, target / LEARNED)
     target.rename(folder)
+    shutil.rmtree(state, ignore_errors=True)
