@@ -277,9 +277,19 @@ def _extended(path: Path, seen: tuple[Path, ...]) -> Document:
     if parent_path.resolve() in {p.resolve() for p in (*seen, path)}:
         raise document.error(f"{parent!r} extends this suite already", "$.extends")
     base = _extended(parent_path, (*seen, path))
-    document.data = _merged(base.data, document.data)
+    document.data = _merged(*_without_dropped(base.data, document.data))
     document.lines = {**base.lines, **document.lines}
     return document
+
+
+def _without_dropped(base: dict[str, Any], over: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Both without the parent's variants that the suite sets to null."""
+    known, own = base.get("variants"), over.get("variants")
+    if not isinstance(known, dict) or not isinstance(own, dict):
+        return base, over
+    dropped = {name for name, entry in own.items() if entry is None and name in known}
+    kept, more = ({name: v for name, v in one.items() if name not in dropped} for one in (known, own))
+    return {**base, "variants": kept}, {**over, "variants": more}
 
 
 def _merged(base: Any, over: Any) -> Any:

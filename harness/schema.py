@@ -44,6 +44,9 @@ def _suite(known: Known) -> Schema:
     parts["FullSuite"] = parts.pop("SuiteFile")
     for name, part in _partial(parts, "FullSuite").items():
         parts[name] = part
+    # null: without this variant of the extended suite
+    variants = parts[_part_name("FullSuite")]["properties"]["variants"]
+    variants["additionalProperties"] = {"anyOf": [variants["additionalProperties"], {"type": "null"}]}
     extends = {"required": ["extends"], "properties": {"extends": {"type": "string"}}}
     return {
         "if": extends,

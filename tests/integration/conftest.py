@@ -40,6 +40,8 @@ variants:
   f16: {{model: tiny}}
   int8: {{model: tiny}}
   int4-ptq: {{model: tiny}}
+  spinquant: null
+  qlora: null
 runtimes:
   llama.cpp: {{threads: 1}}  # several threads wait for each other in turns where other tests run beside them
 measures:

@@ -17,6 +17,7 @@ TWO = """extends: quick
 name: two
 title: two runtimes
 baselines: [f16]
+variants: {spinquant: null, qlora: null}
 runtimes:
   llama.cpp: {threads: 1}
   hf: {threads: 1}

@@ -17,7 +17,9 @@ from harness.measure.workers.compress.cayley import CayleySgd
 from harness.measure.workers.compress.decoder import Decoder, open_decoder
 from harness.measure.workers.compress.expected import Expected, cost, damped, pivots
 from harness.measure.workers.compress.gptq import gptq
+from harness.measure.workers.compress.low_rank import main_directions, moments_without, parts_of
 from harness.measure.workers.compress.made import Report
+from harness.measure.workers.compress.qlora import TrainedLinear
 from harness.measure.workers.compress.rotations import Rotations, fold_norms, random_rotations, rotate, rotate_down
 from harness.measure.workers.compress.rounding import nearest
 from harness.measure.workers.compress.seen import Seen, look
@@ -25,9 +27,10 @@ from harness.measure.workers.compress.spinquant import relative_change
 from harness.measure.workers.compress.text import token_rows
 from harness.measure.workers.hf.errors import JobFailedError, ModelError
 from harness.measure.workers.scheme.hadamard import random_hadamard, rotate_last
+from harness.measure.workers.scheme.layers import Adaptor, QuantizedLinear
 from harness.measure.workers.scheme.layout import read_scheme
 from harness.measure.workers.scheme.loading import open_compressed
-from harness.measure.workers.scheme.numerics import INT4
+from harness.measure.workers.scheme.numerics import INT4, dequantized, quantized
 from harness.store import read_lines
 
 pytestmark = pytest.mark.torch
@@ -122,7 +125,7 @@ def test_gptq_loses_less_of_what_a_layer_puts_out_than_rounding() -> None:
     mixing = torch.randn(64, 64, generator=generator)
     x = torch.randn(512, 64, generator=generator) @ mixing
     weight = torch.randn(48, 64, generator=generator)
-    rounded, better = nearest(weight, 32, INT4), gptq(weight, x.T @ x / len(x), 32, INT4, 0.01)
+    rounded, better = nearest(weight, 32, INT4), gptq(weight, x.T @ x / len(x), 32, INT4, 0.01).matrix
     errors = [float((x @ (m.weight - weight).T).square().sum()) for m in (rounded, better)]
     assert errors[1] < 0.5 * errors[0]
     assert bool((better.integers >= -8).all()) and bool((better.integers <= 7).all())
@@ -130,8 +133,63 @@ def test_gptq_loses_less_of_what_a_layer_puts_out_than_rounding() -> None:
 
 def test_gptq_without_correlations_rounds_to_nearest_of_its_scales() -> None:
     weight = torch.randn(8, 64, generator=torch.Generator().manual_seed(4))
-    found = gptq(weight, torch.eye(64), 32, INT4, 0.0)
+    found = gptq(weight, torch.eye(64), 32, INT4, 0.0).matrix
     assert float((found.weight - weight).abs().max()) <= float(found.scales.max()) * 1.6
+
+
+def read_by_few(generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a layer reads [tokens, 64], mostly in 3 directions, and its weight."""
+    x = torch.randn(512, 64, generator=generator) + 9 * torch.randn(512, 3, generator=generator) @ torch.randn(
+        3, 64, generator=generator
+    )
+    return x, torch.randn(48, 64, generator=generator)
+
+
+def test_the_main_directions_are_those_of_the_largest_moments() -> None:
+    x, _ = read_by_few(torch.Generator().manual_seed(4))
+    moments = (x.T @ x / len(x)).double()
+    found = main_directions(moments, 3, torch.Generator().manual_seed(1))
+    wanted = torch.linalg.eigh(moments)[1][:, -3:]
+    assert torch.allclose(found.T @ found, torch.eye(3, dtype=torch.float64), atol=1e-9)
+    assert torch.allclose(found @ found.T, wanted @ wanted.T, atol=1e-6)
+    left = moments_without(moments, found)
+    assert float((left @ found).abs().max()) < 1e-6 * float(moments.diagonal().mean())
+    some = x - x @ found.float() @ found.T.float()
+    assert torch.allclose(left.float(), some.T @ some / len(x), atol=1e-3)
+
+
+def test_an_adaptor_makes_up_for_what_rounding_loses_where_most_is_read() -> None:
+    generator = torch.Generator().manual_seed(4)
+    x, weight = read_by_few(generator)
+    moments = x.T @ x / len(x)
+    (part,) = parts_of([weight], moments, rank=3, group=32, damping=0.01, generator=generator)
+
+    def lost(other: torch.Tensor) -> float:
+        return float((x @ (other - weight).T).square().sum())
+
+    integers, plain = part.rounded.matrix.weight, gptq(weight, moments, 32, INT4, 0.01).matrix.weight
+    assert lost(integers + part.b @ part.a) < 0.7 * lost(plain) < lost(integers)
+    assert torch.allclose(part.a.norm(dim=1), part.b.norm(dim=0), rtol=1e-4)
+    # Where nothing is read there is nothing to make up for, and nothing that is no number.
+    (idle,) = parts_of([weight], torch.zeros(64, 64), rank=3, group=32, damping=0.01, generator=generator)
+    assert bool(torch.isfinite(idle.a).all() and torch.isfinite(idle.b).all())
+
+
+def test_a_trained_layer_rounds_as_the_integers_do_that_are_stored() -> None:
+    generator = torch.Generator().manual_seed(4)
+    x, weight = read_by_few(generator)
+    (part,) = parts_of([weight], x.T @ x / len(x), rank=3, group=32, damping=0.01, generator=generator)
+    adaptor = Adaptor(part.a, part.b, 1.0)
+    layer = TrainedLinear(part, adaptor)
+    assert torch.equal(layer(x), QuantizedLinear(part.rounded.matrix.weight, adaptor=adaptor)(x))
+    layer(x).square().sum().backward()
+    gradient = layer.linear.weight.grad
+    assert gradient is not None and float((gradient != 0).float().mean()) > 0.99  # none is out of reach
+    with torch.no_grad():
+        layer.linear.weight += 0.3 * torch.randn(weight.shape, generator=generator)
+    integers = quantized(layer.linear.weight.detach(), part.rounded.matrix.scales, INT4)
+    again = QuantizedLinear(dequantized(integers, part.rounded.matrix.scales), adaptor=adaptor)
+    assert torch.equal(layer(x), again(x)) and not torch.equal(integers, part.rounded.matrix.integers.float())
 
 
 def test_pivots_are_what_later_columns_do_not_foretell() -> None:
@@ -150,7 +208,7 @@ def test_the_expected_loss_is_near_what_gptq_loses() -> None:
     x = torch.randn(512, 16, generator=generator) @ torch.randn(16, 64, generator=generator)
     moments = damped(x.T @ x / len(x))
     weight, fisher = torch.randn(48, 64, generator=generator), torch.rand(48, generator=generator)
-    error = gptq(weight, moments, 32, INT4, 0.0).weight - weight
+    error = gptq(weight, moments, 32, INT4, 0.0).matrix.weight - weight
     lost = 0.5 * float((fisher * ((error @ moments) * error).sum(-1)).sum())
     assert 0.6 * lost < float(cost(weight, fisher, pivots(moments), 32)) < 1.6 * lost
     assert float(cost(weight, fisher, moments.diagonal(), 32)) > 3 * lost
@@ -256,6 +314,7 @@ def wish(kind: str, base: Path, folder: Path, **more: Any) -> dict[str, Any]:
             "learning_rate": 1e-3,
             "lora_learning_rate": 1e-3,
             "lora_rank": 4,
+            "damping": 0.01,
         },
     }
     (folder / "state").mkdir(parents=True, exist_ok=True)

@@ -156,6 +156,32 @@ def test_a_limit_draws_documents_and_names_them_by_their_place(data: Path) -> No
         assert f"What is {first + line['doc']}?" in line["prompt"]
 
 
+COUNTED = """
+import json, sys
+from collections import Counter
+from lm_eval import utils
+from harness.measure.workers import lm_eval_tasks
+
+seen, apply = Counter(), utils.apply_template
+def counting(template, doc):
+    seen[template, doc["question"].strip()] += 1
+    return apply(template, doc)
+utils.apply_template = counting
+_, lines = lm_eval_tasks.ask(json.loads(sys.argv[1]))
+prompts = len(list(lines))
+print(json.dumps([prompts, [count for (_, text), count in seen.items() if text in ("What is 10?", "What is 64?")]]))
+"""
+
+
+def test_an_example_is_rendered_once_whatever_stands_behind_it(data: Path) -> None:
+    job = {"kind": "requests", "chat": None, **worker_job(Task(task="mmlu"), resolve_task("mmlu", data), 1)}
+    words = [sys.executable, "-c", COUNTED, json.dumps(job)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    prompts, counts = json.loads(done.stdout.splitlines()[-1])
+    assert prompts == 8
+    assert counts and set(counts) == {1}, "an example of each subject, before each of its four questions"
+
+
 def answered(requests: Path, run: Path, reply: Any) -> Answers:
     """A run folder's part that grading reads."""
     lines = list(read_requests(requests))

@@ -109,6 +109,16 @@ def test_extends_merges_and_later_keys_win(tmp_path: Path) -> None:
     assert [type(m) for m in suite.measures] == [Speed]
 
 
+def test_a_variant_of_the_other_suite_may_be_left_out(tmp_path: Path) -> None:
+    text = "extends: quick\nname: mine\nvariants: {int8: null, extra: {model: smollm2-135m-instruct, recipe: f16}}\n"
+    names = [v.name for v in load(tmp_path, text).variants]
+    assert "int8" not in names and "extra" in names and "int4-ptq" in names
+    with pytest.raises(ConfigError, match=r"variants\.int9"):
+        load(tmp_path, "extends: quick\nname: mine\nvariants: {int9: null}\n")
+    with pytest.raises(ConfigError, match="baselines"):
+        load(tmp_path, "extends: quick\nname: mine\nvariants: {bf16: null}\n")
+
+
 def test_extends_in_a_circle_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     with pytest.raises(ConfigError, match="extends this suite already"):

@@ -85,6 +85,7 @@ name: extending
 title: One key of a variant, one of a runtime
 variants:
   int8: {scheme: said otherwise}
+  int4-ptq: null
 models:
   smollm2-135m-instruct: {source: {member: other.gguf}}
 runtimes:

@@ -38,6 +38,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         "batch",
         "learning_rate",
         "lora_learning_rate",
+        "damping",
         "group",
         "seed",
         "text",

@@ -1,4 +1,4 @@
-"""Quantization-aware training, then low-rank adaptors on frozen integers; made by bench-compress."""
+"""Integers beside low-rank adaptors, trained by distillation; made by bench-compress."""
 
 from typing import Annotated
 
@@ -12,18 +12,20 @@ Rate = Annotated[float, Meta(gt=0, le=100)]
 
 
 class Settings(Value, frozen=True):
-    """Steps are of `batch` pieces of `sample_tokens` tokens."""
+    """Steps are of `batch` pieces of `sample_tokens` tokens; integers and adaptors begin as all pieces have it."""
 
-    steps: Count = 200
+    steps: Count = 50
     """Of quantization-aware training."""
-    lora_steps: Count = 50
-    """Of training the adaptors; 0: none."""
+    lora_steps: Count = 100
+    """Of training the adaptors; 0 leaves them as they began."""
     lora_rank: Positive = 16
-    samples: Positive = 256
-    sample_tokens: Annotated[int, Meta(ge=2, le=1 << 20)] = 128
-    batch: Positive = 4
-    learning_rate: Rate = 1e-4
-    lora_learning_rate: Rate = 5e-4
+    samples: Positive = 128
+    sample_tokens: Annotated[int, Meta(ge=2, le=1 << 20)] = 256
+    batch: Positive = 2
+    learning_rate: Rate = 3e-5
+    lora_learning_rate: Rate = 1e-4
+    damping: Annotated[float, Meta(ge=0, lt=1)] = 0.01
+    """Of GPTQ."""
     group: Positive = 32
     seed: Count = 1
     text: str = ""

@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Container
+from collections.abc import Callable, Container
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,37 @@ class LocalTask(ConfigurableTask):
     def eval_docs(self) -> Any:
         """lm-eval processes all documents anew whenever it is asked for them."""
         return super().eval_docs
+
+    def doc_to_text(self, doc: Any, doc_to_text: Any = None) -> Any:
+        return self._once("text", super().doc_to_text, doc, doc_to_text)
+
+    def doc_to_choice(self, doc: Any, doc_to_choice: Any = None) -> Any:
+        return self._once("choice", super().doc_to_choice, doc, doc_to_choice)
+
+    def doc_to_target(self, doc: Any, doc_to_target: Any = None) -> Any:
+        return self._once("target", super().doc_to_target, doc, doc_to_target)
+
+    @cached_property
+    def _examples(self) -> frozenset[int]:
+        """Few-shot documents, which the sampler keeps, by their identity."""
+        return frozenset(id(doc) for doc in self.sampler.fewshot_docs()) if hasattr(self, "sampler") else frozenset()
+
+    def _once(self, what: str, render: Callable[[Any, Any], Any], doc: Any, template: Any) -> Any:
+        """lm-eval renders each few-shot example anew for every document that it stands before.
+
+        Code of a task is called each time all the same: it may draw at random.
+        """
+        used = getattr(self.config, f"doc_to_{what}") if template is None else template
+        if id(doc) not in self._examples or not isinstance(used, str):
+            return render(doc, template)
+        key = what, id(doc), used
+        if key not in self._known:
+            self._known[key] = render(doc, template)
+        return self._known[key]
+
+    @cached_property
+    def _known(self) -> dict[tuple[str, int, str], Any]:
+        return {}
 
     def construct_requests(self, doc: Any, ctx: Any, **kwargs: Any) -> Any:
         if (why := self.wrong_with(doc)) is not None:

@@ -16,7 +16,8 @@ KNOWN = ("llama", "mistral")
 """`model_type`s whose layers are these parts and nothing between them."""
 READS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "mlp.gate_proj", "mlp.up_proj")
 """Linears that read the residual stream, behind a norm."""
-WRITES = ("self_attn.o_proj", "mlp.down_proj")
+DOWN = "mlp.down_proj"
+WRITES = ("self_attn.o_proj", DOWN)
 NORMS = {
     "input_layernorm": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
     "post_attention_layernorm": ("mlp.gate_proj", "mlp.up_proj"),

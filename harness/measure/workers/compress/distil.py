@@ -31,8 +31,25 @@ class Plan:
         return self.rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, self.steps - warm)))
 
 
-def distil(plan: Plan, student: Any, teacher: Any, rows: torch.Tensor, report: Report, state: State) -> None:
-    """Change the plan's parameters; rows [samples, tokens] are taken in turn.
+class Teacher:
+    """What a model foretells of some rows. Its last hidden states are kept, and logits made of them when asked for:
+    it runs once, and may be changed afterwards."""
+
+    @torch.no_grad()
+    def __init__(self, model: Any, rows: torch.Tensor) -> None:
+        """rows [samples, tokens]; the model's output layer stays in use."""
+        self.rows, self._output = rows, model.lm_head
+        self._states = [model.model(row[None], use_cache=False).last_hidden_state for row in rows]
+
+    @torch.no_grad()
+    def logits(self, places: list[int]) -> torch.Tensor:
+        """[places, tokens, vocabulary] of these rows."""
+        found: torch.Tensor = self._output(torch.cat([self._states[place] for place in places]))
+        return found
+
+
+def distil(plan: Plan, student: Any, teacher: Teacher, report: Report, state: State) -> None:
+    """Change the plan's parameters; the teacher's rows are taken in turn.
 
     Raises:
         JobFailedError: a loss that is no number.
@@ -42,10 +59,8 @@ def distil(plan: Plan, student: Any, teacher: Any, rows: torch.Tensor, report: R
     if first:
         _fill(adam, plan, state, first)
     for step in range(first, plan.steps):
-        some = rows[[(step * plan.batch + i) % len(rows) for i in range(plan.batch)]]
-        with torch.no_grad():
-            wanted = teacher(some, use_cache=False).logits
-        loss = kl_divergence(wanted, student(some, use_cache=False).logits)
+        places = [(step * plan.batch + i) % len(teacher.rows) for i in range(plan.batch)]
+        loss = kl_divergence(teacher.logits(places), student(teacher.rows[places], use_cache=False).logits)
         report.loss(plan.stage, step, loss.item())
         adam.zero_grad(set_to_none=True)
         loss.backward()

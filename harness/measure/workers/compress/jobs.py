@@ -67,15 +67,17 @@ class SpinQuantJob(TextJob, frozen=True, kw_only=True, tag="spinquant"):
 
 
 class QloraJob(TextJob, frozen=True, kw_only=True, tag="qlora"):
-    """Quantization-aware training, then adaptors on frozen integers."""
+    """Integers beside adaptors, quantization-aware training, then the adaptors alone."""
 
     steps: Whole
     """Of quantization-aware training."""
     lora_steps: Whole
+    """Of training the adaptors; 0 leaves them as they began."""
     batch: Positive
     learning_rate: Rate
     lora_learning_rate: Rate
     lora_rank: Positive
+    damping: Share
 
 
 AnyJob = DrawJob | PtqJob | SpinQuantJob | QloraJob

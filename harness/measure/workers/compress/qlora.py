@@ -1,100 +1,148 @@
-"""Quantization-aware training, then low-rank adaptors on frozen integers; both distilled from the 16-bit model."""
+"""Integers with low-rank adaptors beside them, then quantization-aware training, then the adaptors alone on the frozen
+integers; both distilled from the 16-bit model."""
 
-import copy
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import torch
 from torch import nn
-from torchao.quantization import (
-    Int8DynamicActivationIntxWeightConfig,
-    IntxWeightOnlyConfig,
-    PerAxis,
-    PerGroup,
-    quantize_,
-)
-from torchao.quantization.qat import QATConfig
+from torchao.quantization.granularity import PerGroup
+from torchao.quantization.qat import FakeQuantizedLinear, IntxFakeQuantizeConfig
 
+from harness.measure.workers.compress.blockwise import round_blocks
 from harness.measure.workers.compress.decoder import EMBEDDING, OUTPUT, Decoder, open_decoder
-from harness.measure.workers.compress.distil import Plan, distil
+from harness.measure.workers.compress.distil import Plan, Teacher, distil
 from harness.measure.workers.compress.jobs import QloraJob
+from harness.measure.workers.compress.low_rank import Part, parts_of
 from harness.measure.workers.compress.made import Made, Report
-from harness.measure.workers.compress.rounding import blocks, ends
+from harness.measure.workers.compress.rounding import ends
 from harness.measure.workers.compress.state import State
 from harness.measure.workers.compress.text import token_rows
+from harness.measure.workers.hf.errors import ModelError
 from harness.measure.workers.scheme.layers import Adaptor, QuantizedEmbedding, QuantizedLinear, put
 from harness.measure.workers.scheme.layout import ADAPTOR_DTYPE, Matrix, Scheme
+from harness.measure.workers.scheme.numerics import INT4, quantized
 
-INT4 = getattr(torch, "int4")  # noqa: B009 - torch has it, its type stubs do not
-TRAINING, ADAPTORS = "quantization-aware training", "adaptors"
+TORCH_INT4 = getattr(torch, "int4")  # noqa: B009 - torch has it, its type stubs do not
+ROUNDING, TRAINING, ADAPTORS = "GPTQ beside adaptors", "quantization-aware training", "adaptors"
 SCALE = 1.0
 """Of the adaptors' output: LoRA's alpha over its rank."""
 
 
+class TrainedLinear(nn.Module):
+    """A linear whose weights are trained as torchao rounds them, to scales that stay, with its adaptor beside it."""
+
+    def __init__(self, part: Part, adaptor: Adaptor) -> None:
+        super().__init__()
+        rows, columns = part.rounded.aimed.shape
+        matrix = part.rounded.matrix
+        tokens = IntxFakeQuantizeConfig(torch.int8, "per_token", is_symmetric=False)
+        group = columns // matrix.scales.shape[-1]
+        weights = IntxFakeQuantizeConfig(TORCH_INT4, PerGroup(group), is_symmetric=True, is_dynamic=False)
+        self.linear = FakeQuantizedLinear(columns, rows, False, tokens, weights, device="meta")
+        self.linear.weight = nn.Parameter(within_reach(part))
+        rounding: Any = self.linear.weight_fake_quantizer
+        rounding.scale, rounding.zero_point = matrix.scales, torch.zeros_like(matrix.scales, dtype=torch.int32)
+        self.adaptor = adaptor
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.linear(x) + self.adaptor(x)
+        return found
+
+
+def within_reach(part: Part) -> torch.Tensor:
+    """What the integers were rounded from; where it lies outside of their range, the range's end, since no gradient
+    comes back from beyond."""
+    low, high = part.rounded.matrix.bounds
+    scales = part.rounded.matrix.scales[..., None]
+    aimed = part.rounded.aimed.unflatten(-1, (scales.shape[1], -1))
+    return aimed.clamp(low * scales, high * scales).flatten(-2)
+
+
 def qlora(job: QloraJob, report: Report) -> Made:
-    """Raises ModelError: see open_decoder; JobFailedError: a loss that is no number."""
+    """Raises ModelError: see open_decoder, or a rank beyond a linear's columns; JobFailedError: a loss that is no
+    number."""
     generator = torch.Generator().manual_seed(job.seed)
     decoder = open_decoder(Path(job.model), job.group)
     rows = token_rows(Path(job.text), Path(job.model), job.samples, job.sample_tokens, generator)
-    teacher = decoder.model.requires_grad_(False)
-    trained = train(decoder, teacher, rows, job, report) if job.steps else decoder
-    frozen = ends(trained) | blocks(trained, job.group)
-    adaptors = adapt(trained, frozen, teacher, rows, job, report, generator) if job.lora_steps else {}
-    scheme = Scheme(group=job.group, lora_rank=job.lora_rank if adaptors else 0, lora_scale=SCALE if adaptors else 0.0)
-    return Made(trained, scheme, frozen, adaptors)
+    used = rows[: job.batch * max(job.steps, job.lora_steps)]
+    teacher = Teacher(decoder.model.requires_grad_(False), used)
+    matrices = ends(decoder)
+    put(decoder.model, EMBEDDING, QuantizedEmbedding(matrices[EMBEDDING].weight))
+    put(decoder.model, OUTPUT, QuantizedLinear(matrices[OUTPUT].weight))
+    parts = begin(decoder, rows, job, report, generator)
+    adaptors = {name: Adaptor(part.a, part.b, SCALE).requires_grad_(False) for name, part in parts.items()}
+    integers = {name: part.rounded.matrix for name, part in parts.items()}
+    if job.steps:
+        integers = train(decoder, parts, adaptors, teacher, job, report)
+    del parts
+    adapt(decoder, integers, adaptors, teacher, job, report)
+    stored = {
+        name: (one.a.detach().to(ADAPTOR_DTYPE), one.b.detach().to(ADAPTOR_DTYPE)) for name, one in adaptors.items()
+    }
+    return Made(
+        decoder, Scheme(group=job.group, lora_rank=job.lora_rank, lora_scale=SCALE), matrices | integers, stored
+    )
 
 
-def train(decoder: Decoder, teacher: Any, rows: torch.Tensor, job: QloraJob, report: Report) -> Decoder:
-    """A decoder whose blocks were trained to compute well once they are rounded.
+def begin(
+    decoder: Decoder, rows: torch.Tensor, job: QloraJob, report: Report, generator: torch.Generator
+) -> dict[str, Part]:
+    """Round every linear of the blocks beside its adaptor; the model holds both afterwards."""
+    found: dict[str, Part] = {}
 
-    The embedding and the output layer are rounded, not trained.
-    """
-    student = copy.deepcopy(decoder.model)
-    prepare(student, job.group)
-    trained = {name: p for name, p in student.named_parameters() if not name.startswith((EMBEDDING, OUTPUT))}
-    for name, parameter in student.named_parameters():
-        parameter.requires_grad_(name in trained)
-    plan = Plan(TRAINING, trained, job.steps, job.batch, job.learning_rate)
-    distil(plan, student, teacher, rows, report, State(Path(job.state, "training.safetensors")))
-    return msgspec.structs.replace(decoder, model=student.requires_grad_(False))
+    def replace(names: list[str], moments: torch.Tensor) -> None:
+        if job.lora_rank > len(moments):
+            raise ModelError(f"{names[0]} has {len(moments)} columns: too few for adaptors of rank {job.lora_rank}")
+        weights = [decoder.weight(name) for name in names]
+        parts = parts_of(
+            weights, moments, rank=job.lora_rank, group=job.group, damping=job.damping, generator=generator
+        )
+        for name, part in zip(names, parts, strict=True):
+            found[name] = part
+            put(
+                decoder.model, name, QuantizedLinear(part.rounded.matrix.weight, adaptor=Adaptor(part.a, part.b, SCALE))
+            )
+
+    round_blocks(decoder, rows, replace, lambda done, of: report.step(ROUNDING, done, of))
+    return found
 
 
-def prepare(model: Any, group: int) -> None:
-    """Put torchao's fake quantizers of the scheme into a model."""
-    block = Int8DynamicActivationIntxWeightConfig(weight_dtype=INT4, weight_granularity=PerGroup(group))
-    output = Int8DynamicActivationIntxWeightConfig(weight_dtype=torch.int8, weight_granularity=PerAxis(0))
-    table = IntxWeightOnlyConfig(weight_dtype=torch.int8, granularity=PerAxis(0))
-    quantize_(model, QATConfig(block, step="prepare"), lambda m, name: isinstance(m, nn.Linear) and name != OUTPUT)
-    quantize_(model, QATConfig(output, step="prepare"), lambda _, name: name == OUTPUT)
-    quantize_(model, QATConfig(table, step="prepare"), lambda _, name: name == EMBEDDING)
+def train(
+    decoder: Decoder,
+    parts: dict[str, Part],
+    adaptors: dict[str, Adaptor],
+    teacher: Teacher,
+    job: QloraJob,
+    report: Report,
+) -> dict[str, Matrix]:
+    """The integers after training; the scales are those that GPTQ took."""
+    weights: dict[str, nn.Parameter] = {}
+    for name, part in parts.items():
+        layer = TrainedLinear(part, adaptors[name])
+        weights[name] = layer.linear.weight
+        put(decoder.model, name, layer)
+    plan = Plan(TRAINING, weights, job.steps, job.batch, job.learning_rate)
+    distil(plan, decoder.model, teacher, report, State(Path(job.state, "training.safetensors")))
+    found = {}
+    for name, weight in weights.items():
+        scales = parts[name].rounded.matrix.scales
+        found[name] = Matrix(quantized(weight.detach(), scales, INT4).to(torch.int8), scales, INT4)
+    return found
 
 
 def adapt(
     decoder: Decoder,
-    frozen: dict[str, Matrix],
-    teacher: Any,
-    rows: torch.Tensor,
+    integers: dict[str, Matrix],
+    adaptors: dict[str, Adaptor],
+    teacher: Teacher,
     job: QloraJob,
     report: Report,
-    generator: torch.Generator,
-) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """Adaptors (a [rank, columns], b [rows, rank]) of every linear of the blocks, as they are stored.
-
-    They begin with b = 0, so that the first step sees the integers alone.
-    """
-    student = copy.deepcopy(decoder.model)
-    put(student, EMBEDDING, QuantizedEmbedding(frozen[EMBEDDING].weight))
-    put(student, OUTPUT, QuantizedLinear(frozen[OUTPUT].weight))
-    adaptors: dict[str, Adaptor] = {}
-    for name in decoder.block_linears():
-        height, width = frozen[name].integers.shape
-        a = torch.randn(job.lora_rank, width, generator=generator) / width**0.5
-        adaptors[name] = Adaptor(a, torch.zeros(height, job.lora_rank), SCALE)
-        put(student, name, QuantizedLinear(frozen[name].weight, adaptor=adaptors[name]))
-    trained = {f"{name}.{half}": getattr(adaptors[name], half) for name in adaptors for half in ("a", "b")}
+) -> None:
+    """Train the adaptors on integers that stay as they are."""
+    trained: dict[str, nn.Parameter] = {}
+    for name, matrix in integers.items():
+        put(decoder.model, name, QuantizedLinear(matrix.weight, adaptor=adaptors[name].requires_grad_(True)))
+        trained |= {f"{name}.a": adaptors[name].a, f"{name}.b": adaptors[name].b}
     plan = Plan(ADAPTORS, trained, job.lora_steps, job.batch, job.lora_learning_rate)
-    distil(plan, student, teacher, rows, report, State(Path(job.state, "adaptors.safetensors")))
-    return {
-        name: (one.a.detach().to(ADAPTOR_DTYPE), one.b.detach().to(ADAPTOR_DTYPE)) for name, one in adaptors.items()
-    }
+    distil(plan, decoder.model, teacher, report, State(Path(job.state, "adaptors.safetensors")))

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import torch
 
+from harness.measure.workers.compress.blockwise import round_blocks
 from harness.measure.workers.compress.cayley import CayleySgd
-from harness.measure.workers.compress.decoder import EMBEDDING, OUTPUT, Decoder, open_decoder
+from harness.measure.workers.compress.decoder import DOWN, EMBEDDING, OUTPUT, Decoder, open_decoder
 from harness.measure.workers.compress.expected import Expected
-from harness.measure.workers.compress.gptq import gptq_blocks
+from harness.measure.workers.compress.gptq import gptq
 from harness.measure.workers.compress.jobs import SpinQuantJob
 from harness.measure.workers.compress.made import Made, Report
 from harness.measure.workers.compress.rotations import (
@@ -24,6 +25,7 @@ from harness.measure.workers.compress.text import token_rows
 from harness.measure.workers.hf.errors import ModelError
 from harness.measure.workers.scheme.layers import QuantizedEmbedding, QuantizedLinear, put
 from harness.measure.workers.scheme.layout import Scheme
+from harness.measure.workers.scheme.numerics import INT4
 
 LARGEST_CHANGE = 1e-5
 """Of the rotated float model's logits, relative to their norm."""
@@ -52,14 +54,14 @@ def spinquant(job: SpinQuantJob, report: Report) -> Made:
     matrices = ends(decoder)
     put(decoder.model, EMBEDDING, QuantizedEmbedding(matrices[EMBEDDING].weight))
     put(decoder.model, OUTPUT, QuantizedLinear(matrices[OUTPUT].weight))
-    matrices |= gptq_blocks(
-        decoder,
-        rows,
-        group=job.group,
-        damping=job.damping,
-        rotates_down=job.rotates_down,
-        done=lambda done, of: report.step("GPTQ", done, of),
-    )
+
+    def replace(names: list[str], moments: torch.Tensor) -> None:
+        for name in names:
+            matrices[name] = gptq(decoder.weight(name), moments, job.group, INT4, job.damping).matrix
+            rotates = job.rotates_down and name.endswith(DOWN)
+            put(decoder.model, name, QuantizedLinear(matrices[name].weight, rotates=rotates))
+
+    round_blocks(decoder, rows, replace, lambda done, of: report.step("GPTQ", done, of), rotates_down=job.rotates_down)
     return Made(decoder, Scheme(group=job.group, rotates_down=job.rotates_down), matrices)
 
 
