@@ -103,9 +103,9 @@ def test_no_network_is_one_line(tmp_path: Path) -> None:
 
 def test_plan_shows_what_would_run(tmp_path: Path) -> None:
     done = bench("plan", "--rounds", "2", cwd=tmp_path)
-    assert "29 cells, " in done.stdout and "again: bench run --suite quick --rounds 2" in done.stdout
+    assert "43 cells, " in done.stdout and "again: bench run --suite quick --rounds 2" in done.stdout
     as_json = json.loads(bench("plan", "--json", cwd=tmp_path).stdout)
-    assert len(as_json["cells"]) == 29
+    assert len(as_json["cells"]) == 43
     assert list(tmp_path.iterdir()) == [], "a plan touches nothing"
 
 

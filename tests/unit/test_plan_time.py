@@ -167,7 +167,7 @@ def test_weights_by_recipe() -> None:
 def test_models_of_unknown_size_are_named_and_only_cool_down() -> None:
     found = planned("quick")
     time = time_of(found)
-    assert time.unknown == ("bf16", "f16", "int8", "int4-ptq")
+    assert time.unknown == ("bf16", "f16", "int8", "int4-ptq", "spinquant", "qlora")
     assert "nothing says how large they are" in "\n".join(plan_lines(found))
 
 

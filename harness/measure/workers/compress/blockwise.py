@@ -58,11 +58,14 @@ def round_blocks(
 
 
 def _moments(inputs: Iterable[torch.Tensor], *, rotates: bool) -> torch.Tensor:
-    """[columns, columns]: the mean of xᵀx of what a linear reads, as its integers will meet it."""
-    total, count = torch.zeros(()), 0
+    """[columns, columns] in float64: the mean of xᵀx of what a linear reads, as its integers will meet it.
+
+    In float32 the rounding errors of a few outliers would be as large as all that is left beside them.
+    """
+    total, count = torch.zeros((), dtype=torch.float64), 0
     for one in inputs:
         x = one.flatten(0, -2)
-        x = fake_quantized_tokens(rotate_last(x) if rotates else x)
+        x = fake_quantized_tokens(rotate_last(x) if rotates else x).double()
         total, count = total + x.T @ x, count + len(x)
     return total / count
 

@@ -52,9 +52,11 @@ def distil(plan: Plan, student: Any, teacher: Teacher, report: Report, state: St
     """Change the plan's parameters; the teacher's rows are taken in turn.
 
     Raises:
-        JobFailedError: a loss that is no number.
+        JobFailedError: a loss or a gradient that is no number, or what was kept is of another beginning.
     """
     first = _restore(plan, state, report)
+    if first == plan.steps:
+        return
     adam = torch.optim.AdamW(plan.parameters.values(), lr=plan.rate, betas=(0.9, 0.95), weight_decay=0.0)
     if first:
         _fill(adam, plan, state, first)
@@ -64,7 +66,8 @@ def distil(plan: Plan, student: Any, teacher: Teacher, report: Report, state: St
         report.loss(plan.stage, step, loss.item())
         adam.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(plan.parameters.values(), LARGEST_GRADIENT)
+        norm = nn.utils.clip_grad_norm_(plan.parameters.values(), LARGEST_GRADIENT)
+        report.number(plan.stage, step, "gradient", float(norm))
         for group in adam.param_groups:
             group["lr"] = plan.rate_of(step)
         adam.step()

@@ -9,23 +9,28 @@ import msgspec
 import torch
 
 from harness.measure.workers.compress.gptq import Rounded, gptq
+from harness.measure.workers.scheme.layout import Matrix
 from harness.measure.workers.scheme.numerics import INT4
 
 ITERATIONS = 12
 OVERSAMPLED = 8
 """Directions more than asked for that the iteration carries along."""
 FLOOR = 1e-9
-"""Added to what is left of the moments, as a share of their mean: it may be nothing but rounding errors."""
+"""Least second moment of what is left, as a share of the mean before: it may be nothing but rounding errors."""
 
 
 class Part(msgspec.Struct, frozen=True):
-    """A linear as integers and an adaptor, weight ≈ rounded + b a."""
+    """A linear as integers and an adaptor, weight ≈ matrix + b a."""
 
-    rounded: Rounded
+    matrix: Matrix
+    aimed: torch.Tensor | None
+    """[rows, columns]: what the integers were rounded from, or the nearest value within their range. None where it is
+    not needed any more."""
     a: torch.Tensor
     """[rank, columns]"""
     b: torch.Tensor
-    """[rows, rank]; rank by rank of the same norm as `a`, so that one learning rate suits both."""
+    """[rows, rank]; rank by rank of the same norm as `a`, so that one learning rate suits both. 0 where nothing was
+    lost."""
 
 
 def main_directions(moments: torch.Tensor, rank: int, generator: torch.Generator) -> torch.Tensor:
@@ -42,7 +47,10 @@ def moments_without(moments: torch.Tensor, directions: torch.Tensor) -> torch.Te
     """Those of what is read once these directions are taken out of it."""
     seen = moments @ directions
     left = moments - directions @ seen.T - seen @ directions.T + directions @ (directions.T @ seen) @ directions.T
-    return left + FLOOR * moments.diagonal().mean() * torch.eye(len(moments), dtype=moments.dtype)
+    left = (left + left.T) / 2
+    floor = FLOOR * moments.diagonal().mean()
+    left.diagonal().clamp_(min=0).add_(floor)
+    return left
 
 
 def parts_of(
@@ -66,7 +74,14 @@ def parts_of(
     for weight in weights:
         rounded = gptq(weight, left, group, INT4, damping)
         b = (weight - rounded.matrix.weight) @ directions
-        # A direction in which nothing was lost keeps its half of `a`.
-        share = b.norm(dim=0).sqrt().clamp(min=torch.finfo(b.dtype).tiny ** 0.5)
-        found.append(Part(rounded, share[:, None] * directions.T, b / share))
+        norms = b.norm(dim=0)
+        share = torch.where(norms > 0, norms.sqrt(), 1.0)
+        found.append(Part(rounded.matrix, within_reach(rounded), share[:, None] * directions.T, b / share))
     return found
+
+
+def within_reach(rounded: Rounded) -> torch.Tensor:
+    """What was rounded; beyond the integers' range, from where no gradient comes back, the range's end."""
+    low, high = rounded.matrix.bounds
+    scales = rounded.matrix.scales[..., None]
+    return rounded.aimed.unflatten(-1, (scales.shape[1], -1)).clamp(low * scales, high * scales).flatten(-2)

@@ -33,9 +33,13 @@ class Report:
 
     def loss(self, stage: str, step: int, loss: float) -> None:
         """Raises JobFailedError: it is no number."""
-        if not math.isfinite(loss):
-            raise JobFailedError(f"{stage}: the loss of step {step} is no number; a lower learning rate may help")
+        self.number(stage, step, "loss", loss)
         self.losses = (*self.losses, (stage, step, loss))
+
+    def number(self, stage: str, step: int, what: str, value: float) -> None:
+        """Raises JobFailedError: it is no number."""
+        if not math.isfinite(value):
+            raise JobFailedError(f"{stage}: the {what} of step {step} is no number; a lower learning rate may help")
 
     def restore(self, losses: tuple[tuple[str, int, float], ...]) -> None:
         """Those of the job that is gone on with."""

@@ -1,9 +1,11 @@
 """Integers with low-rank adaptors beside them, then quantization-aware training, then the adaptors alone on the frozen
 integers; both distilled from the 16-bit model."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from torch import nn
 from torchao.quantization.granularity import PerGroup
@@ -34,29 +36,24 @@ class TrainedLinear(nn.Module):
 
     def __init__(self, part: Part, adaptor: Adaptor) -> None:
         super().__init__()
-        rows, columns = part.rounded.aimed.shape
-        matrix = part.rounded.matrix
+        assert part.aimed is not None
+        self.scales, self.adaptor = part.matrix.scales, adaptor
+        rows, columns = part.aimed.shape
         tokens = IntxFakeQuantizeConfig(torch.int8, "per_token", is_symmetric=False)
-        group = columns // matrix.scales.shape[-1]
-        weights = IntxFakeQuantizeConfig(TORCH_INT4, PerGroup(group), is_symmetric=True, is_dynamic=False)
+        group = PerGroup(columns // self.scales.shape[-1])
+        weights = IntxFakeQuantizeConfig(TORCH_INT4, group, is_symmetric=True, is_dynamic=False)
         self.linear = FakeQuantizedLinear(columns, rows, False, tokens, weights, device="meta")
-        self.linear.weight = nn.Parameter(within_reach(part))
+        self.linear.weight = nn.Parameter(part.aimed)
         rounding: Any = self.linear.weight_fake_quantizer
-        rounding.scale, rounding.zero_point = matrix.scales, torch.zeros_like(matrix.scales, dtype=torch.int32)
-        self.adaptor = adaptor
+        rounding.scale, rounding.zero_point = self.scales, torch.zeros_like(self.scales, dtype=torch.int32)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         found: torch.Tensor = self.linear(x) + self.adaptor(x)
         return found
 
-
-def within_reach(part: Part) -> torch.Tensor:
-    """What the integers were rounded from; where it lies outside of their range, the range's end, since no gradient
-    comes back from beyond."""
-    low, high = part.rounded.matrix.bounds
-    scales = part.rounded.matrix.scales[..., None]
-    aimed = part.rounded.aimed.unflatten(-1, (scales.shape[1], -1))
-    return aimed.clamp(low * scales, high * scales).flatten(-2)
+    def matrix(self) -> Matrix:
+        """What it computes with now."""
+        return Matrix(quantized(self.linear.weight.detach(), self.scales, INT4).to(torch.int8), self.scales, INT4)
 
 
 def qlora(job: QloraJob, report: Report) -> Made:
@@ -72,11 +69,11 @@ def qlora(job: QloraJob, report: Report) -> Made:
     put(decoder.model, OUTPUT, QuantizedLinear(matrices[OUTPUT].weight))
     parts = begin(decoder, rows, job, report, generator)
     adaptors = {name: Adaptor(part.a, part.b, SCALE).requires_grad_(False) for name, part in parts.items()}
-    integers = {name: part.rounded.matrix for name, part in parts.items()}
+    integers = {name: part.matrix for name, part in parts.items()}
+    beginning = digest(parts)
     if job.steps:
-        integers = train(decoder, parts, adaptors, teacher, job, report)
-    del parts
-    adapt(decoder, integers, adaptors, teacher, job, report)
+        integers = train(decoder, parts, adaptors, teacher, job, report, beginning)
+    adapt(decoder, integers, adaptors, teacher, job, report, beginning)
     stored = {
         name: (one.a.detach().to(ADAPTOR_DTYPE), one.b.detach().to(ADAPTOR_DTYPE)) for name, one in adaptors.items()
     }
@@ -99,13 +96,21 @@ def begin(
             weights, moments, rank=job.lora_rank, group=job.group, damping=job.damping, generator=generator
         )
         for name, part in zip(names, parts, strict=True):
-            found[name] = part
-            put(
-                decoder.model, name, QuantizedLinear(part.rounded.matrix.weight, adaptor=Adaptor(part.a, part.b, SCALE))
-            )
+            found[name] = part if job.steps else msgspec.structs.replace(part, aimed=None)
+            adaptor = Adaptor(part.a, part.b, SCALE)
+            put(decoder.model, name, QuantizedLinear(part.matrix.weight, adaptor=adaptor))
 
     round_blocks(decoder, rows, replace, lambda done, of: report.step(ROUNDING, done, of))
     return found
+
+
+def digest(parts: dict[str, Part]) -> str:
+    """Of what training goes on from."""
+    found = hashlib.sha256()
+    for part in parts.values():
+        for tensor in (part.matrix.integers, part.matrix.scales, part.a, part.b):
+            found.update(tensor.contiguous().numpy().tobytes())
+    return found.hexdigest()
 
 
 def train(
@@ -115,20 +120,16 @@ def train(
     teacher: Teacher,
     job: QloraJob,
     report: Report,
+    beginning: str,
 ) -> dict[str, Matrix]:
-    """The integers after training; the scales are those that GPTQ took."""
-    weights: dict[str, nn.Parameter] = {}
-    for name, part in parts.items():
-        layer = TrainedLinear(part, adaptors[name])
-        weights[name] = layer.linear.weight
-        put(decoder.model, name, layer)
-    plan = Plan(TRAINING, weights, job.steps, job.batch, job.learning_rate)
-    distil(plan, decoder.model, teacher, report, State(Path(job.state, "training.safetensors")))
-    found = {}
-    for name, weight in weights.items():
-        scales = parts[name].rounded.matrix.scales
-        found[name] = Matrix(quantized(weight.detach(), scales, INT4).to(torch.int8), scales, INT4)
-    return found
+    """The integers after training, to the scales that GPTQ took; `parts` is emptied."""
+    layers: dict[str, TrainedLinear] = {}
+    for name in tuple(parts):
+        layers[name] = TrainedLinear(parts.pop(name), adaptors[name])
+        put(decoder.model, name, layers[name])
+    plan = Plan(TRAINING, {n: one.linear.weight for n, one in layers.items()}, job.steps, job.batch, job.learning_rate)
+    distil(plan, decoder.model, teacher, report, State(Path(job.state, "training.safetensors"), beginning))
+    return {name: layer.matrix() for name, layer in layers.items()}
 
 
 def adapt(
@@ -138,6 +139,7 @@ def adapt(
     teacher: Teacher,
     job: QloraJob,
     report: Report,
+    beginning: str,
 ) -> None:
     """Train the adaptors on integers that stay as they are."""
     trained: dict[str, nn.Parameter] = {}
@@ -145,4 +147,4 @@ def adapt(
         put(decoder.model, name, QuantizedLinear(matrix.weight, adaptor=adaptors[name].requires_grad_(True)))
         trained |= {f"{name}.a": adaptors[name].a, f"{name}.b": adaptors[name].b}
     plan = Plan(ADAPTORS, trained, job.lora_steps, job.batch, job.lora_learning_rate)
-    distil(plan, decoder.model, teacher, report, State(Path(job.state, "adaptors.safetensors")))
+    distil(plan, decoder.model, teacher, report, State(Path(job.state, "adaptors.safetensors"), beginning))

@@ -26,26 +26,31 @@ class Progress(msgspec.Struct, frozen=True):
     """Steps of the stage that are done."""
     losses: tuple[tuple[str, int, float], ...] = ()
     """(stage, step, loss)"""
+    beginning: str = ""
+    """What training went on from, where that is made anew by each job."""
 
 
 class State:
     """Keeps tensors with the step that they belong to."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, beginning: str = "") -> None:
+        """`beginning`: told with what is kept, which goes on only where it is the same."""
+        self.path, self.beginning = path, beginning
         self._next_s = time.monotonic() + EVERY_S
 
     def read(self) -> tuple[Progress, dict[str, torch.Tensor]] | None:
         """None where nothing was kept.
 
         Raises:
-            JobFailedError: a damaged file.
+            JobFailedError: a damaged file, or one of another beginning.
         """
         if not self.path.is_file():
             return None
         try:
             with safe_open(self.path, "pt") as file:
                 progress = msgspec.json.decode((file.metadata() or {}).get(PROGRESS, ""), type=Progress)
+                if progress.beginning != self.beginning:
+                    raise JobFailedError(f"{self.path} was begun from other integers (another machine?): remove it")
                 return progress, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
         except (OSError, SafetensorError, msgspec.MsgspecError) as error:
             raise JobFailedError(f"{self.path} is damaged: remove it ({error})") from error
@@ -64,7 +69,7 @@ class State:
             save_file(
                 {name: tensor.contiguous() for name, tensor in tensors.items()},
                 part,
-                {PROGRESS: msgspec.json.encode(progress).decode()},
+                {PROGRESS: msgspec.json.encode(msgspec.structs.replace(progress, beginning=self.beginning)).decode()},
             )
             os.replace(part, self.path)
         except (OSError, SafetensorError) as error:
