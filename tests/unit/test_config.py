@@ -33,7 +33,7 @@ def line_of(text: str, needle: str) -> int:
 def test_the_shipped_suites_load() -> None:
     for name in ("quick",):
         suite = load_suite(name, known_names(), load_devices())
-        assert [v.name for v in suite.variants] == ["bf16", "f16", "int8", "int4-ptq"]
+        assert [v.name for v in suite.variants] == ["bf16", "f16", "int8", "int4-ptq", "spinquant", "qlora"]
         assert suite.baselines == ("bf16", "f16")
 
 
@@ -47,7 +47,7 @@ WRONG = [
     ("devices: [local]", "devices: [lokal]", "lokal", "did you mean 'local'"),
     ("baselines: [bf16, f16]", "baselines: [bf61, f16]", "bf61", "did you mean 'bf16'"),
     ("repack: true", "repack: 3", "repack: 3", "expected bool"),
-    ("    repetitions: 3", "    repititions: 3", "repititions", "did you mean 'repetitions'"),
+    ("    repetitions: 2", "    repititions: 2", "repititions", "did you mean 'repetitions'"),
     ("weights: q4_0", "weihgts: q4_0", "weihgts", "did you mean 'weights'"),
     ("recipe: bf16", "recipe: bf16\n    settings: {x: 1}", "settings: {x", "unknown setting of recipe 'bf16' 'x'"),
     ("    context: 8192", "    context: 0", "context: 0", ">= 1"),
