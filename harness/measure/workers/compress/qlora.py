@@ -12,16 +12,16 @@ from torchao.quantization.granularity import PerGroup
 from torchao.quantization.qat import FakeQuantizedLinear, IntxFakeQuantizeConfig
 
 from harness.measure.workers.compress.blockwise import round_blocks
-from harness.measure.workers.compress.decoder import EMBEDDING, OUTPUT, Decoder, open_decoder
+from harness.measure.workers.compress.decoder import Decoder, open_decoder
 from harness.measure.workers.compress.distil import Plan, Teacher, distil
 from harness.measure.workers.compress.jobs import QloraJob
 from harness.measure.workers.compress.low_rank import Part, parts_of
 from harness.measure.workers.compress.made import Made, Report
-from harness.measure.workers.compress.rounding import ends
+from harness.measure.workers.compress.rounding import round_ends
 from harness.measure.workers.compress.state import State
 from harness.measure.workers.compress.text import token_rows
 from harness.measure.workers.hf.errors import ModelError
-from harness.measure.workers.scheme.layers import Adaptor, QuantizedEmbedding, QuantizedLinear, put
+from harness.measure.workers.scheme.layers import Adaptor, QuantizedLinear, put
 from harness.measure.workers.scheme.layout import ADAPTOR_DTYPE, Matrix, Scheme
 from harness.measure.workers.scheme.numerics import INT4, quantized
 
@@ -64,9 +64,7 @@ def qlora(job: QloraJob, report: Report) -> Made:
     rows = token_rows(Path(job.text), Path(job.model), job.samples, job.sample_tokens, generator)
     used = rows[: job.batch * max(job.steps, job.lora_steps)]
     teacher = Teacher(decoder.model.requires_grad_(False), used)
-    matrices = ends(decoder)
-    put(decoder.model, EMBEDDING, QuantizedEmbedding(matrices[EMBEDDING].weight))
-    put(decoder.model, OUTPUT, QuantizedLinear(matrices[OUTPUT].weight))
+    matrices = round_ends(decoder)
     parts = begin(decoder, rows, job, report, generator)
     adaptors = {name: Adaptor(part.a, part.b, SCALE).requires_grad_(False) for name, part in parts.items()}
     integers = {name: part.matrix for name, part in parts.items()}

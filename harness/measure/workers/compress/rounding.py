@@ -3,6 +3,7 @@
 import torch
 
 from harness.measure.workers.compress.decoder import EMBEDDING, OUTPUT, Decoder
+from harness.measure.workers.scheme.layers import QuantizedEmbedding, QuantizedLinear, put
 from harness.measure.workers.scheme.layout import Matrix
 from harness.measure.workers.scheme.numerics import INT4, INT8, Bounds, quantized, scales_of
 
@@ -22,6 +23,14 @@ def by_channel(weight: torch.Tensor) -> Matrix:
 def ends(decoder: Decoder) -> dict[str, Matrix]:
     """The embedding and the output layer."""
     return {name: by_channel(decoder.weight(name)) for name in (EMBEDDING, OUTPUT)}
+
+
+def round_ends(decoder: Decoder) -> dict[str, Matrix]:
+    """The embedding and the output layer, which the model holds rounded afterwards."""
+    found = ends(decoder)
+    put(decoder.model, EMBEDDING, QuantizedEmbedding(found[EMBEDDING].weight))
+    put(decoder.model, OUTPUT, QuantizedLinear(found[OUTPUT].weight))
+    return found
 
 
 def blocks(decoder: Decoder, group: int) -> dict[str, Matrix]:

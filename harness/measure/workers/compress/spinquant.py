@@ -6,7 +6,7 @@ import torch
 
 from harness.measure.workers.compress.blockwise import round_blocks
 from harness.measure.workers.compress.cayley import CayleySgd
-from harness.measure.workers.compress.decoder import DOWN, EMBEDDING, OUTPUT, Decoder, open_decoder
+from harness.measure.workers.compress.decoder import DOWN, Decoder, open_decoder
 from harness.measure.workers.compress.expected import Expected
 from harness.measure.workers.compress.gptq import gptq
 from harness.measure.workers.compress.jobs import SpinQuantJob
@@ -18,12 +18,12 @@ from harness.measure.workers.compress.rotations import (
     rotate,
     rotate_down,
 )
-from harness.measure.workers.compress.rounding import ends
+from harness.measure.workers.compress.rounding import round_ends
 from harness.measure.workers.compress.seen import look
 from harness.measure.workers.compress.state import Progress, State
 from harness.measure.workers.compress.text import token_rows
 from harness.measure.workers.hf.errors import ModelError
-from harness.measure.workers.scheme.layers import QuantizedEmbedding, QuantizedLinear, put
+from harness.measure.workers.scheme.layers import QuantizedLinear, put
 from harness.measure.workers.scheme.layout import Scheme
 from harness.measure.workers.scheme.numerics import INT4
 
@@ -51,9 +51,7 @@ def spinquant(job: SpinQuantJob, report: Report) -> Made:
     check_rotated(decoder, before, rows[:1, :CHECKED_TOKENS])
     if job.rotates_down:
         rotate_down(decoder)
-    matrices = ends(decoder)
-    put(decoder.model, EMBEDDING, QuantizedEmbedding(matrices[EMBEDDING].weight))
-    put(decoder.model, OUTPUT, QuantizedLinear(matrices[OUTPUT].weight))
+    matrices = round_ends(decoder)
 
     def replace(names: list[str], moments: torch.Tensor) -> None:
         for name in names:
