@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 Head = Callable[[int], bytes]
 """The head of a frame of so many bytes; always of one length."""
+MOST_BODIES = 1024
+"""Linux reads no more buffers in one call."""
 
 
 class FrameBlock:
@@ -14,7 +16,7 @@ class FrameBlock:
         self._head, self._frame_bytes = head, frame_bytes
         self._full = head(frame_bytes)
         self._stride = len(self._full) + frame_bytes
-        frames = max(1, block_bytes // self._stride)
+        frames = min(MOST_BODIES, max(1, block_bytes // self._stride))
         self._block = memoryview(bytearray(frames * self._stride))
         starts = range(0, frames * self._stride, self._stride)
         self._bodies = [self._block[at + len(self._full) : at + self._stride] for at in starts]

@@ -1,13 +1,11 @@
 """A service of a phone through one socket of the adb server."""
 
-import os
 import select
 import socket
-import struct
 import time
 from collections import deque
 
-from harness.measure.devices.adb.frames import Head
+from harness.measure.devices.adb.frames import FrameBlock, Head
 from harness.measure.devices.adb.stream import STALL_S, Octets, from_server, gone, too_late
 
 
@@ -26,6 +24,7 @@ class SocketStream:
         self._poll = select.poll()
         self._inbox: deque[bytes] = deque()
         self._ended = False
+        self._frames: FrameBlock | None = None
         self.within(STALL_S)
 
     def within(self, seconds: float) -> None:
@@ -45,31 +44,11 @@ class SocketStream:
                 raise gone(self.name, f"the connection broke: {error.strerror}") from error
 
     def write_frames(self, file: int, head: Head, frame_bytes: int) -> int:
-        """The kernel sends the file's pages themselves, and waits by itself: nothing passes through this process."""
-        left = os.fstat(file).st_size - os.lseek(file, 0, os.SEEK_CUR)
-        wanted = min(left, max(1, self.block_bytes // frame_bytes) * frame_bytes)
-        try:
-            self._let_writes_wait()
-            for start in range(0, wanted, frame_bytes):
-                length = min(frame_bytes, wanted - start)
-                self._socket.sendall(head(length), socket.MSG_MORE)
-                while length:
-                    if not (sent := os.sendfile(self._socket.fileno(), file, None, length)):
-                        raise OSError(f"the file became shorter while it was sent to {self.name}")
-                    length -= sent
-        except BlockingIOError as error:
-            raise too_late(self.name, self._limit_s) from error
-        except ConnectionError as error:
-            raise gone(self.name, f"the connection broke: {error.strerror}") from error
-        finally:
-            self._socket.setblocking(False)
-        return wanted
-
-    def _let_writes_wait(self) -> None:
-        """Until the limit, not for ever."""
-        left_us = max(1, int((self._deadline - time.monotonic()) * 1e6))
-        self._socket.setblocking(True)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", *divmod(left_us, 1_000_000)))
+        if self._frames is None:
+            self._frames = FrameBlock(head, frame_bytes, self.block_bytes)
+        block, got = self._frames.read(file)
+        self.write(block)
+        return got
 
     def read(self, most: int) -> bytes:
         while not self._inbox and not self._ended:
