@@ -11,7 +11,7 @@ from torchao.quantization.qat import QATConfig
 
 from harness.measure.workers.hf.errors import ModelError
 from harness.measure.workers.scheme.hadamard import NoHadamardError, hadamard, random_hadamard, rotate_last, split
-from harness.measure.workers.scheme.layers import QuantizedLinear
+from harness.measure.workers.scheme.layers import QuantizedLinear, unrounded
 from harness.measure.workers.scheme.layout import Matrix, Weights, write
 from harness.measure.workers.scheme.numerics import (
     INT4,
@@ -48,6 +48,15 @@ def test_a_layer_computes_what_torchao_computes(dtype: str, bounds: tuple[int, i
     with torch.no_grad():
         assert torch.equal(ours(x), holder(x))
         assert torch.equal(ours(x), fake(x))
+
+
+def test_activations_can_be_left_as_they_are_for_a_while() -> None:
+    layer, x = QuantizedLinear(fake_quantized_weight(drawn(48, 96), 32, INT4)), drawn(5, 96, seed=1)
+    rounded = layer(x)
+    with pytest.raises(KeyError), unrounded(torch.nn.Sequential(layer)):
+        assert torch.equal(layer(x), torch.nn.functional.linear(x, layer.weight))
+        raise KeyError
+    assert torch.equal(layer(x), rounded) and not torch.equal(rounded, torch.nn.functional.linear(x, layer.weight))
 
 
 def test_gradients_pass_rounding_unchanged() -> None:

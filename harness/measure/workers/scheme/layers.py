@@ -1,5 +1,8 @@
 """Layers that compute as the scheme's kernels do, in floats: integers are exact there."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import nn
 from torch.nn.functional import embedding, linear
@@ -27,11 +30,12 @@ class QuantizedLinear(nn.Module):
         """weight [rows, columns] as read back from integers. `rotates`: a Hadamard matrix comes before it (R4)."""
         super().__init__()
         self.weight, self.rotates, self.adaptor = nn.Parameter(weight, requires_grad=False), rotates, adaptor
+        self.rounds = True
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.rotates:
             x = rotate_last(x)
-        y = linear(fake_quantized_tokens(x), self.weight)
+        y = linear(fake_quantized_tokens(x) if self.rounds else x, self.weight)
         return y if self.adaptor is None else y + self.adaptor(x)
 
 
@@ -46,6 +50,19 @@ class QuantizedEmbedding(nn.Module):
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         return embedding(tokens, self.weight)
+
+
+@contextmanager
+def unrounded(model: nn.Module) -> Iterator[None]:
+    """Activations as they are beside the same integer weights: the last bits of a sum then decide nothing."""
+    layers = [module for module in model.modules() if isinstance(module, QuantizedLinear)]
+    for layer in layers:
+        layer.rounds = False
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.rounds = True
 
 
 def put(model: nn.Module, name: str, layer: nn.Module | nn.Parameter) -> None:
