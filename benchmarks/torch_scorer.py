@@ -1,9 +1,9 @@
 """The torch scorer against lm-eval's `hf` model: `BENCH_DATA=FOLDER python benchmarks/torch_scorer.py CHECKPOINT`.
 
-The same questions in one run, in float32 on a CPU, each side in a process of its own: whole MMLU subjects (5-shot)
-and HellaSwag questions, drawn by a fixed seed. Ours runs before and after lm-eval's turns, so that a machine that
-changes its speed shows. CPU time is printed beside wall time, since it says more on a machine that others use too. A
-GGUF file in place of the checkpoint is converted first.
+The same questions in one run, in float32 on a CPU or a GPU, each side in a process of its own: whole MMLU subjects
+(5-shot) and HellaSwag questions, drawn by a fixed seed. Ours runs before and after lm-eval's turns, so that a machine
+that changes its speed shows. CPU time is printed beside wall time, since it says more on a machine that others use
+too. A GGUF file in place of the checkpoint is converted first.
 """
 
 import argparse
@@ -39,6 +39,8 @@ CONTEXT, NO_PREFIX_TOKEN = 2048, 0
 PEAK = """
 import json
 peak = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) * 1024
+torch = sys.modules.get("torch")
+on_gpu = torch.cuda.max_memory_allocated() if torch and torch.cuda.is_available() else 0
 """
 OURS = (
     """
@@ -56,7 +58,7 @@ done = time.monotonic()
     + PEAK
     + """
 print(json.dumps({"whole_s": done - begun, "scoring_s": done - opened, "cpu_s": time.process_time() - cpu,
-                  "peak": peak}))
+                  "peak": peak, "on_gpu": on_gpu}))
 """
 )
 THEIRS = (
@@ -83,7 +85,7 @@ with open(job.answers, "w") as file:
     + PEAK
     + """
 print(json.dumps({"whole_s": done - begun, "encoding_s": scoring - encoding, "scoring_s": done - scoring,
-                  "cpu_s": cpu, "peak": peak}))
+                  "cpu_s": cpu, "peak": peak, "on_gpu": on_gpu}))
 """
 )
 
@@ -101,14 +103,14 @@ def start(script: str, job: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 class Bench:
-    def __init__(self, checkpoint: Path, threads: int, folder: Path) -> None:
+    def __init__(self, checkpoint: Path, threads: int, folder: Path, device: str = "cpu") -> None:
         self.folder = folder
         self.engine = {
             "model": str(checkpoint),
             "threads": threads,
             "context": CONTEXT,
             "dtype": "float32",
-            "device": "cpu",
+            "device": device,
         }
 
     def run(self, script: str, job: dict[str, Any]) -> dict[str, Any]:
@@ -161,11 +163,12 @@ def chosen(lines: list[dict[str, Any]], found: dict[int, Any]) -> dict[tuple[str
 
 
 def told(name: str, seen: dict[str, Any], count: int) -> None:
+    on_gpu = f", on the GPU {seen['on_gpu'] / 1e6:.0f} MB" if seen["on_gpu"] else ""
     print(
         f"  {name:22} scoring {seen['scoring_s']:7.1f} s = {count / seen['scoring_s']:6.2f} questions/s, "
         f"whole {seen['whole_s']:7.1f} s = {count / seen['whole_s']:6.2f} questions/s, "
         f"CPU time of scoring {seen['cpu_s']:7.1f} s, "
-        f"peak {seen['peak'] / 1e6:6.0f} MB",
+        f"peak {seen['peak'] / 1e6:6.0f} MB{on_gpu}",
         flush=True,
     )
 
@@ -218,6 +221,16 @@ def checkpoint_of(path: Path, folder: Path) -> Path:
     return folder / "model"
 
 
+def machine(device: str, threads: int) -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    where = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    if device == "cuda":
+        ask = [sys.executable, "-c", "import torch; print(torch.cuda.get_device_name())"]
+        where = f"{subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip()}, {where}"
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "tokenizers", "lm-eval"))
+    return f"{where}, {threads} threads, Python {platform.python_version()}, float32\n{libraries}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoint", type=Path)
@@ -225,16 +238,13 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="questions of all subjects together (default: all)")
     parser.add_argument("--hellaswag", type=int, default=200, help="questions of HellaSwag")
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1])
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     options = parser.parse_args()
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-    names = ("torch", "transformers", "tokenizers", "lm-eval")
-    print(f"{cpu}, {options.threads} threads, Python {platform.python_version()}, float32")
-    print(", ".join(f"{name} {version(name)}" for name in names))
+    print(machine(options.device, options.threads))
     with tempfile.TemporaryDirectory(prefix="bench-torch-") as name:
         folder = Path(name)
-        bench = Bench(checkpoint_of(options.checkpoint, folder), options.threads, folder)
+        bench = Bench(checkpoint_of(options.checkpoint, folder), options.threads, folder, options.device)
         if options.subjects:
             lines = questions(bench, "mmlu", options.subjects, options.limit)
             compare(bench, f"MMLU 5-shot, {', '.join(options.subjects)}", lines, options.batch_sizes)

@@ -22,6 +22,8 @@ from tests.integration.conftest import Ask
 pytestmark = pytest.mark.torch
 
 MODULE = "harness.measure.workers.hf"
+PROCESSOR = os.environ.get("BENCH_TEST_PROCESSOR", "cpu")
+"""`cuda`: the same tests on a GPU."""
 TEXT = "The quick brown fox jumps over the lazy dog. Pack my box with five dozen liquor jugs! 1234567890 äöü\n"
 SPECIAL = "<|end|>"
 BEGIN = "<|begin|>"
@@ -112,7 +114,7 @@ def job_of(kind: str, model: str, requests: list[dict[str, Any]], folder: Path, 
     name = f"{kind}-{len(list(folder.iterdir()))}"
     asked = folder / f"{name}-requests.jsonl"
     asked.write_text("".join(json.dumps(line) + "\n" for line in requests))
-    engine = {"threads": 1, "context": 1024, "dtype": "float32", "device": "cpu"} if kind != "tokenize" else {}
+    engine = {"threads": 1, "context": 1024, "dtype": "float32", "device": PROCESSOR} if kind != "tokenize" else {}
     files = {"requests": str(asked), "answers": str(folder / f"{name}-answers.jsonl")}
     return {"kind": kind, "model": model, **engine, "program_sha256": "abc", **files, **more}
 

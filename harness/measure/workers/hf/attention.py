@@ -2,16 +2,18 @@
 
 On a CPU the prefix is read by one call without a mask for all tokens, each group of the pass by a call with its
 own small mask, and the two are merged by their log-sum-exp: out = Σ outᵢ · exp(lseᵢ − lse). Query heads that
-share a key head are folded into one longer query, so that no key is copied.
+share a key head are folded into one longer query, so that no key is copied. Elsewhere one mask serves the whole pass.
 """
 
 from typing import Any
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from harness.measure.workers.hf.packing import Group, Pass, Segment
+from harness.measure.workers.hf.packing import Group, Pass
 
 NAME = "bench_tree"
 NOT_SUPPORTED = ("sliding_window", "softcap", "s_aux", "position_bias")
@@ -47,7 +49,7 @@ class TreeAttention:
                 View(g.start, g.stop, group_mask(g).to(dtype).repeat(queries_per_key, 1)) for g in one.groups
             )
         else:
-            self._dense = dense_mask(one).to(self.device, dtype)
+            self._dense = dense_mask(one, self.device)
 
     def __call__(
         self,
@@ -121,24 +123,31 @@ def group_mask(group: Group) -> torch.Tensor:
         return torch.full((size, size), HIDDEN).triu_(1)
     mask = torch.full((size, size), HIDDEN)
     for segment in group.segments:
-        _show(mask, segment, segment.start - group.start, group.start)
+        own = segment.stop - segment.start
+        rows = slice(segment.start - group.start, segment.stop - group.start)
+        for start, stop in segment.ancestors:
+            mask[rows, start - group.start : stop - group.start] = 0
+        mask[rows, rows] = torch.full((own, own), HIDDEN).triu_(1)
     return mask
 
 
-def dense_mask(one: Pass) -> torch.Tensor:
-    """[tokens, prefix + tokens] of a pass."""
-    mask = torch.full((one.size, one.prefix + one.size), HIDDEN)
-    mask[:, : one.prefix] = 0
+def dense_mask(one: Pass, device: str) -> torch.Tensor:
+    """[tokens, prefix + tokens] of a pass, true where a token is seen; made where it is used.
+
+    Tokens stand in the order of a walk through the tree: those below a token follow it without a gap, so it is seen
+    from itself to where its subtree ends.
+    """
+    ends = torch.from_numpy(subtree_ends(one)).to(device)
+    places = torch.arange(one.size, device=device)
+    own = (places[:, None] >= places) & (places[:, None] < ends)
+    return torch.cat([own.new_ones(one.size, one.prefix), own], dim=1)
+
+
+def subtree_ends(one: Pass) -> npt.NDArray[np.int64]:
+    """[tokens]: one past the last token of the pass that comes after this one in some row."""
+    ends = np.empty(one.size, np.int64)
     for group in one.groups:
         for segment in group.segments:
-            _show(mask, segment, segment.start, -one.prefix)
-    return mask
-
-
-def _show(mask: torch.Tensor, segment: Segment, first_row: int, shift: int) -> None:
-    """Lets a segment's rows see its ancestors and, of itself, what is not later; columns start at token `shift`."""
-    own = segment.stop - segment.start
-    rows = slice(first_row, first_row + own)
-    for start, stop in segment.ancestors:
-        mask[rows, start - shift : stop - shift] = 0
-    mask[rows, segment.start - shift : segment.stop - shift] = torch.full((own, own), HIDDEN).triu_(1)
+            for start, stop in (*segment.ancestors, (segment.start, segment.stop)):
+                ends[start:stop] = segment.stop
+    return ends
