@@ -51,7 +51,7 @@ def pairs_table(pairs: Sequence[PairedItems], notes: Notes, named: Callable[[str
                 Cell(named(pair.variant), _refs(pair, notes)),
                 *cells(
                     pair.baseline,
-                    _widest(pair),
+                    widest_points(pair),
                     _flips(pair),
                     _count(pair.answers_changed),
                     _test(pair),
@@ -148,7 +148,7 @@ def _refs(pair: PairedItems, notes: Notes) -> tuple[int, ...]:
     return notes.refs((NEAR_CHANCE,)) if pair.near_chance else ()
 
 
-def _widest(pair: PairedItems) -> str:
+def widest_points(pair: PairedItems) -> str:
     """The difference with the wider of its intervals."""
     return points(pair.diff, *bounds(widest(pair.interval, pair.clustered)))
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from harness.analyse.conditions import CONTEXT
 from harness.analyse.findings import Distance, PairedItems, Row, VariantSeen
 from harness.metrics import metric
+from harness.render.accuracy import widest_points
 from harness.render.page import Card, Entry, Notes, Picture, Screen
 from harness.render.settings import Setting
 from harness.render.verdicts import claim_entries
@@ -16,7 +17,6 @@ from harness.render.words import (
     metric_title,
     number,
     p_value,
-    points,
     quantity,
     status_words,
 )
@@ -193,14 +193,10 @@ def _cost_entry(setting: Setting, workload: str | None, name: str | None, varian
         none = _no_value(variant.name, rows)
         return Entry(variant.name, none.headline, None, "", (*none.lines, *distance), refs, plain=True)
     first = pairs[0]
-    headline, _, interval = _points(first).partition(" (")
-    others = tuple(f"{_points(p)} against {p.baseline}" for p in pairs[1:])
+    headline, _, interval = widest_points(first).partition(" (")
+    others = tuple(f"{widest_points(p)} against {p.baseline}" for p in pairs[1:])
     lines = (*_pair_lines(first), *others, *distance)
     return Entry(variant.name, headline, interval.rstrip(")") or None, f"against {first.baseline}", lines, refs)
-
-
-def _points(pair: PairedItems) -> str:
-    return points(pair.diff, *bounds(pair.interval))
 
 
 def _pair_lines(pair: PairedItems) -> tuple[str, ...]:
