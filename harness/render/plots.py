@@ -1,12 +1,13 @@
 """The few kinds of plot. All take their colours from a palette, and label values directly."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from harness.render.label_places import Spot, label_places
 from harness.render.palette import TITLE, TITLE_INCHES, Palette
 from harness.render.words import clean
 
@@ -16,6 +17,8 @@ WIDTH = 4.4
 ROW_INCHES = 0.30
 LARGEST_BUBBLE = 900
 """Points²."""
+LABEL_POINTS = 10.0
+"""Height of a bubble's label."""
 SEEN_APART = 0.08
 """Share of the longest bar from which on the rounds are drawn one by one."""
 
@@ -118,8 +121,7 @@ def tradeoff(points: Sequence[Bubble], palette: Palette, title: str, *, x: str, 
     plain(axes, palette)
     axes.grid(color=palette.rule, lw=0.6)
     axes.set_axisbelow(True)
-    widest = max((p.x for p in points), default=1.0)
-    for index, one in enumerate(points):
+    for one in points:
         color = palette.accent if one.compressed else palette.base
         area = LARGEST_BUBBLE * one.area if one.area is not None else 0.0
         axes.scatter([one.x], [one.y], s=area, color=color, alpha=0.3, linewidths=0)
@@ -134,19 +136,9 @@ def tradeoff(points: Sequence[Bubble], palette: Palette, title: str, *, x: str, 
             ecolor=palette.ink,
             elinewidth=0.9,
         )
-        side = -1 if _crowded(index, points) else 1
-        away = 3 + 0.36 * area**0.5
-        axes.annotate(
-            short(one.label),
-            (one.x, one.y),
-            xytext=((-away if 2 * one.x > widest else away), side * away),
-            textcoords="offset points",
-            ha="right" if 2 * one.x > widest else "left",
-            va="bottom" if side > 0 else "top",
-            color=palette.ink,
-        )
     axes.margins(0.16, 0.22)
     axes.set_xlim(left=0)
+    _name(axes, points, palette)
     axes.set_xlabel(x, color=palette.muted)
     axes.set_ylabel(y, color=palette.muted)
     axes.tick_params(colors=palette.muted, length=2)
@@ -264,12 +256,36 @@ def _error(value: float, low: float | None, high: float | None) -> list[list[flo
     return [[max(0.0, value - low)], [max(0.0, high - value)]]
 
 
-def _crowded(index: int, points: Sequence[Bubble]) -> bool:
-    """Whether an earlier bubble's label would stand where this one's would."""
-    wide = max(p.x for p in points) or 1.0
-    tall = (max(p.y for p in points) - min(p.y for p in points)) or 1.0
-    one = points[index]
-    return any(abs(p.x - one.x) < 0.16 * wide and abs(p.y - one.y) < 0.15 * tall for p in points[:index])
+def _name(axes: Any, points: Sequence[Bubble], palette: Palette) -> None:
+    """Labels of bubbles, once the axes have their limits."""
+    box, points_per_pixel = axes.get_window_extent(), 72 / axes.figure.dpi
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across, up = axes.transData.transform((x, y))
+        return (across - box.x0) * points_per_pixel, (up - box.y0) * points_per_pixel
+
+    spots = [_spot(one, place) for one in points]
+    places = label_places(spots, box.width * points_per_pixel, box.height * points_per_pixel)
+    for one, spot, where in zip(points, spots, places, strict=True):
+        axes.annotate(
+            short(one.label),
+            (one.x, one.y),
+            xytext=(where.x - spot.x, where.y - spot.y),
+            textcoords="offset points",
+            ha="left",
+            va="bottom",
+            color=palette.ink,
+            arrowprops={"arrowstyle": "-", "lw": 0.6, "color": palette.muted} if where.apart else None,
+        )
+
+
+def _spot(one: Bubble, place: Callable[[float, float], tuple[float, float]]) -> Spot:
+    x, y = place(one.x, one.y)
+    _, low = place(one.x, one.y if one.y_low is None else one.y_low)
+    _, high = place(one.x, one.y if one.y_high is None else one.y_high)
+    radius = (LARGEST_BUBBLE * (one.area or 0.0)) ** 0.5 / 2
+    width = 72 * INCH_PER_CHARACTER * len(short(one.label))
+    return Spot(x=x, y=y, low=low, high=high, radius=radius, width=width, height=LABEL_POINTS)
 
 
 def _room_for(lines: Sequence[Bar] | Sequence[Stack]) -> float:
