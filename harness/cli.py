@@ -14,6 +14,7 @@ import click
 from harness import __version__
 from harness.building_commands import build
 from harness.bundle_commands import import_
+from harness.card_commands import card
 from harness.comparing_commands import compare
 from harness.device_commands import devices
 from harness.errors import BenchError
@@ -255,7 +256,7 @@ def list_names(kinds: tuple[str, ...], suite: str, results: Path, as_json: bool)
             click.echo(f"  {name:<{width}}  {what}".rstrip())
 
 
-for command in (build, compare, devices, import_, *READING):
+for command in (build, card, compare, devices, import_, *READING):
     main.add_command(command)
 
 

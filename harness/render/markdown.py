@@ -44,7 +44,7 @@ def _page(page: Page, plots: str) -> Iterator[str]:
     for screen in page.screens:
         yield from _screen(screen, plots)
     for section in page.sections:
-        yield from _section(section, plots)
+        yield from section_lines(section, plots)
     if page.notes:
         yield from ("## Notes", "")
         yield from (f"{number}. {escape(note)}" for number, note in enumerate(page.notes, 1))
@@ -82,7 +82,7 @@ def _entry(entry: Entry) -> str:
     return f"- {escape(entry.variant)}{_refs(entry.refs)}: **{escape(entry.headline)}**{interval}{against}{rest}"
 
 
-def _section(section: Section, plots: str) -> Iterator[str]:
+def section_lines(section: Section, plots: str = "plots") -> Iterator[str]:
     yield from (f"## {escape(section.title)}", "")
     for paragraph in section.paragraphs:
         yield from (escape(paragraph), "")

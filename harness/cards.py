@@ -1,0 +1,95 @@
+"""Model cards: the block of numbers that runs give, put into a card, and held against one."""
+
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import InputError
+from harness.store import PLAN, RECORDS, read_run, resolve_run, write_durably
+
+if TYPE_CHECKING:
+    from harness.render.card.checking import Difference
+
+MOST_BYTES = 8 << 20
+
+
+def block_of(names: Sequence[str], results: Path, *, stand_in: bool) -> str:
+    """Markdown of these runs' numbers.
+
+    Raises:
+        InputError: the weights are random or a stand-in's, and nobody asked for a card of such.
+    """
+    from harness.analyse.compare import analyse
+    from harness.render.card.block import Origin, block, stand_ins
+
+    folders = [resolve_run(name, results) for name in dict.fromkeys(names)]
+    report = analyse([read_run(folder) for folder in folders])
+    if not stand_in and (marks := stand_ins(report)):
+        raise InputError(
+            f"no numbers of a model that a card could be about ({'; '.join(marks)}): --stand-in marks them"
+        )
+    return block(report, [Origin(folder.name, origin_hash(folder)) for folder in folders])
+
+
+def origin_hash(folder: Path) -> str:
+    """sha256 of a run's plan and records, one after the other: what all its numbers follow from."""
+    whole = sha256()
+    for name in (PLAN, RECORDS):
+        whole.update((folder / name).read_bytes())
+    return whole.hexdigest()
+
+
+def write_metadata(names: Sequence[str], results: Path, out: Path) -> list[Path]:
+    """Scores in the hub's forms, a folder a variant; nothing where no whole task of the hub's was measured."""
+    from harness.analyse.compare import analyse
+    from harness.render.card.entries import metadata
+    from harness.render.files import write_files
+
+    files: dict[str, bytes] = {}
+    for folder in dict.fromkeys(resolve_run(name, results) for name in names):
+        files |= metadata(analyse([read_run(folder)]), origin_hash(folder))
+    return write_files(files, out, "the metadata")
+
+
+def update(card: Path, text: str) -> bool:
+    """Put the block into a card; whether that changed the card.
+
+    Raises:
+        InputError: the card cannot be read, or its marks are not one block's.
+    """
+    from harness.render.card.block import updated
+
+    before = _read(card)
+    after = updated(before, text)
+    if after != before:
+        write_durably(card, after)
+    return after != before
+
+
+def differences(card: Path, names: Sequence[str], results: Path) -> "list[Difference]":
+    """What of the card's block does not follow from these runs.
+
+    Raises:
+        InputError: the card cannot be read, is no UTF-8, or has no block.
+    """
+    from harness.render.card.block import place
+    from harness.render.card.checking import differences as compare
+
+    found = place(whole := _read(card))
+    if found is None:
+        raise InputError(f"{card} has no block of bench: `bench card RUN --update {card}` puts one there")
+    try:
+        own = whole[found.start() : found.end()].decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{card} is no UTF-8 text (byte {found.start() + error.start})") from error
+    return compare(own, block_of(names, results, stand_in=True))
+
+
+def _read(card: Path) -> bytes:
+    try:
+        if card.stat().st_size > MOST_BYTES:
+            raise InputError(f"{card} has more than {MOST_BYTES >> 20} MiB: no card")
+        return card.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {card}: {error.strerror}") from error

@@ -1,0 +1,158 @@
+"""Model cards: every number follows from the run, and nothing else of a card is touched."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness import cards
+from harness.cli import main
+from harness.config import PROJECT
+from harness.errors import InputError
+from harness.markdown_tables import read_markdown
+from harness.render.card.block import BEGIN, END, updated
+from harness.render.card.figures import plain
+
+RUN = "example"
+RESULTS = PROJECT / "results"
+
+
+@pytest.fixture(scope="module")
+def block() -> str:
+    return cards.block_of([RUN], RESULTS, stand_in=True)
+
+
+def bench(*arguments: str) -> tuple[int, str]:
+    done = CliRunner().invoke(main, ["card", *arguments])
+    return done.exit_code, done.output + (str(done.exception) if isinstance(done.exception, InputError) else "")
+
+
+def test_numbers_are_those_of_the_run_with_their_changes(block: str) -> None:
+    tables = {table.headings[-1]: table for table in read_markdown(block).tables}
+    speed = tables["Performance"]
+    assert speed.header[:2] == ("Model", "Decode@64 (tok/s)")
+    of = {row[0]: dict(zip(speed.header, row, strict=True)) for row in speed.rows}
+    assert of["bf16"]["Size (MB)"] == "270.9" and of["int4-ptq"]["Size (MB)"] == "91.73 (-66.1%)"
+    decode = of["spinquant"]["Decode@64 (tok/s)"]
+    assert decode == "246.1 (2.28x, 95 % 2.20x to 2.40x)"
+    assert {row[0] for row in tables["Accuracy"].rows} == {"knowledge_200"}
+    assert len(tables["Schemes"].rows) == 6 and "ce2edc083af8dc7a" in tables["Schemes"].rows[0]
+    commands = tables["Commands"].rows
+    assert ("qlora", "speed p64+g64") in {row[:2] for row in commands}
+    assert all(row[2].startswith("bench run --suite quick") for row in commands)
+    assert cards.origin_hash(RESULTS / RUN) in block
+
+
+def test_what_must_be_known_before_a_number_stands_first(block: str) -> None:
+    said = read_markdown(block).paragraphs[:2]
+    assert said[0].startswith("Numbers of a stand-in, not of the released model") and "dequantized" in said[0]
+    assert "trials are doubtful" in said[1] and "Noise and failures" not in said[1]
+
+
+def test_a_stand_in_or_random_weights_need_leave() -> None:
+    for run, why in ((RUN, "stand-in for SmolLM2"), ("llama32-1b-shape", "random weights")):
+        with pytest.raises(InputError, match=f"{why}.*--stand-in"):
+            cards.block_of([run], RESULTS, stand_in=False)
+    assert cards.block_of(["llama32-1b-shape"], RESULTS, stand_in=True).count("random") > 2
+
+
+@pytest.mark.parametrize("newline", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("before", [b"", b"---\nlicense: apache-2.0\n---\n# A model\n\xff\xfe no UTF-8", b"# A\n\n"])
+def test_an_update_replaces_the_block_alone_and_once(tmp_path: Path, before: bytes, newline: bytes, block: str) -> None:
+    card = tmp_path / "README.md"
+    newline = newline if before else b"\n"  # an empty card tells no line ending
+    card.write_bytes(before.replace(b"\n", newline))
+    assert cards.update(card, block)
+    first = card.read_bytes()
+    assert first.startswith(before.replace(b"\n", newline)) and first.count(BEGIN.encode()) == 1
+    assert not cards.update(card, block) and card.read_bytes() == first
+    around = first + b"after \xff" + newline
+    card.write_bytes(around)
+    assert cards.update(card, f"{BEGIN}\nother\n{END}\n")
+    shorter = card.read_bytes()
+    assert shorter.endswith(END.encode() + newline + b"after \xff" + newline)
+    assert cards.update(card, block) and card.read_bytes() == around
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+
+
+@settings(max_examples=200)
+@given(st.binary(max_size=60), st.binary(max_size=60))
+def test_every_other_byte_stays(before: bytes, after: bytes) -> None:
+    own = f"{BEGIN}\nold\n{END}".encode()
+    text = f"{BEGIN}\nnew\n{END}\n"
+    got = updated(before + own + after, text)
+    assert got.startswith(before) and got.endswith(after) and len(got) >= len(before) + len(after)
+    assert updated(got, text) == got
+
+
+@pytest.mark.parametrize("spoilt", [BEGIN, END, f"{END}\n{BEGIN}", f"{BEGIN}{BEGIN}{END}", f"{BEGIN}{END}{BEGIN}{END}"])
+def test_a_card_with_other_marks_is_left_alone(tmp_path: Path, spoilt: str, block: str) -> None:
+    card = tmp_path / "README.md"
+    card.write_text(spoilt)
+    with pytest.raises(InputError, match="one of each, in this order"):
+        cards.update(card, block)
+    assert card.read_text() == spoilt
+
+
+def test_a_number_that_does_not_follow_is_named(tmp_path: Path, block: str) -> None:
+    card = tmp_path / "README.md"
+    card.write_text(f"# A model\n\n{block}\nmore\n")
+    assert bench(RUN, "--verify", str(card)) == (0, f"{card}: every number follows from the run\n")
+    aligned = block.replace("| bf16 |", "|   bf16   |").replace("| --- |", "|:------|")
+    card.write_text(aligned)
+    assert bench(RUN, "--verify", str(card))[0] == 0
+    card.write_text(block.replace("246.1 (2.28x", "264.1 (2.28x").replace("40 of 94 trials", "4 of 94 trials"))
+    code, said = bench(RUN, "--verify", str(card))
+    assert code == 3 and "3 differences" in said
+    assert "Performance, spinquant, Decode@64 (tok/s): the card says '264.1 (2.28x" in said
+    assert "the card says '4 of 94 trials are doubtful.', the run nothing" in said
+
+
+def test_rows_columns_and_tables_that_are_gone_are_named(tmp_path: Path, block: str) -> None:
+    lines = block.splitlines()
+    card = tmp_path / "README.md"
+    row = next(n for n, line in enumerate(lines) if line.startswith("| int8 |"))
+    card.write_text("\n".join(lines[:row] + lines[row + 1 :]))
+    found = cards.differences(card, [RUN], RESULTS)
+    assert any(one.where.startswith("Performance, ") for one in found)
+    table = next(n for n, line in enumerate(lines) if line == "## Commands")
+    card.write_text("\n".join((*lines[:table], END)))
+    found = cards.differences(card, [RUN], RESULTS)
+    assert any(one.where == "Commands" and one.card is None for one in found)
+
+
+def test_a_run_that_changed_is_another_run(tmp_path: Path, block: str) -> None:
+    shutil.copytree(RESULTS / RUN, tmp_path / "results" / RUN)
+    card = tmp_path / "README.md"
+    card.write_text(block)
+    records = tmp_path / "results" / RUN / "records.jsonl"
+    lines = records.read_text().splitlines(keepends=True)
+    records.write_text("".join(lines[:-1]))
+    found = cards.differences(card, [RUN], tmp_path / "results")
+    assert any(one.where == "text" and "sha256" in str(one.card) for one in found)
+
+
+def test_cards_that_cannot_be_read(tmp_path: Path) -> None:
+    card = tmp_path / "README.md"
+    card.write_text("# no block\n")
+    code, said = bench(RUN, "--verify", str(card))
+    assert code == 2 or "has no block of bench" in said
+    card.write_bytes(f"{BEGIN}\n".encode() + b"\xff" + f"\n{END}".encode())
+    with pytest.raises(InputError, match="no UTF-8"):
+        cards.differences(card, [RUN], RESULTS)
+    with open(card, "wb") as file:
+        file.truncate(cards.MOST_BYTES + 1)
+    with pytest.raises(InputError, match="no card"):
+        cards.update(card, "")
+    assert bench(RUN, "--verify", str(card), "--stand-in")[0] == 2
+    assert bench(RUN, "--json")[0] == 2
+    assert bench(RUN, "--update", str(tmp_path / "missing.md"))[0] == 2
+
+
+@given(st.floats(1e-9, 1e12), st.integers(1, 6))
+def test_digits_are_kept_without_exponents(value: float, digits: int) -> None:
+    text = plain(value, digits)
+    assert "e" not in text and float(text) == pytest.approx(value, rel=0.51 * 10.0 ** (1 - digits))
