@@ -1,17 +1,20 @@
 """Model cards: the block of numbers that runs give, put into a card, and held against one."""
 
+import re
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import InputError
+from harness.errors import InputError, SetupError
 from harness.store import PLAN, RECORDS, read_run, resolve_run, write_durably
 
 if TYPE_CHECKING:
     from harness.render.card.checking import Difference
 
 MOST_BYTES = 8 << 20
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+_FRONT = re.compile(r"\A---\r?\n.*?\r?\n---\r?\n", re.DOTALL)
 
 
 def block_of(names: Sequence[str], results: Path, *, stand_in: bool) -> str:
@@ -84,6 +87,49 @@ def differences(card: Path, names: Sequence[str], results: Path) -> "list[Differ
     except UnicodeDecodeError as error:
         raise InputError(f"{card} is no UTF-8 text (byte {found.start() + error.start})") from error
     return compare(own, block_of(names, results, stand_in=True))
+
+
+def is_card(source: str) -> bool:
+    """Whether it names a card, a Markdown file or a model on the hub, and no claim file."""
+    if source.endswith((".yaml", ".yml")):
+        return False
+    return source.lower().endswith((".md", ".markdown")) or (
+        bool(_HUB_ID.fullmatch(source)) and not Path(source).exists()
+    )
+
+
+def claims_of(source: str) -> bytes:
+    """A draft of a claim file from the tables of a card.
+
+    Raises:
+        InputError: no such card, no UTF-8, or no table of it is known.
+        SetupError: the hub cannot be reached.
+    """
+    from harness.card_reading import draft, row_name
+
+    local = source.lower().endswith((".md", ".markdown"))
+    path = Path(source) if local else _from_hub(source)
+    try:
+        text = _read(path).decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{source} is no UTF-8 text (byte {error.start})") from error
+    name = row_name(
+        path.resolve().parent.name if local and path.stem.lower() == "readme" else path.stem if local else source
+    )
+    return draft(_FRONT.sub("", text, count=1), name, path.name if local else source)
+
+
+def _from_hub(model: str) -> Path:
+    from httpx2 import HTTPError
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    try:
+        return Path(hf_hub_download(model, "README.md"))
+    except RepositoryNotFoundError as error:
+        raise InputError(f"the hub has no model {model!r}, or it is not open to you") from error
+    except (HfHubHTTPError, LocalEntryNotFoundError, HTTPError, OSError) as error:
+        raise SetupError(f"cannot fetch the card of {model} from the hub: {error}") from error
 
 
 def _read(card: Path) -> bytes:

@@ -91,7 +91,9 @@ def check_row(document: Document, file: ClaimFile, name: str) -> None:
     _known(document, "model", row.model, file.models, f"{path}.model")
     _known(document, "scheme", row.scheme, file.schemes, f"{path}.scheme")
     _known(document, "row", row.baseline, file.rows, f"{path}.baseline")
-    if row.scheme and file.schemes[row.scheme].output_bits is None and not file.models[row.model].tied:
+    if row.scheme and row.model is None:
+        raise document.error("a scheme needs a model, whose weights it stores", f"{path}.scheme")
+    if row.scheme and row.model and file.schemes[row.scheme].output_bits is None and not file.models[row.model].tied:
         raise document.error(
             f"scheme {row.scheme!r} stores no output layer (output_bits), but model {row.model!r} is not tied",
             f"{path}.scheme",
@@ -136,6 +138,11 @@ def check_task(document: Document, file: ClaimFile, index: int) -> None:
         _known(document, "row", row, file.rows, f"{path}.values.{row}")
         if figure is not None and printed(figure).value < 0:
             raise document.error(f"{figure} is negative", f"{path}.values.{row}")
+    for row in task.changes:
+        _known(document, "row", row, file.rows, f"{path}.changes.{row}")
+        for one in (row, file.rows[row].baseline):
+            if one is None or task.values.get(one) is None:
+                raise document.error("a change needs a figure of the row and of its baseline", f"{path}.changes.{row}")
 
 
 # ---------------------------------------------------------------- claims

@@ -161,12 +161,16 @@ def claims() -> None:
 @claims.command(name="audit")
 @click.argument("file")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for index.html, audit.md and audit.json.")
+@click.option("--draft", type=click.Path(path_type=Path, dir_okay=False), help="Keep the claim file read from a card.")
 @json_option
-def audit_claims(file: str, out: Path | None, as_json: bool) -> None:
-    """Recompute every figure of a claim FILE (a name or a path) from what is printed; no run is needed."""
+def audit_claims(file: str, out: Path | None, draft: Path | None, as_json: bool) -> None:
+    """Recompute every figure of a claim FILE from what is printed; no run is needed.
+
+    FILE: a name or a path, a model card (README.md), or a model of the Hugging Face hub.
+    """
     from harness import pipeline
 
-    found = pipeline.audit(file)
+    found = pipeline.audit(file, draft)
     written = pipeline.write_audit(found, out) if out is not None else []
     if as_json:
         from harness.store import encode

@@ -2,12 +2,14 @@
 
 import os
 import socket
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from harness import cards
 from harness.build.cache import in_use
 from harness.claim_files import load_claims
 from harness.config import Known, load_suite, locate_task
@@ -15,7 +17,7 @@ from harness.device_files import load_devices
 from harness.errors import InputError, UnknownNameError
 from harness.metrics import check_names
 from harness.progress import Progress
-from harness.store import create_run, hold_run, read_run, resolve_run
+from harness.store import create_run, hold_run, read_run, resolve_run, write_durably
 from harness.values import (
     FAILED,
     CheckpointSource,
@@ -326,16 +328,29 @@ def check_claims(file: str, names: Sequence[str], results: Path) -> "Check":
     return check(load_claims(file), analyse(names, results))
 
 
-def audit(claims: str) -> "Audit":
-    """A claim file → all that follows from it, does not follow, or is not said. No run is needed.
+def audit(claims: str, keep: Path | None = None) -> "Audit":
+    """A claim file or a card → all that follows from it, does not follow, or is not said. No run is needed.
+
+    Args:
+        keep: where the draft of a claim file goes that is read from a card.
 
     Raises:
-        InputError: no such claim file, or a wrong one.
+        InputError: no such file, or a wrong one.
     """
     from harness.analyse.audit import audit as audit_file
-    from harness.claim_files import load_claims
 
-    return audit_file(load_claims(claims))
+    if not cards.is_card(claims):
+        if keep is not None:
+            raise InputError(f"{claims} is a claim file already: a draft is read from a card")
+        return audit_file(load_claims(claims))
+    body = cards.claims_of(claims)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "card.yaml")
+        path.write_bytes(body)
+        found = audit_file(msgspec.structs.replace(load_claims(str(path)), file=claims))
+    if keep is not None:
+        write_durably(keep, body)
+    return found
 
 
 def write_audit(found: "Audit", out: Path) -> list[Path]:

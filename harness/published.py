@@ -16,6 +16,7 @@ FIGURE = r"^-?\d{1,3}(,\d{3})*(\.\d+)?$|^-?\d+(\.\d+)?$"
 URL = r"^https?://[^\s<>\"']+$"
 Figure = Annotated[str, Meta(pattern=FIGURE, max_length=24)]
 """A number as printed, such as `3,185` or `19.2`."""
+Points = Annotated[str, Meta(pattern=r"^[-+]\d{1,3}(\.\d{1,12})?$")]
 Url = Annotated[str, Meta(pattern=URL)]
 Filled = Annotated[str, Meta(min_length=1)]
 
@@ -149,7 +150,8 @@ class Column(Value, frozen=True):
 class PublishedRow(Value, frozen=True, kw_only=True):
     """One variant of one model, with its figures as printed."""
 
-    model: Name
+    model: Name | None = None
+    """None: its shape is not known."""
     scheme: Name | None = None
     title: str = ""
     baseline: Name | None = None
@@ -172,6 +174,8 @@ class PublishedTask(Value, frozen=True, kw_only=True):
     protocol: str = ""
     unit: str = "%"
     values: dict[Name, Figure | None]
+    changes: dict[Name, Points] = {}
+    """Row → the printed difference from its baseline, in points, such as `-3.5`."""
 
 
 class Original(Value, frozen=True, kw_only=True):

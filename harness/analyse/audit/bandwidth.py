@@ -16,7 +16,7 @@ def memory_traffic(file: ClaimFile) -> Iterator[Finding]:
     read = {
         name: read_bytes(file.models[row.model], file.schemes[row.scheme])
         for name, row in file.rows.items()
-        if row.scheme is not None and METRIC in row.values
+        if row.scheme is not None and row.model is not None and METRIC in row.values
     }
     for name, size in read.items():
         yield _traffic(file, name, size)

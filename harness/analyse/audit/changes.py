@@ -3,10 +3,10 @@
 import math
 from collections.abc import Iterator
 
-from harness.analyse.audit.figures import ONE, compared, figure, percent_change, times_better, title
+from harness.analyse.audit.figures import ONE, compared, figure, percent_change, score, times_better, title
 from harness.analyse.audit.findings import Finding, Verdict
-from harness.analyse.audit.intervals import loosened, over, spread, touch
-from harness.published import ClaimFile, Printed, printed_change
+from harness.analyse.audit.intervals import loosened, minus, over, spread, touch
+from harness.published import ClaimFile, Printed, printed, printed_change
 
 
 def printed_changes(file: ClaimFile) -> Iterator[Finding]:
@@ -16,6 +16,26 @@ def printed_changes(file: ClaimFile) -> Iterator[Finding]:
             value, from_ = figure(file, name, metric), figure(file, base, metric)
             if value is not None and from_ is not None:
                 yield _judged(file, name, base, metric, text, value, from_)
+    for task in file.tasks:
+        for name, text in task.changes.items():
+            value, from_ = score(task, name), score(task, file.rows[name].baseline or "")
+            if value is not None and from_ is not None:
+                yield _judged_score(task.name, name, text, minus(value, from_))
+
+
+def _judged_score(task: str, row: str, text: str, own: Printed) -> Finding:
+    change = printed(text.removeprefix("+"))
+    heading = f"{task}: the printed {text} points"
+    verdict: Verdict = "follows"
+    if touch(own, change):
+        sentence = f"{heading} follow from the row's score and its baseline's."
+    elif touch(loosened(own), loosened(change)):
+        verdict, sentence = "note", f"{heading} follow only if figures were cut instead of rounded."
+    else:
+        verdict, sentence = "contradiction", f"{heading} do not follow: the scores give {spread(own, 'points')}."
+    return Finding(
+        rule="changes", verdict=verdict, row=row, sentence=sentence, unit="points", recomputed=own, printed=change
+    )
 
 
 def _judged(file: ClaimFile, row: str, base: str, metric: str, text: str, value: Printed, from_: Printed) -> Finding:

@@ -55,7 +55,7 @@ def _predicted(file: ClaimFile) -> dict[str, float]:
     """Row → bytes of its weights, where a size is printed and the scheme is known."""
     found = {}
     for name, row in file.rows.items():
-        if row.scheme is not None and METRIC in row.values:
+        if row.scheme is not None and row.model is not None and METRIC in row.values:
             found[name] = stored_bytes(file.models[row.model], file.schemes[row.scheme])
     return found
 

@@ -146,7 +146,7 @@ class _Judge:
         """Of all rows together; the first that disagrees stands for its condition."""
         by_name: dict[str, ConditionCheck] = {}
         for row in rows:
-            model = self.file.models.get(self.file.rows[row.row].model)
+            model = self.file.models.get(self.file.rows[row.row].model or "")
             for one in check_conditions(self.found[row.row], row.workload, self.published, model):
                 known = by_name.get(one.name)
                 if known is None or (known.agrees is not False and one.agrees is False):
@@ -314,7 +314,7 @@ def _table(file: ClaimFile, found: dict[str, Place]) -> list[Beside]:
             one = measure_row(file, name, found, workload, column, expressed, None, 0.0)
             if isinstance(one, str) or place is None:
                 continue
-            checks = check_conditions(place, one.workload, conditions, file.models.get(published.model))
+            checks = check_conditions(place, one.workload, conditions, file.models.get(published.model or ""))
             decisive = next((c for c in checks if c.agrees is False), None)
             told.append(one if decisive is None else _not_comparable(one, decisive))
     return told

@@ -1,0 +1,168 @@
+"""Faults in model cards that an audit finds: `python benchmarks/mutated_cards.py --count 100`.
+
+Cards in Markdown, made of the figures of the project's claim files, are read and audited as they are (no contradiction
+may be found) and with one fault each: a digit of a figure or of a printed change, two figures of a row swapped, MB
+printed for MiB, two rows' names swapped. Counted is how often the audit has a contradiction to tell. A fault that
+stays within the rounding of what is printed (`30.1` for `30.0` beside `2.6x`) cannot be found, and is not drawn.
+"""
+
+import argparse
+import random
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from harness import pipeline
+from harness.claim_files import load_claims
+
+TITLES = {
+    "decode_tok_s": "Decode (tokens/sec)",
+    "ttft_s": "Time-to-first-token (sec)",
+    "prefill_tok_s": "Prefill (tokens/sec)",
+    "size_bytes": "Model size ({})",
+    "peak_rss_bytes": "Memory size (RSS in {})",
+}
+Table = list[list[str]]
+"""Rows of cells, without the header."""
+
+
+def table_of(name: str) -> tuple[list[str], Table]:
+    """Header and rows; changes that a publication does not print are worked out, as a card would print them."""
+    file = load_claims(name)
+    metrics = [m for m in TITLES if m in file.columns]
+    header = ["Model", *(TITLES[m].format(file.columns[m].unit) for m in metrics)]
+    rows = []
+    for key, row in file.rows.items():
+        if not row.values:
+            continue
+        base = file.rows[row.baseline].values if row.baseline else {}
+        cells = []
+        for m in metrics:
+            figure = row.values.get(m, "-")
+            change = row.changes.get(m) or (_change(m, figure, base[m]) if m in base and figure != "-" else "")
+            cells.append(f"{figure} ({change})" if change else figure)
+        rows.append([row.title or key, *cells])
+    return header, rows
+
+
+def _change(metric: str, figure: str, base: str) -> str:
+    own, other = (float(one.replace(",", "")) for one in (figure, base))
+    return f"{own / other:.2f}x" if metric.endswith("tok_s") else f"{100 * (own / other - 1):+.1f}%"
+
+
+def card(header: list[str], rows: Table) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "# A card\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def contradictions(text: str, folder: Path) -> int:
+    path = folder / "card.md"
+    path.write_text(text, encoding="utf-8")
+    return sum(finding.verdict == "contradiction" for finding in pipeline.audit(str(path)).findings)
+
+
+def _changed(rows: Table) -> list[tuple[int, int]]:
+    """Cells with a printed change."""
+    return [(r, c) for r, row in enumerate(rows) for c, cell in enumerate(row) if c and "(" in cell]
+
+
+def digit_of_change(rows: Table, draw: random.Random) -> None:
+    r, c = draw.choice(_changed(rows))
+    figure, _, change = rows[r][c].partition(" (")
+    rows[r][c] = f"{figure} ({_other_digit(change, draw, first=True)}"
+
+
+def digit_of_figure(rows: Table, draw: random.Random) -> None:
+    r, c = draw.choice(_changed(rows))
+    figure, _, change = rows[r][c].partition(" (")
+    rows[r][c] = f"{_other_digit(figure, draw, first=True)} ({change}"
+
+
+def _other_digit(text: str, draw: random.Random, *, first: bool) -> str:
+    places = [n for n, c in enumerate(text) if c.isdigit()][: 1 if first else None]
+    place = draw.choice(places)
+    new = draw.choice([d for d in "123456789" if d != text[place]])
+    return text[:place] + new + text[place + 1 :]
+
+
+def swapped_columns(rows: Table, draw: random.Random) -> None:
+    """Two figures of a row change places; the changes stay."""
+    r = draw.choice([r for r, _ in _changed(rows)])
+    a, b = draw.sample([c for row, c in _changed(rows) if row == r], 2)
+    (one, _, x), (other, _, y) = rows[r][a].partition(" ("), rows[r][b].partition(" (")
+    rows[r][a], rows[r][b] = f"{other} ({x}", f"{one} ({y}"
+
+
+def mb_for_mib(rows: Table, draw: random.Random) -> None:
+    """A row's size in other units than its baseline's."""
+    sizes = [
+        (r, c)
+        for r, c in _changed(rows)
+        if "%" in rows[r][c] and float(rows[r][c].split(" ")[0].replace(",", "")) > 100
+    ]
+    r, c = draw.choice(sizes)
+    figure, _, change = rows[r][c].partition(" (")
+    value = float(figure.replace(",", "")) * draw.choice([1.048576, 1 / 1.048576])
+    rows[r][c] = f"{value:.0f} ({change}"
+
+
+def swapped_rows(rows: Table, draw: random.Random) -> None:
+    """A baseline's figures under the name of another row's baseline, or a figure of one row in another."""
+    c = draw.choice([c for _, c in _changed(rows)])
+    a, b = draw.sample([r for r, col in _changed(rows) if col == c], 2)
+    (one, _, x), (other, _, y) = rows[a][c].partition(" ("), rows[b][c].partition(" (")
+    rows[a][c], rows[b][c] = f"{other} ({x}", f"{one} ({y}"
+
+
+FAULTS: dict[str, Callable[[Table, random.Random], None]] = {
+    "a digit of a change": digit_of_change,
+    "a digit of a figure": digit_of_figure,
+    "two columns of a row": swapped_columns,
+    "MB for MiB": mb_for_mib,
+    "one column of two rows": swapped_rows,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--claims", nargs="+", default=["llama32-quantized", "litert-qwen25-1.5b"])
+    options = parser.parse_args()
+    draw, found, asked, missed = random.Random(options.seed), Counter[str](), Counter[str](), []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        cards = {one: table_of(one) for one in options.claims}
+        for one, (header, rows) in cards.items():
+            print(f"{one}, as it is: {contradictions(card(header, rows), folder)} contradictions")
+        while asked.total() < options.count:
+            kind, (header, rows) = draw.choice(list(FAULTS)), cards[draw.choice(list(cards))]
+            spoilt = [list(row) for row in rows]
+            try:
+                FAULTS[kind](spoilt, draw)
+            except ValueError:  # the table has no two such cells
+                continue
+            if spoilt == rows:
+                continue
+            asked[kind] += 1
+            if contradictions(card(header, spoilt), folder):
+                found[kind] += 1
+            else:
+                missed += [
+                    f"  {kind}: {b} → {a}"
+                    for x, y in zip(spoilt, rows, strict=True)
+                    for a, b in zip(x, y, strict=True)
+                    if a != b
+                ]
+    print(f"found {found.total()} of {asked.total()}")
+    for kind in FAULTS:
+        print(f"  {kind}: {found[kind]} of {asked[kind]}")
+    print("\n".join(["missed:", *missed]) if missed else "none missed")
+
+
+if __name__ == "__main__":
+    main()

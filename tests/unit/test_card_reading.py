@@ -1,0 +1,183 @@
+"""Tables of model cards → claim files: what is read, what is left alone, and what an audit then finds."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from harness import cards, pipeline
+from harness.card_figures import cell_of, metric_of, unit_of
+from harness.card_reading import draft
+from harness.claim_files import load_claims
+from harness.cli import main
+from harness.config import PROJECT
+from harness.errors import InputError
+from harness.markdown_tables import read_markdown
+
+HEADER = "| Model | Decode (tokens/sec) | Time-to-first-token (sec) | Prefill (tokens/sec) | Model size (file in MB) | Memory size (RSS in MB) |\n|---|--:|--:|--:|--:|--:|\n"  # noqa: E501
+METRICS = ("decode_tok_s", "ttft_s", "prefill_tok_s", "size_bytes", "peak_rss_bytes")
+
+
+def read(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = YAML(typ="safe").load(draft(text, "card", "README.md"))
+    return found
+
+
+def contradictions(card: Path) -> list[str]:
+    return [f.sentence for f in pipeline.audit(str(card)).findings if f.verdict == "contradiction"]
+
+
+def published_card() -> str:
+    """The figures of the claim file that ships with the project, in the form of a card's tables."""
+    file = load_claims("llama32-quantized")
+    lines = []
+    for name, row in file.rows.items():
+        cells = [f"{row.values[m]}" + (f" ({c})" if (c := row.changes.get(m)) else "") for m in METRICS if row.values]
+        if cells:
+            lines.append(f"| {row.title or name} | {' | '.join(cells)} |")
+    names = list(file.rows)
+    tasks = [
+        f"| {t.name} | {t.shots if t.shots is not None else ''} | {t.measure} | "
+        + " | ".join(t.values.get(n) or "-" for n in names)
+        + " |"
+        for t in file.tasks
+    ]
+    titles = [file.rows[n].title or n for n in names]
+    accuracy = f"| Benchmark | # Shots | Metric | {' | '.join(titles)} |\n|{'---|' * (3 + len(names))}\n" + "\n".join(
+        tasks
+    )
+    return f"# Card\n\n{HEADER}" + "\n".join(lines) + f"\n\n{accuracy}\n"
+
+
+def test_a_card_of_ours_is_read_back_and_every_number_follows(tmp_path: Path) -> None:
+    for run in ("example", "llama32-1b-shape"):
+        text = cards.block_of([run], PROJECT / "results", stand_in=True)
+        card = tmp_path / f"{run}.md"
+        card.write_text(text)
+        found = pipeline.audit(str(card), tmp_path / "draft.yaml")
+        verdicts = [f.verdict for f in found.findings if f.rule == "changes"]
+        assert len(verdicts) >= 10 and set(verdicts) == {"follows"}
+        assert not contradictions(card)
+        shown = read_markdown(text).tables[0]
+        kept = load_claims(str(tmp_path / "draft.yaml"))
+        for row in shown.rows:
+            for metric, said in zip(METRICS, row[1:], strict=False):
+                if said[0].isdigit() and metric_of(shown.header[1]) == METRICS[0]:
+                    assert (
+                        kept.rows[row[0].lower().split(" ")[0].replace("_", "-")].values[metric] == said.split(" ")[0]
+                    )
+
+
+def test_a_published_card_is_read_with_its_baselines_and_nothing_is_invented(tmp_path: Path) -> None:
+    card = tmp_path / "README.md"
+    card.write_text(published_card())
+    found = read(card.read_text())
+    own = load_claims("llama32-quantized")
+    assert {row["values"]["decode_tok_s"] for row in found["rows"].values() if "values" in row} == {
+        row.values["decode_tok_s"] for row in own.rows.values() if row.values
+    }
+    assert (
+        found["rows"]["3b-spinquant"]["baseline"] == "3b-bf16"
+        and found["rows"]["1b-qat-with-lora"]["baseline"] == "1b-bf16"
+    )
+    assert len(found["tasks"]) == len(own.tasks) and found["tasks"][0]["values"]["1b-qat-with-lora"] == "49.0"
+    assert not contradictions(card)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("2.6x", "2.9x"), ("(-54.1%)", "(-45.1%)"), ("1083 (", "1136 ("), ("| 50.2 (", "| 260.5 ("), ("19.2", "29.2")],
+)
+def test_what_was_changed_is_found(tmp_path: Path, old: str, new: str) -> None:
+    card = tmp_path / "README.md"
+    text = published_card()
+    assert old in text
+    card.write_text(text.replace(old, new, 1))
+    assert contradictions(card)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("50.2 (2.6x)", ("50.2", None, "2.6x", None)),
+        ("**1,083** (-54.1%)", ("1,083", None, "-54.1%", None)),
+        ("1083 MB (−54.1 %)", ("1083", "MB", "-54.1%", None)),
+        ("227.5 (2.11x, 95 % 2.02x to 2.32x)", ("227.5", None, "2.11x", None)),
+        ("57.50 (-3.50, 95 % -8.42 to +1.42)", ("57.50", None, None, "-3.50")),
+        ("61.0%", ("61.0", "%", None, None)),
+        ("-", None),
+        ("1B", ("1", "B", None, None)),
+        ("12 / 14", None),
+        ("<1.5", None),
+        ("1e5", None),
+    ],
+)
+def test_a_cell(text: str, said: tuple[str | None, ...] | None) -> None:
+    found = cell_of(text)
+    assert (None if found is None else tuple(found)) == said
+
+
+@pytest.mark.parametrize(
+    ("header", "metric", "unit"),
+    [
+        ("Decode (tokens/sec)", "decode_tok_s", "tok/s"),
+        ("tg128 t/s", "decode_tok_s", "tok/s"),
+        ("Prompt processing, tok/s", "prefill_tok_s", "tok/s"),
+        ("TTFT (ms)", "ttft_s", "ms"),
+        ("Time to first token@512 (s)", "ttft_s", "s"),
+        ("Memory size (RSS in MB)", "peak_rss_bytes", "MB"),
+        ("Model size (PTE file size in MB)", "size_bytes", "MB"),
+        ("Peak memory (MiB)", "peak_rss_bytes", "MiB"),
+        ("RAM", "peak_rss_bytes", None),
+        ("Downloads", None, None),
+    ],
+)
+def test_a_header(header: str, metric: str | None, unit: str | None) -> None:
+    assert metric_of(header) == metric
+    assert metric is None or unit_of(header, metric) == unit
+
+
+def test_other_tables_and_metadata_are_left_alone(tmp_path: Path) -> None:
+    card = tmp_path / "README.md"
+    other = "| License | Link |\n|---|---|\n| MIT | [a](b) |\n"
+    card.write_text(
+        f"---\nlicense: mit\nmodel-index: [\n---\n# A\n\n{other}\n{HEADER}| a BF16 | 1.5 | 2.0 | 3.0 | 4.0 | 5.0 |\n"
+    )
+    found = pipeline.audit(str(card))
+    assert found.title == "Tables of README.md" and not contradictions(card)
+    card.write_text(f"# A\n\n{other}")
+    with pytest.raises(InputError, match="no table with decode"):
+        pipeline.audit(str(card))
+
+
+def test_bad_cards_end_with_one_line(tmp_path: Path) -> None:
+    card = tmp_path / "README.md"
+    card.write_bytes(b"# \xff\n")
+    done = CliRunner().invoke(main, ["claims", "audit", str(card)])
+    assert done.exit_code == 2 and "no UTF-8" in done.output
+    done = CliRunner().invoke(main, ["claims", "audit", str(tmp_path / "none.md")])
+    assert done.exit_code == 2 and "No such file" in done.output
+    with pytest.raises(InputError, match="a claim file already"):
+        pipeline.audit("llama32-quantized", tmp_path / "x.yaml")
+
+
+CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\n\r|"), max_size=20) | st.sampled_from(
+    ["50.2 (2.6x)", "0", "-1", "1083", "", "99999999999999999999", "0.3 (-100%)", "bf16", "1 (0x)"]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.lists(CELLS, min_size=6, max_size=6), max_size=5))
+def test_hostile_tables_become_a_claim_file_or_one_line(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]]
+) -> None:
+    card = tmp_path_factory.mktemp("card") / "README.md"
+    card.write_text(HEADER + "".join(f"| {' | '.join(row)} |\n" for row in rows), encoding="utf-8")
+    try:
+        pipeline.audit(str(card))
+    except InputError as error:
+        assert "\n" not in str(error)
