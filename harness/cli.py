@@ -25,6 +25,8 @@ from harness.wish_options import command_of, wish_of, wish_options
 FAILED_CELL, BAD_INPUT, JUDGED_BAD, INTERRUPTED = 1, 2, 3, 130
 # What the machine refuses, whatever bench does: no room, no right to write or read.
 MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
+REPORT_FORMATS = ("html", "md", "json", "pdf")
+MAIN_FILES = ("index.html", "report.md", "report.json", "report.pdf")
 REPORTS = Path("reports")
 WISHES = (
     "suite", "device", "variants", "measures", "tasks", "limit", "rounds", "until", "shard", "cross_check",
@@ -114,19 +116,22 @@ def plan(as_json: bool, **wish: Any) -> None:
 @click.argument("runs", nargs=-1)
 @results_option
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the report; default: reports/RUN.")
+@click.option("--format", "formats", type=click.Choice(REPORT_FORMATS), multiple=True, help="Default: all but pdf.")
 @json_option
-def report(runs: tuple[str, ...], results: Path, out: Path | None, as_json: bool) -> None:
+def report(runs: tuple[str, ...], results: Path, out: Path | None, formats: tuple[str, ...], as_json: bool) -> None:
     """Make report.md, index.html, plots and report.json from runs (default: latest)."""
     from harness import pipeline
     from harness.store import encode, resolve_run
 
     names = runs or ("latest",)
     target = out or REPORTS / resolve_run(names[-1], results).name
-    files = pipeline.report(names, results, target)
+    files = pipeline.report(names, results, target, formats)
     if as_json:
         click.echo(encode([str(f) for f in files]))
-    else:
-        click.echo(f"{target / 'index.html'}\n{target / 'report.md'}\n{target / 'report.json'}")
+        return
+    for name in MAIN_FILES:
+        if (path := target / name) in files:
+            click.echo(path)
 
 
 @main.command()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from harness.columns import frame_of
 from harness.errors import InputError, SetupError
 from harness.many_runs import ask_each
+from harness.prometheus_text import as_prometheus
 from harness.store import find_runs, read_run
 from harness.trial_frame import trials_frame
 
@@ -79,4 +80,9 @@ def as_parquet(frame: "DataFrame") -> bytes:
         raise SetupError("Parquet needs pyarrow: `pip install pyarrow` (CSV and JSON need nothing)") from None
 
 
-WRITERS: "dict[str, Callable[[DataFrame], bytes]]" = {"csv": as_csv, "json": as_json, "parquet": as_parquet}
+WRITERS: "dict[str, Callable[[DataFrame], bytes]]" = {
+    "csv": as_csv,
+    "json": as_json,
+    "parquet": as_parquet,
+    "prometheus": as_prometheus,
+}

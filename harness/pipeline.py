@@ -291,14 +291,18 @@ def side_by_side(
     return msgspec.structs.replace(found, rows=rows, accuracy=pairs)
 
 
-def report(names: Sequence[str], results: Path, out: Path) -> list[Path]:
-    """Any runs → report.md, index.html, report.json, plots and items; with the claims that their suites name."""
+def report(names: Sequence[str], results: Path, out: Path, formats: Sequence[str] = ()) -> list[Path]:
+    """Any runs → report.md, index.html, report.json, plots and items; with the claims that their suites name.
+
+    Args:
+        formats: of `html`, `md`, `json`, `pdf`; none: all but the last.
+    """
     from harness.analyse.compare import analyse as analyse_runs
     from harness.analyse.compare import measure
     from harness.analyse.drill import drill_downs
     from harness.analyse.verdicts.check import check
     from harness.analyse.verdicts.values import Check
-    from harness.render.report import write_report
+    from harness.render.report import FORMATS, write_report
 
     runs = [read_run(resolve_run(name, results)) for name in names]
     measured = [measure(run) for run in runs]
@@ -318,7 +322,7 @@ def report(names: Sequence[str], results: Path, out: Path) -> list[Path]:
             if group in together:
                 break
     drills = (one for run, known in zip(runs, measured, strict=True) for one in drill_downs(run, known.cells))
-    return write_report(msgspec.structs.replace(analysed, claims=tuple(checks)), out, drills)
+    return write_report(msgspec.structs.replace(analysed, claims=tuple(checks)), out, drills, formats or FORMATS)
 
 
 def check_claims(file: str, names: Sequence[str], results: Path) -> "Check":

@@ -7,7 +7,8 @@ import click
 
 from harness.options import Names, results_option
 
-FORMATS = ("csv", "json", "parquet")
+FORMATS = ("csv", "json", "parquet", "prometheus")
+ENDINGS = {"prom": "prometheus"}
 SCHEMAS = ("suite", "devices", "claims", "record", "plan", "report")
 
 
@@ -21,13 +22,16 @@ SCHEMAS = ("suite", "devices", "claims", "record", "plan", "report")
 def rows(
     runs: tuple[str, ...], results: Path, trials: bool, metrics: tuple[str, ...], format_: str | None, out: Path | None
 ) -> None:
-    """Rows of any runs as CSV, JSON or Parquet (default: latest run)."""
+    """Rows of any runs as CSV, JSON, Parquet or Prometheus' text (default: latest run)."""
     from harness import pipeline
     from harness.errors import InputError
     from harness.store import write_durably
 
     ending = out.suffix.removeprefix(".").lower() if out else ""
+    ending = ENDINGS.get(ending, ending)
     chosen = format_ or (ending if ending in FORMATS else "csv")
+    if chosen == "prometheus" and trials:
+        raise click.UsageError("Prometheus takes one value a place: without --trials")
     if chosen == "parquet" and out is None:
         raise InputError("Parquet is no text for a terminal: name a file with --out FILE")
     body = pipeline.rows(runs or ("latest",), results, chosen, trials=trials, metrics=metrics)

@@ -1,6 +1,7 @@
 """Report → files: report.md, index.html, report.json, plots, and a page of questions a paired comparison."""
 
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,32 +13,50 @@ from harness.render.html import html
 from harness.render.items_page import items_name, items_page
 from harness.render.markdown import markdown
 from harness.render.palette import plots, png
+from harness.render.pdf import pdf
 from harness.render.sections import compose
 from harness.store import encode
 
+FORMATS = ("html", "md", "json")
 
-def write_report(report: Report, folder: Path, drills: Iterable[DrillDown] = ()) -> list[Path]:
-    """Write all files into `folder`, replacing those of the same name; returns their paths.
+
+def write_report(
+    report: Report, folder: Path, drills: Iterable[DrillDown] = (), formats: Sequence[str] = FORMATS
+) -> list[Path]:
+    """Write the report's files into `folder`, replacing those of the same name; returns their paths.
 
     Args:
         drills: comparisons that get a page of their own; each is written before the next is asked for.
+        formats: which ones; `pdf` is printed from the page.
 
     Raises:
         StoreError: the folder cannot be written.
+        SetupError: PDF without Chromium.
     """
-    of_items = [path for one in drills for path in _write_items(one, folder)]
+    of_items = [path for one in drills for path in _write_items(one, folder)] if "html" in formats else []
     page, drawings = compose(report, frozenset(path.name for path in of_items))
     drawn = {d.picture.name: plots(d.draw, d.picture.name, d.picture.title) for d in drawings}
     inline = {name: element for name, (element, _) in drawn.items()}
-    bodies = {
-        "report.md": markdown(page).encode(),
-        "index.html": html(page, inline).encode(),
-        "report.json": report_json(report),
-    }
-    bodies |= {f"plots/{name}.svg": file.encode() for name, (_, file) in drawn.items()}
-    for one in (d for d in drawings if d.chart):  # for places that show no SVG
-        bodies[f"plots/{one.picture.name}.png"] = png(one.draw, one.picture.name, one.picture.title)
+    bodies: dict[str, bytes] = {}
+    if "md" in formats:
+        bodies["report.md"] = markdown(page).encode()
+        bodies |= {f"plots/{name}.svg": file.encode() for name, (_, file) in drawn.items()}
+        for one in (d for d in drawings if d.chart):  # for places that show no SVG
+            bodies[f"plots/{one.picture.name}.png"] = png(one.draw, one.picture.name, one.picture.title)
+    if "html" in formats:
+        bodies["index.html"] = html(page, inline).encode()
+    if "pdf" in formats:
+        bodies["report.pdf"] = _printed(html(page, inline))
+    if "json" in formats:
+        bodies["report.json"] = report_json(report)
     return [*write_files(bodies, folder, "the report"), *of_items]
+
+
+def _printed(page: str) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "index.html")
+        path.write_text(page, encoding="utf-8")
+        return pdf(path)
 
 
 def _write_items(found: DrillDown, folder: Path) -> list[Path]:

@@ -1,0 +1,50 @@
+"""Rows of runs in Prometheus' text format (version 0.0.4), for a node exporter's textfile collector."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from harness.metrics import METRICS
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+PLACE = ("run", "variant", "runtime", "device", "workload")
+"""Labels of a value; of a ratio also its baseline."""
+
+
+def as_prometheus(frame: "DataFrame") -> bytes:
+    """Gauges `bench_METRIC` in the metric's own unit, and `bench_METRIC_ratio` against each baseline.
+
+    What was not seen has no sample.
+    """
+    families = frame.groupby("metric", observed=True, sort=False)
+    lines = [line for metric, rows in families for line in _family(str(metric), rows)]
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _family(metric: str, rows: "DataFrame") -> Iterator[str]:
+    known = METRICS.get(metric)
+    name, said = f"bench_{metric.replace(',', '_')}", f"{known.title} ({known.unit})" if known else metric
+    values = rows.dropna(subset=["value"]).drop_duplicates(subset=list(PLACE))
+    yield from _samples(name, said, values, PLACE, "value")
+    ratios = rows.dropna(subset=["ratio", "baseline"])
+    yield from _samples(f"{name}_ratio", f"{said}, over that of the baseline", ratios, (*PLACE, "baseline"), "ratio")
+
+
+def _samples(name: str, said: str, rows: "DataFrame", labels: tuple[str, ...], column: str) -> Iterator[str]:
+    if rows.empty:
+        return
+    yield f"# HELP {name} {_escaped(said, quotes=False)}"
+    yield f"# TYPE {name} gauge"
+    for row in rows.to_dict("records"):
+        given = ",".join(f'{label}="{_escaped(row[label])}"' for label in labels if _known(row[label]))
+        yield f"{name}{{{given}}} {float(row[column])!r}"
+
+
+def _known(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _escaped(text: str, *, quotes: bool = True) -> str:
+    plain = text.replace("\\", "\\\\").replace("\n", "\\n")
+    return plain.replace('"', '\\"') if quotes else plain
