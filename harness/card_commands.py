@@ -17,9 +17,6 @@ CARD = click.Path(path_type=Path, dir_okay=False, exists=True)
 @click.option(
     "--verify", metavar="FILE", type=CARD, help="Say which numbers of this card's block the runs do not give."
 )
-@click.option(
-    "--out", metavar="FOLDER", type=click.Path(path_type=Path, file_okay=False), help="For the hub's metadata."
-)
 @click.option("--stand-in", is_flag=True, help="Numbers of a stand-in or of random weights too, marked as such.")
 @json_option
 @click.pass_context
@@ -30,28 +27,24 @@ def card(
     results: Path,
     update: Path | None,
     verify: Path | None,
-    out: Path | None,
     stand_in: bool,
     as_json: bool,
 ) -> None:
     """Print the numbers of any runs as a block for a model card (default: latest run)."""
     from harness import cards
 
-    if verify is not None and (update is not None or out is not None or stand_in):
-        raise click.UsageError("--verify only looks: without --update, --out and --stand-in")
+    if verify is not None and (update is not None or stand_in):
+        raise click.UsageError("--verify only looks: without --update and --stand-in")
     if as_json and verify is None:
         raise click.UsageError("--json goes with --verify")
     names = runs or ("latest",)
     if verify is not None:
         ctx.exit(_verify(verify, names, results, as_json))
     text = cards.block_of(names, results, stand_in=stand_in)
-    if out is not None:
-        for path in cards.write_metadata(names, results, out):
-            click.echo(path)
     if update is not None:
         changed = cards.update(update, text)
         click.echo(f"{update}: {'updated' if changed else 'as it was'}")
-    elif out is None:
+    else:
         click.echo(text, nl=False)
 
 

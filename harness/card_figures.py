@@ -4,12 +4,12 @@ import re
 from typing import NamedTuple
 
 from harness.metrics import METRICS
-from harness.published import FIGURE, Printed, printed, printed_change, scale_of
+from harness.published import FIGURE, UNITS, printed, printed_change, scale_of
 
 METRIC_WORDS = (
     ("ttft_s", r"\bttft\b|time[\s-]*to[\s-]*first"),
     ("prefill_tok_s", r"\bpre-?fill|prompt (processing|eval)|\bpp\s?\d+"),
-    ("decode_tok_s", r"\bdecod|\bgeneration\b|\btg\s?\d+|\beval(uation)? (speed|rate)"),
+    ("decode_tok_s", r"\bdecod|\btoken generation\b|\bgeneration (speed|rate)|\btg\s?\d+|\beval(uation)? (speed|rate)"),
     ("peak_rss_bytes", r"\bmem(ory)?\b|\brss\b|\bram\b"),
     ("size_bytes", r"\bsize\b|\bdisk\b"),
 )
@@ -22,12 +22,16 @@ UNIT_WORDS = (
     ("s", r"\bs(ec(ond)?s?)?\b"),
     ("%", r"%"),
 )
+OTHER_RATE = re.compile(r"[(\[]|\btime\b|latency|\bper\b|/")
+"""A header that says more than the metric's name, and not the unit that would fit."""
+LONGEST_CELL, LONGEST_FIGURE = 100, 24
 _NUMBER = FIGURE.replace("^", "").replace("$", "")
 _CELL = re.compile(
-    rf"^[~*_\s]*(?P<figure>{_NUMBER})\s*(?P<unit>[A-Za-z%/]{{0,12}})\**\s*(\((?P<inner>[^()]*)\))?[*_\s†‡]*$"
+    rf"^[~\s]?(?P<figure>{_NUMBER})\s*(?P<unit>[A-Za-z%/]{{0,12}})\s*(\((?P<inner>[^()]*)\))?\s*(\[[\d, ]+\])?[†‡]?$"
 )
-_FACTOR = re.compile(r"^\s*(?P<text>[-+−–]?\s*\d+(?:\.\d+)?\s*[x×%])")
-_POINTS = re.compile(r"^\s*(?P<text>[-+−–]\s*\d+(?:\.\d+)?)\s*(?:pp|pts?|points?)?\s*(?:[,;].*)?$")
+_AMOUNT = r"\d{1,12}(?:\.\d{1,12})?"
+_CHANGE = re.compile(rf"^\s*(?P<text>{_AMOUNT}\s*[x×]|[-+−–]?\s*{_AMOUNT}\s*%)")
+_POINTS = re.compile(r"^\s*(?P<text>[-+−–]\s*\d{1,3}(?:\.\d{1,12})?)\s*(?:pp|pts?|points?)?\s*(?:[,;].*)?$")
 
 
 class CellSaid(NamedTuple):
@@ -43,27 +47,41 @@ def metric_of(header: str) -> str | None:
     return next((name for name, words in METRIC_WORDS if re.search(words, header, re.IGNORECASE)), None)
 
 
-def unit_of(text: str, metric: str) -> str | None:
-    """The unit that fits the metric; what stands in brackets first."""
-    inside = " ".join(re.findall(r"\(([^()]*)\)", text))
-    for part in (inside, text):
-        for unit, words in UNIT_WORDS:
-            flags = 0 if unit.endswith("B") else re.IGNORECASE
-            if re.search(words, part, flags) and scale_of(METRICS[metric], unit) is not None:
-                return unit
-    return {"tok/s": "tok/s", "s": "s"}.get(METRICS[metric].unit)
+def unit_in(text: str) -> str | None:
+    """The first unit that stands there."""
+    for unit, words in UNIT_WORDS:
+        if re.search(words, text, 0 if unit.endswith("B") else re.IGNORECASE):
+            return unit
+    return None
+
+
+def unit_of(header: str, metric: str) -> str | None:
+    """The header's unit if it fits the metric: in brackets, or anywhere; None: it names none that does.
+
+    A rate without any unit is one of tokens a second.
+    """
+    inside = " ".join(re.findall(r"\(([^()]*)\)", header))
+    for part in (inside, header):
+        unit = unit_in(part)
+        if unit is not None and scale_of(METRICS[metric], unit) is not None:
+            return unit
+    plain = METRICS[metric].unit == "tok/s" and not OTHER_RATE.search(header.lower())
+    return "tok/s" if plain else None
 
 
 def cell_of(text: str) -> CellSaid | None:
-    """None: it holds no single figure."""
-    found = _CELL.match(text)
-    if found is None:
+    """None: it holds no single figure, or one of something else (`7B`)."""
+    found = _CELL.match(text) if len(text) <= LONGEST_CELL else None
+    if found is None or len(found["figure"]) > LONGEST_FIGURE:
+        return None
+    unit = found["unit"] or None
+    if unit is not None and (unit := unit if unit in UNITS else unit_in(unit)) is None:
         return None
     inner = found["inner"] or ""
-    change, points = _FACTOR.match(inner), _POINTS.match(inner)
+    change, points = _CHANGE.match(inner), _POINTS.match(inner)
     return CellSaid(
         figure=found["figure"],
-        unit=found["unit"] or None,
+        unit=unit,
         change=_plain(change["text"]) if change else None,
         points=_plain(points["text"]) if points else None,
     )
@@ -86,8 +104,10 @@ def follows(metric: str, value: str, base: str, change: str) -> bool:
         low, high = other.low / one.high, other.high / one.low
     else:
         low, high = one.low / other.high, one.high / other.low
-    return touching(said, low, high)
-
-
-def touching(said: Printed, low: float, high: float) -> bool:
     return said.high >= low - 1e-9 and said.low <= high + 1e-9
+
+
+def leaves_something(change: str) -> bool:
+    """A ratio can be formed: neither `0x` nor `-100%`."""
+    kind, said = printed_change(change)
+    return said.value > (-100 if kind == "percent" else 0)

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 
-from harness.card_figures import CellSaid, cell_of, follows, metric_of, unit_of
+from harness.card_figures import CellSaid, cell_of, follows, leaves_something, metric_of, unit_of
 from harness.errors import InputError
 from harness.markdown_tables import MarkdownTable, read_markdown
+from harness.metrics import METRICS
 
 BASELINE = re.compile(
     r"\b(bf16|b?float16|fp16|f16|fp32|f32|float32|baseline|original|full[- ]precision)\b", re.IGNORECASE
@@ -22,6 +23,7 @@ _SHOTS = re.compile(r"shots?", re.IGNORECASE)
 _MEASURE = re.compile(r"metric|measure", re.IGNORECASE)
 FEWEST_METRICS = 2
 """Columns that make a table one of performance."""
+LONGEST_NAME = 60
 
 
 class Entry(NamedTuple):
@@ -30,6 +32,38 @@ class Entry(NamedTuple):
     title: str
     cells: dict[str, CellSaid]
     """By metric, or by task."""
+
+
+class Rows:
+    """Rows of the draft. Each table has its own; one of scores may go on with those of an earlier table."""
+
+    def __init__(self) -> None:
+        self.made: dict[str, dict[str, Any]] = {}
+
+    def add(self, entries: Sequence[Entry], *, scores: bool) -> Iterator[tuple[Entry, str, Entry | None]]:
+        """Each entry with the name of its row, and what its changes are against."""
+        names: dict[int, str] = {}
+        for entry, base in _with_baselines(entries):
+            baseline = None if base is None else names[id(base)]
+            name = self._place(entry, baseline, scores=scores)
+            row = self.made.setdefault(name, {"title": entry.title})
+            if baseline is not None:
+                row["baseline"] = baseline
+            names[id(entry)] = name
+            yield entry, name, base
+
+    def _place(self, entry: Entry, baseline: str | None, *, scores: bool) -> str:
+        """A free name, or that of a row of the same title and baseline that lacks these figures."""
+        name = row_name(entry.title)
+        for number in range(2, 10_000):
+            known = self.made.get(name)
+            if known is None:
+                return name
+            alike = known["title"] == entry.title and known.get("baseline") == baseline
+            if alike and (scores or not set(entry.cells) & set(known.get("values", {}))):
+                return name
+            name = f"{row_name(entry.title)}-{number}"
+        raise InputError(f"more than 10,000 rows are called {entry.title!r}")
 
 
 def draft(text: str, name: str, origin: str) -> bytes:
@@ -44,16 +78,18 @@ def draft(text: str, name: str, origin: str) -> bytes:
         InputError: no table has figures of performance or scores.
     """
     columns: dict[str, dict[str, str]] = {}
-    rows: dict[str, dict[str, Any]] = {}
     tasks: list[dict[str, Any]] = []
+    rows = Rows()
     for table in read_markdown(text).tables:
         if metrics := _metrics(table):
-            _add_performance(table, metrics, columns, rows)
+            if all(columns.get(metric, {}).get("unit", unit) == unit for metric, unit in metrics.values()):
+                columns |= {metric: {"unit": unit} for metric, unit in metrics.values()}
+                _add_performance(table, metrics, rows)
         elif any(_TASK.search(header) for header in table.header):
             tasks += _tasks(table, rows, {task["name"] for task in tasks})
-    if not rows:
+    if not rows.made:
         raise InputError(f"{origin}: no table with decode, prefill, time to first token, size, memory or scores")
-    body = {"name": name, "title": f"Tables of {origin}", "sources": {}, "columns": columns, "rows": rows}
+    body = {"name": name, "title": f"Tables of {origin}", "sources": {}, "columns": columns, "rows": rows.made}
     return _yaml(body | ({"tasks": tasks} if tasks else {}))
 
 
@@ -64,36 +100,32 @@ def _metrics(table: MarkdownTable) -> dict[int, tuple[str, str]]:
         metric = metric_of(header)
         if metric is None or metric in {name for name, _ in found.values()}:
             continue
-        seen = [cell for row in table.rows if (cell := cell_of(row[place]))]
-        beside = " ".join(cell.unit for cell in seen if cell.unit)
-        if seen and (unit := unit_of(f"{header} {beside}", metric)):
+        beside = [cell.unit for row in table.rows if (cell := cell_of(row[place])) and cell.unit]
+        unit = unit_of(header, metric) or (unit_of(f"({beside[0]})", metric) if beside else None)
+        if unit is not None:
             found[place] = metric, unit
     return found if len(found) >= FEWEST_METRICS else {}
 
 
-def _add_performance(
-    table: MarkdownTable,
-    metrics: dict[int, tuple[str, str]],
-    columns: dict[str, dict[str, str]],
-    rows: dict[str, dict[str, Any]],
-) -> None:
-    if any(columns.get(metric, {}).get("unit", unit) != unit for metric, unit in metrics.values()):
-        return  # the same metric in another unit: a table of another device or way of measuring
-    columns |= {metric: {"unit": unit} for metric, unit in metrics.values()}
+def _add_performance(table: MarkdownTable, metrics: dict[int, tuple[str, str]], rows: Rows) -> None:
     entries = []
     for row in table.rows:
-        said = {metrics[place][0]: cell for place in metrics if (cell := cell_of(row[place]))}
+        said = {}
+        for place, (metric, unit) in metrics.items():
+            cell = cell_of(row[place])
+            if cell is not None and cell.unit in (None, unit) and _number(cell) > 0:
+                said[metric] = cell._replace(
+                    change=cell.change if cell.change and leaves_something(cell.change) else None
+                )
         title = ", ".join(text for place, text in enumerate(row) if place not in metrics and text and not cell_of(text))
         if said and title:
             entries.append(Entry(title, said))
-    for entry, base in _with_baselines(entries):
-        changes = {metric: cell.change for metric, cell in entry.cells.items() if cell.change}
-        values = {metric: cell.figure for metric, cell in entry.cells.items()}
-        known = rows.setdefault(row_name(entry.title), {"title": entry.title})
-        known.setdefault("values", {}).update(values)
-        if base is not None:
-            known["baseline"] = row_name(base.title)
-            known.setdefault("changes", {}).update({m: c for m, c in changes.items() if m in base.cells})
+    for entry, name, base in rows.add(entries, scores=False):
+        row_of = rows.made[name]
+        row_of.setdefault("values", {}).update({metric: cell.figure for metric, cell in entry.cells.items()})
+        changes = {m: c.change for m, c in entry.cells.items() if c.change and base is not None and m in base.cells}
+        if changes:
+            row_of.setdefault("changes", {}).update(changes)
 
 
 def _with_baselines(entries: Sequence[Entry]) -> Iterator[tuple[Entry, Entry | None]]:
@@ -101,7 +133,7 @@ def _with_baselines(entries: Sequence[Entry]) -> Iterator[tuple[Entry, Entry | N
 
     Where nothing is printed against anything, the last one before that is called like a 16-bit model.
     """
-    changed = any(cell.change or cell.points for entry in entries for cell in entry.cells.values())
+    changed = any(_has_changes(entry) for entry in entries)
     for number, entry in enumerate(entries):
         before = [other for other in entries[:number] if not _has_changes(other)]
         if changed and not _has_changes(entry):
@@ -121,21 +153,20 @@ def _has_changes(entry: Entry) -> bool:
 def _fitting(entry: Entry, base: Entry) -> int:
     """How many of the printed changes follow from this baseline."""
     pairs = [(key, cell, base.cells[key]) for key, cell in entry.cells.items() if key in base.cells]
-    speeds = sum(follows(key, c.figure, b.figure, c.change) for key, c, b in pairs if c.change and metric_of_key(key))
+    speeds = sum(follows(key, c.figure, b.figure, c.change) for key, c, b in pairs if c.change and key in METRICS)
     return speeds + sum(_difference(c, b) for _, c, b in pairs if c.points)
 
 
-def metric_of_key(key: str) -> bool:
-    return key.endswith(("_s", "_bytes"))
+def _number(cell: CellSaid) -> float:
+    return float(cell.figure.replace(",", ""))
 
 
 def _difference(cell: CellSaid, base: CellSaid) -> bool:
-    own, other = float(cell.figure.replace(",", "")), float(base.figure.replace(",", ""))
     digits = max(len(text.partition(".")[2]) for text in (cell.figure, base.figure, cell.points or ""))
-    return abs(own - other - float(cell.points or 0)) <= 1.5 * 10.0**-digits
+    return abs(_number(cell) - _number(base) - float(cell.points or 0)) <= 1.5 * 10.0**-digits
 
 
-def _tasks(table: MarkdownTable, rows: dict[str, dict[str, Any]], known: set[str]) -> list[dict[str, Any]]:
+def _tasks(table: MarkdownTable, rows: Rows, known: set[str]) -> list[dict[str, Any]]:
     first = next(place for place, header in enumerate(table.header) if _TASK.search(header))
     shots = next((place for place, header in enumerate(table.header) if _SHOTS.search(header)), None)
     measure = next((place for place, header in enumerate(table.header) if _MEASURE.search(header)), None)
@@ -145,22 +176,27 @@ def _tasks(table: MarkdownTable, rows: dict[str, dict[str, Any]], known: set[str
         label = row[first] or (names[-1] if names else "")
         said = row[measure] if measure is not None else ""
         names.append(next(n for n in _free(label, said) if n not in known and n not in names))
-    cells = {p: {n: c for n, row in zip(names, table.rows, strict=True) if (c := cell_of(row[p]))} for p in models}
-    entries = [Entry(_without_unit(models[place]), found) for place, found in cells.items() if found]
-    for entry, base in _with_baselines(entries):
-        known_row = rows.setdefault(row_name(entry.title), {"title": entry.title})
-        if base is not None:
-            known_row.setdefault("baseline", row_name(base.title))
+    entries = []
+    for place, header in models.items():
+        cells = {
+            n: c for n, row in zip(names, table.rows, strict=True) if (c := cell_of(row[place])) and _number(c) >= 0
+        }
+        if cells:
+            entries.append(Entry(_without_unit(header), cells))
+    values: dict[str, dict[str, str]] = {name: {} for name in names}
+    changes: dict[str, dict[str, str]] = {name: {} for name in names}
+    for entry, of_row, base in rows.add(entries, scores=True):
+        for name, cell in entry.cells.items():
+            values[name][of_row] = cell.figure
+            if cell.points and base is not None and name in base.cells:
+                changes[name][of_row] = cell.points
     made = []
     for name, row in zip(names, table.rows, strict=True):
-        values = {row_name(e.title): e.cells[name].figure for e in entries if name in e.cells}
-        changes = {row_name(e.title): e.cells[name].points for e in entries if name in e.cells and e.cells[name].points}
-        if not values:
-            continue
         task: dict[str, Any] = {"name": name, "measure": (row[measure] if measure is not None else "") or "score"}
-        if shots is not None and row[shots].isdecimal():
+        if shots is not None and re.fullmatch(r"[0-9]{1,4}", row[shots]):
             task["shots"] = int(row[shots])
-        made.append(task | {"values": values} | ({"changes": changes} if changes else {}))
+        if values[name]:
+            made.append(task | {"values": values[name]} | ({"changes": changes[name]} if changes[name] else {}))
     return made
 
 
@@ -180,7 +216,7 @@ def _without_unit(header: str) -> str:
 
 def row_name(title: str) -> str:
     """A name in the form that claim files want."""
-    return re.sub(r"[^A-Za-z0-9._+]+", "-", title).strip("-._+").lower()[:64] or "row"
+    return re.sub(r"[^A-Za-z0-9._+]+", "-", title)[:LONGEST_NAME].strip("-._+").lower() or "row"
 
 
 def _yaml(body: dict[str, Any]) -> bytes:

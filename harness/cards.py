@@ -12,7 +12,7 @@ from harness.store import PLAN, RECORDS, read_run, resolve_run, write_durably
 if TYPE_CHECKING:
     from harness.render.card.checking import Difference
 
-MOST_BYTES = 8 << 20
+MOST_BYTES = 1 << 20
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 _FRONT = re.compile(r"\A---\r?\n.*?\r?\n---\r?\n", re.DOTALL)
 
@@ -36,23 +36,11 @@ def block_of(names: Sequence[str], results: Path, *, stand_in: bool) -> str:
 
 
 def origin_hash(folder: Path) -> str:
-    """sha256 of a run's plan and records, one after the other: what all its numbers follow from."""
+    """sha256 of what a run's numbers follow from: plan, records, then graded items by name, one after the other."""
     whole = sha256()
-    for name in (PLAN, RECORDS):
-        whole.update((folder / name).read_bytes())
+    for path in (folder / PLAN, folder / RECORDS, *sorted((folder / "items").glob("*"))):
+        whole.update(path.read_bytes())
     return whole.hexdigest()
-
-
-def write_metadata(names: Sequence[str], results: Path, out: Path) -> list[Path]:
-    """Scores in the hub's forms, a folder a variant; nothing where no whole task of the hub's was measured."""
-    from harness.analyse.compare import analyse
-    from harness.render.card.entries import metadata
-    from harness.render.files import write_files
-
-    files: dict[str, bytes] = {}
-    for folder in dict.fromkeys(resolve_run(name, results) for name in names):
-        files |= metadata(analyse([read_run(folder)]), origin_hash(folder))
-    return write_files(files, out, "the metadata")
 
 
 def update(card: Path, text: str) -> bool:
@@ -63,10 +51,12 @@ def update(card: Path, text: str) -> bool:
     """
     from harness.render.card.block import updated
 
-    before = _read(card)
+    before, card = _read(card), card.resolve()  # a link stays one
     after = updated(before, text)
     if after != before:
+        mode = card.stat().st_mode
         write_durably(card, after)
+        card.chmod(mode)
     return after != before
 
 
@@ -120,22 +110,23 @@ def claims_of(source: str) -> bytes:
 
 
 def _from_hub(model: str) -> Path:
-    from httpx2 import HTTPError
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 
     try:
         return Path(hf_hub_download(model, "README.md"))
+    except HFValidationError as error:
+        raise InputError(f"{model!r} is no file and no name of a model on the hub") from error
     except RepositoryNotFoundError as error:
         raise InputError(f"the hub has no model {model!r}, or it is not open to you") from error
-    except (HfHubHTTPError, LocalEntryNotFoundError, HTTPError, OSError) as error:
+    except (HfHubHTTPError, OSError) as error:  # a missing network is an OSError too
         raise SetupError(f"cannot fetch the card of {model} from the hub: {error}") from error
 
 
 def _read(card: Path) -> bytes:
     try:
         if card.stat().st_size > MOST_BYTES:
-            raise InputError(f"{card} has more than {MOST_BYTES >> 20} MiB: no card")
+            raise InputError(f"{card} has more than {MOST_BYTES >> 20} MiB: too large for a card")
         return card.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {card}: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""The tables of a Markdown text, as plain text of their cells. CommonMark with GitHub's tables, by markdown-it."""
+"""A Markdown text as a reader sees it: tables by their cells, and all else; by markdown-it, with GitHub's tables."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -7,6 +7,8 @@ from harness.values import Value
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
+
+_WHOLE = ("html_block", "fence", "code_block")
 
 
 class MarkdownTable(Value, frozen=True):
@@ -20,45 +22,47 @@ class MarkdownTable(Value, frozen=True):
 
 
 class MarkdownText(Value, frozen=True):
-    """What a text says in tables, and beside them."""
-
     tables: tuple[MarkdownTable, ...]
-    paragraphs: tuple[str, ...]
+    texts: tuple[str, ...]
+    """Headings (`# Title`), paragraphs, code and raw HTML, in their order."""
 
 
 def read_markdown(text: str) -> MarkdownText:
-    """Tables and paragraphs of a Markdown text; pictures and raw HTML are left out."""
+    """Pictures are left out."""
     from markdown_it import MarkdownIt
 
     tokens = MarkdownIt("commonmark").enable("table").parse(text)
     tables: list[MarkdownTable] = []
-    paragraphs: list[str] = []
+    texts: list[str] = []
     above: dict[int, str] = {}
     for at, token in enumerate(tokens):
         if token.type == "heading_open":
-            level = int(token.tag[1:])
-            above = {n: title for n, title in above.items() if n < level} | {level: plain_text(tokens[at + 1])}
+            level, title = int(token.tag[1:]), plain_text(tokens[at + 1])
+            above = {n: other for n, other in above.items() if n < level} | {level: title}
+            texts.append(f"{'#' * level} {title}")
         elif token.type == "table_open" and token.map is not None:
-            header, *rows = _rows(tokens[at:])
+            header, *rows = _rows(tokens, at)
             headings = tuple(above[n] for n in sorted(above))
             tables.append(MarkdownTable(headings=headings, line=token.map[0] + 1, header=header, rows=tuple(rows)))
         elif token.type == "paragraph_open":
-            paragraphs.append(plain_text(tokens[at + 1]))
-    return MarkdownText(tables=tuple(tables), paragraphs=tuple(paragraphs))
+            texts.append(plain_text(tokens[at + 1]))
+        elif token.type in _WHOLE:
+            texts.append(" ".join(token.content.split()))
+    return MarkdownText(tables=tuple(tables), texts=tuple(texts))
 
 
-def _rows(tokens: Sequence["Token"]) -> Iterator[tuple[str, ...]]:
-    """Of the table that begins here; the header first."""
+def _rows(tokens: Sequence["Token"], start: int) -> Iterator[tuple[str, ...]]:
+    """Of the table that begins there; the header first."""
     cells: list[str] = []
-    for at, token in enumerate(tokens):
-        if token.type == "table_close":
-            return
-        if token.type == "tr_open":
+    at = start
+    while tokens[at].type != "table_close":
+        if tokens[at].type == "tr_open":
             cells = []
-        elif token.type in ("th_open", "td_open"):
+        elif tokens[at].type in ("th_open", "td_open"):
             cells.append(plain_text(tokens[at + 1]))
-        elif token.type == "tr_close":
+        elif tokens[at].type == "tr_close":
             yield tuple(cells)
+        at += 1
 
 
 def plain_text(inline: "Token") -> str:

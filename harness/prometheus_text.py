@@ -1,5 +1,6 @@
 """Rows of runs in Prometheus' text format (version 0.0.4), for a node exporter's textfile collector."""
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -8,8 +9,9 @@ from harness.metrics import METRICS
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-PLACE = ("run", "variant", "runtime", "device", "workload")
-"""Labels of a value; of a ratio also its baseline."""
+PLACE = ("run", "variant", "runtime", "device", "workload", "metric")
+"""Labels of a value; of a ratio also its baseline. The metric is one since two may have the same name of a family."""
+_OTHER = re.compile(r"[^A-Za-z0-9_]")
 
 
 def as_prometheus(frame: "DataFrame") -> bytes:
@@ -17,18 +19,22 @@ def as_prometheus(frame: "DataFrame") -> bytes:
 
     What was not seen has no sample.
     """
-    families = frame.groupby("metric", observed=True, sort=False)
-    lines = [line for metric, rows in families for line in _family(str(metric), rows)]
+    families: dict[str, list[str]] = {}
+    for metric in frame["metric"].dropna().unique():
+        families.setdefault(_OTHER.sub("_", metric), []).append(metric)
+    lines = [line for name, all_ in families.items() for line in _family(name, frame[frame["metric"].isin(all_)])]
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-def _family(metric: str, rows: "DataFrame") -> Iterator[str]:
-    known = METRICS.get(metric)
-    name, said = f"bench_{metric.replace(',', '_')}", f"{known.title} ({known.unit})" if known else metric
+def _family(name: str, rows: "DataFrame") -> Iterator[str]:
+    known = METRICS.get(name)
+    said = f"{known.title} ({known.unit})" if known else name
     values = rows.dropna(subset=["value"]).drop_duplicates(subset=list(PLACE))
-    yield from _samples(name, said, values, PLACE, "value")
+    yield from _samples(f"bench_{name}", said, values, PLACE, "value")
     ratios = rows.dropna(subset=["ratio", "baseline"])
-    yield from _samples(f"{name}_ratio", f"{said}, over that of the baseline", ratios, (*PLACE, "baseline"), "ratio")
+    yield from _samples(
+        f"bench_{name}_ratio", f"{said}, over that of the baseline", ratios, (*PLACE, "baseline"), "ratio"
+    )
 
 
 def _samples(name: str, said: str, rows: "DataFrame", labels: tuple[str, ...], column: str) -> Iterator[str]:

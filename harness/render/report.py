@@ -1,6 +1,5 @@
 """Report → files: report.md, index.html, report.json, plots, and a page of questions a paired comparison."""
 
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from harness.render.html import html
 from harness.render.items_page import items_name, items_page
 from harness.render.markdown import markdown
 from harness.render.palette import plots, png
-from harness.render.pdf import pdf
+from harness.render.pdf import find_browser, pdf
 from harness.render.sections import compose
 from harness.store import encode
 
@@ -33,10 +32,14 @@ def write_report(
         StoreError: the folder cannot be written.
         SetupError: PDF without Chromium.
     """
+    browser = find_browser() if "pdf" in formats else ""  # before anything is written
     of_items = [path for one in drills for path in _write_items(one, folder)] if "html" in formats else []
     page, drawings = compose(report, frozenset(path.name for path in of_items))
+    if tuple(formats) == ("json",):
+        drawings = []
     drawn = {d.picture.name: plots(d.draw, d.picture.name, d.picture.title) for d in drawings}
     inline = {name: element for name, (element, _) in drawn.items()}
+    whole = html(page, inline) if {"html", "pdf"} & set(formats) else ""
     bodies: dict[str, bytes] = {}
     if "md" in formats:
         bodies["report.md"] = markdown(page).encode()
@@ -44,19 +47,12 @@ def write_report(
         for one in (d for d in drawings if d.chart):  # for places that show no SVG
             bodies[f"plots/{one.picture.name}.png"] = png(one.draw, one.picture.name, one.picture.title)
     if "html" in formats:
-        bodies["index.html"] = html(page, inline).encode()
+        bodies["index.html"] = whole.encode()
     if "pdf" in formats:
-        bodies["report.pdf"] = _printed(html(page, inline))
+        bodies["report.pdf"] = pdf(whole, browser)
     if "json" in formats:
         bodies["report.json"] = report_json(report)
     return [*write_files(bodies, folder, "the report"), *of_items]
-
-
-def _printed(page: str) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "index.html")
-        path.write_text(page, encoding="utf-8")
-        return pdf(path)
 
 
 def _write_items(found: DrillDown, folder: Path) -> list[Path]:

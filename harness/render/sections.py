@@ -26,6 +26,8 @@ from harness.render.tables import comparison_table, runs_table
 from harness.render.verdicts import claims_section
 from harness.render.words import listed
 
+SEE_NOISE = "; see “Noise and failures”"
+
 
 def compose(report: Report, of_items: frozenset[str] = frozenset()) -> tuple[Page, list[Drawing]]:
     """All that the pages say, and all that has to be drawn for them.
@@ -182,8 +184,8 @@ def _folded(section: _Maker, setting: Setting, notes: Notes) -> list[Section]:
     ]
 
 
-def banners(report: Report) -> list[str]:
-    """What must be known before any number is read."""
+def banners(report: Report, see: str = SEE_NOISE) -> list[str]:
+    """What must be known before any number is read; `see` leads to the single troubles."""
     said = []
     many = len(report.runs) > 1
     for run in report.runs:
@@ -197,10 +199,10 @@ def banners(report: Report) -> list[str]:
         )
         if failed:
             do = "trials do" if failed > 1 else "trial does"
-            said.append(f"{which}{failed} {do} not count; see “Noise and failures”.")
+            said.append(f"{which}{failed} {do} not count{see}.")
         noisy = {(t.variant, t.workload, t.round) for t in report.troubles if t.run == run.id and t.status == "noisy"}
         if len(noisy) > DOUBTFUL_SHARE * run.measured:
-            said.append(f"{which}{len(noisy)} of {run.measured} trials are doubtful; see “Noise and failures”.")
+            said.append(f"{which}{len(noisy)} of {run.measured} trials are doubtful{see}.")
         random = [v.name for v in run.variants if v.random_weights]
         if random:
             said.append(f"{which}The weights of {listed(random)} are random: accuracy means nothing here.")

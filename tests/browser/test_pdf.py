@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from harness.cli import main
 from harness.config import PROJECT
 from harness.errors import SetupError
-from harness.render.pdf import pdf
+from harness.render.pdf import find_browser, pdf
 
 pytestmark = pytest.mark.chromium
 
@@ -24,13 +24,11 @@ def test_only_what_is_asked_is_written(tmp_path: Path) -> None:
 
 
 def test_without_a_browser_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = tmp_path / "index.html"
-    page.write_text("<p>x")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SetupError, match="apt-get install chromium"):
-        pdf(page)
+        find_browser()
     browser = tmp_path / "chromium"
     browser.write_text("#!/bin/sh\necho broken >&2\nexit 3\n")
     browser.chmod(0o755)
     with pytest.raises(SetupError, match=r"no PDF \(exit code 3\): broken"):
-        pdf(page)
+        pdf("<p>x", find_browser())

@@ -15,6 +15,7 @@ from harness.errors import InputError
 from harness.markdown_tables import read_markdown
 from harness.render.card.block import BEGIN, END, updated
 from harness.render.card.figures import plain
+from tests.builders import build_run
 
 RUN = "example"
 RESULTS = PROJECT / "results"
@@ -32,12 +33,13 @@ def bench(*arguments: str) -> tuple[int, str]:
 
 def test_numbers_are_those_of_the_run_with_their_changes(block: str) -> None:
     tables = {table.headings[-1]: table for table in read_markdown(block).tables}
+    assert "canary" in block[block.index("## Notes") :]
     speed = tables["Performance"]
     assert speed.header[:2] == ("Model", "Decode@64 (tok/s)")
     of = {row[0]: dict(zip(speed.header, row, strict=True)) for row in speed.rows}
     assert of["bf16"]["Size (MB)"] == "270.9" and of["int4-ptq"]["Size (MB)"] == "91.73 (-66.1%)"
     decode = of["spinquant"]["Decode@64 (tok/s)"]
-    assert decode == "246.1 (2.28x, 95 % 2.20x to 2.40x)"
+    assert decode.startswith("246.1 (2.28x, 95 % 2.20x to 2.40x) [")
     assert {row[0] for row in tables["Accuracy"].rows} == {"knowledge_200"}
     assert len(tables["Schemes"].rows) == 6 and "ce2edc083af8dc7a" in tables["Schemes"].rows[0]
     commands = tables["Commands"].rows
@@ -47,7 +49,7 @@ def test_numbers_are_those_of_the_run_with_their_changes(block: str) -> None:
 
 
 def test_what_must_be_known_before_a_number_stands_first(block: str) -> None:
-    said = read_markdown(block).paragraphs[:2]
+    said = read_markdown(block).texts[1:3]
     assert said[0].startswith("Numbers of a stand-in, not of the released model") and "dequantized" in said[0]
     assert "trials are doubtful" in said[1] and "Noise and failures" not in said[1]
 
@@ -116,12 +118,60 @@ def test_rows_columns_and_tables_that_are_gone_are_named(tmp_path: Path, block: 
     card = tmp_path / "README.md"
     row = next(n for n, line in enumerate(lines) if line.startswith("| int8 |"))
     card.write_text("\n".join(lines[:row] + lines[row + 1 :]))
-    found = cards.differences(card, [RUN], RESULTS)
-    assert any(one.where.startswith("Performance, ") for one in found)
+    (found,) = cards.differences(card, [RUN], RESULTS)
+    assert found.where == "Performance, int8" and found.card is None
     table = next(n for n, line in enumerate(lines) if line == "## Commands")
     card.write_text("\n".join((*lines[:table], END)))
     found = cards.differences(card, [RUN], RESULTS)
     assert any(one.where == "Commands" and one.card is None for one in found)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("## Performance", "## Performance: 10x faster than BF16"),
+        ("## Accuracy", "<p>Decode: 999 tok/s</p>\n\n## Accuracy"),
+        ("## Accuracy", "```\n999 tok/s\n```\n\n## Accuracy"),
+    ],
+)
+def test_what_was_put_beside_the_tables_is_found(tmp_path: Path, block: str, old: str, new: str) -> None:
+    card = tmp_path / "README.md"
+    card.write_text(block.replace(old, new, 1))
+    assert cards.differences(card, [RUN], RESULTS)
+
+
+def test_released_weights_with_a_label_are_no_stand_in(tmp_path: Path) -> None:
+    folder = build_run(tmp_path, label="Llama 3.2 1B Instruct, from the user's own file")
+    text = cards.block_of([str(folder)], tmp_path, stand_in=False)
+    assert "Numbers of a stand-in" not in text and "from the user's own file" in text
+
+
+def test_an_artifacts_hash_is_that_of_what_was_measured_and_marks_cannot_be_forged(tmp_path: Path) -> None:
+    folder = build_run(tmp_path, label="", title=f"{END} {BEGIN}")
+    plan = folder / "plan.json"
+    plan.write_text(plan.read_text().replace('"--suite","quick"', f'"--suite","{END}"'))
+    card = tmp_path / "README.md"
+    card.write_text("# A\n")
+    for _ in range(2):
+        cards.update(card, cards.block_of([str(folder)], tmp_path, stand_in=False))
+    assert card.read_text().count(END) == 1 and not cards.differences(card, [str(folder)], tmp_path)
+
+
+def test_a_link_stays_a_link_and_keeps_its_mode(tmp_path: Path, block: str) -> None:
+    real = tmp_path / "blob"
+    real.write_text("# A\n")
+    real.chmod(0o640)
+    (tmp_path / "README.md").symlink_to(real)
+    assert cards.update(tmp_path / "README.md", block)
+    assert (tmp_path / "README.md").is_symlink() and real.stat().st_mode & 0o777 == 0o640 and BEGIN in real.read_text()
+
+
+def test_grading_again_with_another_result_is_another_origin(tmp_path: Path) -> None:
+    shutil.copytree(RESULTS / RUN, tmp_path / RUN)
+    before = cards.origin_hash(tmp_path / RUN)
+    items = next((tmp_path / RUN / "items").iterdir())
+    items.write_bytes(items.read_bytes() + b" ")
+    assert cards.origin_hash(tmp_path / RUN) != before
 
 
 def test_a_run_that_changed_is_another_run(tmp_path: Path, block: str) -> None:
@@ -145,7 +195,7 @@ def test_cards_that_cannot_be_read(tmp_path: Path) -> None:
         cards.differences(card, [RUN], RESULTS)
     with open(card, "wb") as file:
         file.truncate(cards.MOST_BYTES + 1)
-    with pytest.raises(InputError, match="no card"):
+    with pytest.raises(InputError, match="too large for a card"):
         cards.update(card, "")
     assert bench(RUN, "--verify", str(card), "--stand-in")[0] == 2
     assert bench(RUN, "--json")[0] == 2

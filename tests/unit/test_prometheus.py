@@ -35,17 +35,25 @@ def test_every_value_and_ratio_of_a_run_once() -> None:
     values = {(r.variant, r.runtime, r.device, r.workload, r.metric) for r in rows if r.value is not None}
     ratios = [r for r in rows if r.ratio is not None]
     assert len(found) == len(values) + len(ratios)
-    place = 'run="example",variant="int8",device="local"'
+    place = 'run="example",variant="int8",device="local",metric="size_bytes"'
     size = next(v for (name, labels), v in found.items() if name == "bench_size_bytes" and labels == place)
     assert size == 144811168
 
 
 def test_hostile_names_stay_in_their_quotes() -> None:
     name = 'a"} 1\nb{c="\\'
-    columns = {"run": [name], "variant": [None], "runtime": ["x"], "device": ["d"], "workload": [""], "metric": ["acc"]}
-    frame = frame_of({**columns, "baseline": [None], "value": [0.5], "ratio": [None]})
-    (((family, labels), value),) = samples(as_prometheus(frame).decode()).items()
-    assert family == "bench_acc" and value == 0.5
+    metrics = ["exact_match,strict-match", "exact_match strict\nmatch"]
+    columns = {
+        "run": [name] * 2,
+        "variant": [None] * 2,
+        "runtime": ["x"] * 2,
+        "device": ["d"] * 2,
+        "workload": [""] * 2,
+    }
+    frame = frame_of({**columns, "metric": metrics, "baseline": [None] * 2, "value": [0.5, 0.6], "ratio": [None] * 2})
+    found = samples(as_prometheus(frame).decode())
+    (((family, labels), value), ((other, _), second)) = found.items()
+    assert family == other == "bench_exact_match_strict_match" and (value, second) == (0.5, 0.6)
     assert 'run="a\\"} 1\\nb{c=\\"\\\\"' in labels and "variant" not in labels
 
 

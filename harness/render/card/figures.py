@@ -12,12 +12,7 @@ from harness.render.tables import no_value
 from harness.stats import bounds, widest
 
 VALUE_DIGITS, CHANGE_DIGITS = 4, 3
-REDUCED = ("size_bytes", "peak_rss_bytes", "ttft_s", "itl_p95_s", "perplexity", "word_perplexity", "bits_per_weight")
-"""Metrics whose change is told in percent; others in multiples."""
-UNITS: dict[str, tuple[float, str]] = {
-    "size_bytes": (1e-6, "MB"),
-    "peak_rss_bytes": (2.0**-20, "MiB"),
-}
+UNITS: dict[str, tuple[float, str]] = {"size_bytes": (1e-6, "MB"), "peak_rss_bytes": (2.0**-20, "MiB")}
 PERCENT = (100.0, "%")
 
 
@@ -43,36 +38,34 @@ def value_text(row: Row) -> str:
 
 
 def cell(row: Row) -> str:
-    """`227.5 (2.11x, 95 % 2.02x to 2.32x)`"""
+    """`227.5 (2.11x, 95 % 2.02x to 2.32x)`; in percent where less is better: `91.73 (-66.1%)`."""
     if row.value is None or row.ratio is None:
         return value_text(row)
-    change = _percent if row.metric in REDUCED else _times
+    change = _percent if metric(row.metric).better == "lower" else _times
     said = change(row.ratio)
     if row.ratio_low is not None and row.ratio_high is not None and row.ratio_low != row.ratio_high:
-        low, high = sorted((row.ratio_low, row.ratio_high))
-        said += f", 95 % {change(low)} to {change(high)}"
+        said += f", 95 % {change(row.ratio_low)} to {change(row.ratio_high)}"
     return f"{value_text(row)} ({said})"
 
 
-def score(pair: PairedItems) -> str:
-    """`57.50 (-3.50, 95 % -8.42 to +1.42)`: percent, with the paired difference in points."""
+def score(pair: PairedItems, questions: bool) -> str:
+    """`57.50 (-3.50, 95 % -8.42 to +1.42)`: percent, with the paired difference in points.
+
+    `questions`: with how many were asked.
+    """
     low, high = bounds(widest(pair.interval, pair.clustered))
     said = _points(pair.diff)
     if low is not None and high is not None:
         said += f", 95 % {_points(low)} to {_points(high)}"
-    return f"{_share(pair.value)} ({said})"
+    return f"{share(pair.value)} ({said}{f', {pair.items} questions' if questions else ''})"
 
 
 def share(value: float) -> str:
-    return _share(value)
-
-
-def _share(value: float) -> str:
     return f"{100 * value:.2f}"
 
 
 def _points(value: float) -> str:
-    return f"{100 * value:+.2f}"
+    return f"{round(100 * value, 2) + 0.0:+.2f}"  # no minus zero
 
 
 def _times(ratio: float) -> str:
@@ -80,4 +73,4 @@ def _times(ratio: float) -> str:
 
 
 def _percent(ratio: float) -> str:
-    return f"{100 * (ratio - 1):+.1f}%"
+    return f"{round(100 * (ratio - 1), 1) + 0.0:+.1f}%"

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
-from harness.analyse.findings import Row
+from harness.analyse.findings import PairedItems, Row
 from harness.metrics import metric
+from harness.render.accuracy import near_chance_sentences
 from harness.render.card.figures import cell, plain, score, share, unit_of, value_text
-from harness.render.page import Section, cells, table
+from harness.render.details import weak_sentences
+from harness.render.page import Cell, Notes, Section, cells, table
 from harness.render.raw import COMMANDS, commands_table
 from harness.render.settings import Setting
 from harness.render.tables import no_value
@@ -15,23 +17,28 @@ from harness.values import Task
 NOTHING = "-"
 SHA256_DIGITS = 16
 PERPLEXITY, DIVERGENCE = "perplexity", "kl_divergence"
-Lines = Sequence[tuple[str, ...]]
+Lines = Sequence[tuple[Cell, ...]]
 
 
-def card_sections(setting: Setting) -> list[Section]:
-    """What has no row is left out."""
-    made = (_performance(setting), _accuracy(setting), _likeness(setting), _schemes(setting), _commands(setting))
+def card_sections(setting: Setting, notes: Notes) -> list[Section]:
+    """What has no row is left out; what must be said of a number is among the notes."""
+    made = (
+        _performance(setting, notes),
+        _accuracy(setting, notes),
+        _likeness(setting, notes),
+        _schemes(setting),
+        _commands(setting),
+    )
     return [section for section in made if section is not None]
 
 
-def _section(title: str, said: str, header: Sequence[str], lines: Lines, numeric: int) -> Section | None:
+def _section(title: str, said: Sequence[str], header: Sequence[str], lines: Lines, numeric: int) -> Section | None:
     if not lines:
         return None
-    rows = [cells(*line) for line in lines]
-    return Section(title.lower(), title, (said,) if said else (), (table(tuple(header), rows, numeric),))
+    return Section(title.lower(), title, tuple(said), (table(tuple(header), lines, numeric),))
 
 
-def _performance(setting: Setting) -> Section | None:
+def _performance(setting: Setting, notes: Notes) -> Section | None:
     prefill = setting.prefill_workload()
     wanted = (
         ("decode_tok_s", setting.decode_workload()),
@@ -41,13 +48,15 @@ def _performance(setting: Setting) -> Section | None:
         ("peak_rss_bytes", setting.memory_workload()),
     )
     columns = [(name, workload) for name, workload in wanted if workload is not None]
-    rows = []
+    if not columns:
+        return None
+    lines = []
     for variant in setting.run.variants:
         found = [_first(setting, name, workload, variant.name) for name, workload in columns]
-        rows.append((variant.name, *(NOTHING if row is None else cell(row) for row in found)))
+        lines.append((Cell(variant.name), *(_cell(row, notes) for row in found)))
     header = tuple(f"{_title(setting, name, workload)} ({unit_of(name)[1]})" for name, workload in columns)
     against = f"In brackets: against {setting.run.baselines[0]}, with the 95 % interval over rounds."
-    return _section("Performance", against, ("Model", *header), rows if columns else [], 1)
+    return _section("Performance", (against, *weak_sentences(setting)), ("Model", *header), lines, 1)
 
 
 def _title(setting: Setting, name: str, workload: str) -> str:
@@ -62,57 +71,71 @@ def _first(setting: Setting, name: str, workload: str, variant: str) -> Row | No
     return next(iter(setting.of(name, workload, variant)), None)
 
 
-def _accuracy(setting: Setting) -> Section | None:
-    first = setting.run.baselines[0]
+def _cell(row: Row | None, notes: Notes) -> Cell:
+    return Cell(NOTHING) if row is None else Cell(cell(row), notes.refs(row.notes))
+
+
+def _accuracy(setting: Setting, notes: Notes) -> Section | None:
     names = [v.name for v in setting.run.variants]
-    rows = []
-    for workload, name in dict.fromkeys((p.workload, p.metric) for p in setting.accuracy):
+    first = setting.run.baselines[0]
+    lines = []
+    for workload, name in dict.fromkeys((r.workload, r.metric) for r in setting.rows):
         task = setting.run.workloads.get(workload)
+        if not isinstance(task, Task) or metric(name).unit != "fraction":
+            continue
         pairs = {
             p.variant: p for p in setting.accuracy if (p.workload, p.metric, p.baseline) == (workload, name, first)
         }
         alone = {n: _first(setting, name, workload, n) for n in names}
-        cells = [score(pairs[n]) if n in pairs else _alone(alone[n]) for n in names]
-        asked = max((p.items for p in pairs.values()), default=0)
-        shots = str(task.fewshot) if isinstance(task, Task) and task.fewshot is not None else NOTHING
-        rows.append((workload, shots, metric(name).title, f"{asked}", *cells))
+        counts = {r.n for r in alone.values() if r is not None and r.value is not None}
+        same = len(counts) == 1 and all(p.items in counts for p in pairs.values())
+        scores = [_score(alone[n], pairs.get(n), notes, questions=not same) for n in names]
+        shots = NOTHING if task.fewshot is None else str(task.fewshot)
+        asked = str(min(counts)) if same else NOTHING
+        lines.append((*cells(workload, shots, metric(name).title, asked), *scores))
     header = ("Benchmark", "Shots", "Metric", "Questions", *(f"{n} (%)" for n in names))
     said = (
         f"In brackets: points against {first} on the same questions, with the 95 % interval of the paired difference."
     )
-    return _section("Accuracy", f"{said} Shots: {NOTHING} is the task's own number.", header, rows, 3)
+    own = f"Shots: {NOTHING} is the task's own number."
+    return _section("Accuracy", (f"{said} {own}", *near_chance_sentences(setting)), header, lines, 3)
 
 
-def _alone(row: Row | None) -> str:
+def _score(row: Row | None, pair: PairedItems | None, notes: Notes, *, questions: bool) -> Cell:
     if row is None:
-        return NOTHING
-    return no_value(row) if row.value is None else share(row.value)
+        return Cell(NOTHING)
+    refs = notes.refs(row.notes)
+    if pair is not None:
+        return Cell(score(pair, questions), refs)
+    if row.value is None:
+        return Cell(no_value(row), refs)
+    return Cell(f"{share(row.value)} (of {row.n} questions)" if questions else share(row.value), refs)
 
 
-def _likeness(setting: Setting) -> Section | None:
+def _likeness(setting: Setting, notes: Notes) -> Section | None:
     workload = setting.text_workload()
     if workload is None:
         return None
     distances = {d.variant: d for d in setting.distances if (d.workload, d.metric) == (workload, DIVERGENCE)}
-    rows = []
+    lines = []
     for variant in setting.run.variants:
         perplexity, kl = _first(setting, PERPLEXITY, workload, variant.name), distances.get(variant.name)
-        told = NOTHING if perplexity is None else cell(perplexity)
-        rows.append((variant.name, told, NOTHING if kl is None else plain(kl.value, 3)))
+        told = NOTHING if kl is None else plain(kl.value, 3)
+        lines.append((Cell(variant.name), _cell(perplexity, notes), Cell(told)))
     reference = next((d.reference for d in distances.values()), "the reference")
     header = ("Model", f"Perplexity of {workload}", f"KL divergence from {reference} (nats)")
-    return _section("Likeness to the 16-bit model", "", header, rows, 1)
+    return _section("Likeness to the 16-bit model", (), header, lines, 1)
 
 
 def _schemes(setting: Setting) -> Section | None:
-    sha = {a.variant: a.sha256[:SHA256_DIGITS] for a in setting.report.artifacts if a.run == setting.run.id}
+    sha = {r.variant: r.artifact_sha256[:SHA256_DIGITS] for r in setting.rows if r.artifact_sha256}
     bits = {r.variant: value_text(r) for r in setting.rows if r.metric == "bits_per_weight"}
-    rows = [
-        (v.name, v.model, v.recipe, v.scheme, bits.get(v.name, NOTHING), sha.get(v.name, NOTHING))
+    lines = [
+        cells(v.name, v.model, v.recipe, v.scheme, bits.get(v.name, NOTHING), sha.get(v.name, NOTHING))
         for v in setting.run.variants
     ]
     header = ("Model", "Base", "Recipe", "Scheme", "Bits per weight", "sha256 of the artifact begins")
-    return _section("Schemes", "", header, rows, 4)
+    return _section("Schemes", (), header, lines, 4)
 
 
 def _commands(setting: Setting) -> Section | None:
