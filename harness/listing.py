@@ -49,7 +49,8 @@ def plan_lines(plan: Plan) -> Iterator[str]:
         yield f"device {facts.device}: {facts.cpu}, {facts.usable_cores} cores, {memory}, {facts.os}"
     for runtime in suite.runtimes:
         threads = {c.runtime.threads for c in plan.cells if c.runtime and c.runtime.name == runtime.name}
-        yield f"runtime {runtime.name}: threads {', '.join(map(str, sorted(threads, key=str)))}"
+        where = "" if runtime.processor == "cpu" else f", {runtime.dtype} on {runtime.processor}"
+        yield f"runtime {runtime.name}: threads {', '.join(map(str, sorted(threads, key=str)))}{where}"
     groups: dict[tuple[str, str, str], list[Cell]] = {}
     for cell in plan.cells:
         groups.setdefault((cell.device, cell.measure, cell.workload.label), []).append(cell)

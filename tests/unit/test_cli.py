@@ -109,6 +109,13 @@ def test_plan_shows_what_would_run(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [], "a plan touches nothing"
 
 
+def test_a_plan_says_where_torch_computes(tmp_path: Path) -> None:
+    suite = tmp_path / "suite.yaml"
+    suite.write_text("extends: quick\nname: gpu\ntitle: on a GPU\nruntimes: {hf: {processor: cuda, dtype: bfloat16}}\n")
+    assert "runtime hf: threads " in (told := bench("plan", "--suite", str(suite), cwd=tmp_path).stdout)
+    assert ", bfloat16 on cuda\n" in told
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -16,13 +16,15 @@ from harness.analyse.audit.findings import VERDICTS, Audit, AuditedSource, Findi
 from harness.analyse.findings import PairedItems, Report, Row
 from harness.build.recipes import RECIPES
 from harness.cli import main
-from harness.config import MEASURES, PROJECT, list_suites
+from harness.config import MEASURES, PROJECT, list_suites, load_suite
 from harness.data.sources import TEXTS
+from harness.device_files import load_devices
 from harness.health import Check, Difference, Health, Part, SelfTest
 from harness.measure.devices import DEVICES
 from harness.measure.runtimes import RUNTIMES
 from harness.measure.tasks import TASKS
 from harness.metrics import METRICS
+from harness.pipeline import known_names
 from harness.published import (
     CONDITIONS,
     UNITS,
@@ -289,3 +291,13 @@ def test_relative_links_lead_somewhere(path: Path) -> None:
 def test_files_that_pages_name_exist(path: Path) -> None:
     for name in HARNESS_PATH.findall(path.read_text(encoding="utf-8")):
         assert (PROJECT / name).exists(), f"{path.relative_to(PROJECT)} names {name}"
+
+
+def test_the_tutorials_suite_is_one(tmp_path: Path) -> None:
+    text = (PROJECT / "docs" / "tutorial.md").read_text()
+    block = re.search(r"^   ```yaml\n(.*?)^   ```$", text, re.DOTALL | re.MULTILINE)
+    assert block is not None
+    suite = tmp_path / "my-model.yaml"
+    suite.write_text("".join(line.removeprefix("   ") for line in block[1].splitlines(keepends=True)))
+    found = load_suite(str(suite), known_names(), load_devices())
+    assert found.baselines == ("bf16", "f16") and "stand-in" not in found.variants[0].model.label
