@@ -3,7 +3,8 @@
 import os
 import socket
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -136,7 +137,8 @@ def run(wish: Wish, command: Sequence[str], results: Path, progress: Progress) -
     if not (wish.tasks or wish.allow_task_code):
         _refuse_task_files(planned.suite)
     with in_use():
-        ready = prepare(planned, progress)
+        with _kept(progress):
+            ready = prepare(planned, progress)
         folder = create_run(results, planned, host=socket.gethostname())
         progress.say(f"run {folder.name}: {len(planned.trials)} trials of {len(planned.cells)} cells")
         _go_on(folder, planned, ready, wish.data, progress)
@@ -175,7 +177,7 @@ def build(wish: Wish, command: Sequence[str], progress: Progress) -> "list[Made]
     from harness.measure.ready import prepare
 
     planned = plan(wish, command, to_run=True)
-    with in_use():
+    with in_use(), _kept(progress):
         return made_of(prepare(planned, progress))
 
 
@@ -418,6 +420,16 @@ def _go_on(folder: Path, planned: Plan, ready: object, data: Path | None, progre
             grade_missing(folder, planned, data, progress)
     except KeyboardInterrupt:
         progress.say(f"nothing recorded is lost: `bench run --resume {folder.name}` goes on")
+        raise
+
+
+@contextmanager
+def _kept(progress: Progress) -> Iterator[None]:
+    """While variants are made: Ctrl-C says how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        progress.say("what was made and learned so far is kept: the same command goes on with it")
         raise
 
 

@@ -39,7 +39,7 @@ TYPES = {"BF16": "bf16", "F16": "f16"}
 """Type of the weights → the converter's name for it; others become F32."""
 LONGEST_S = 3600
 REVISION = 1
-NEEDS = ("torch", "transformers", "safetensors")
+NEEDS = ("torch", "transformers", "safetensors", "sentencepiece")
 
 
 def converted_gguf(model: Model, source: CheckpointSource, progress: Progress) -> Path:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from transformers import GemmaConfig, GemmaForCausalLM
 
 from harness.config import PROJECT
 from harness.data.sources import FOLDER
@@ -334,7 +336,7 @@ def test_recipes_make_checkpoints_that_open_and_are_the_same_again(make: Make, t
     model, losses = make(), {"ptq": 0, "spinquant": 3, "qlora": 5}
     for turn in ("one", "two"):
         folders = {kind: tmp_path / turn / kind for kind in losses}
-        done = run(*(wish(kind, model, folder) for kind, folder in folders.items()), folder=tmp_path)
+        done = run(*(wish(kind, model, folder, threads=2) for kind, folder in folders.items()), folder=tmp_path)
         for (code, last, events), count in zip(done, losses.values(), strict=True):
             assert code == 0, last
             assert events[-1]["event"] == "done" and events[-1]["peak_rss_bytes"] > 1 << 20
@@ -396,13 +398,39 @@ def test_a_missing_shard_and_another_architecture_are_refused(make: Make, tmp_pa
     (model / "model.safetensors").unlink()
     with pytest.raises(ModelError, match="cannot load"):
         open_decoder(model, 32)
-    other = make()
-    config = json.loads((other / "config.json").read_text())
-    (other / "config.json").write_text(
-        json.dumps({**config, "model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"]})
-    )
-    with pytest.raises(ModelError, match=r"qwen2|lack weights"):
+    other = tmp_path / "gemma"
+    sizes = {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 24}
+    config = GemmaConfig(vocab_size=256, hidden_size=96, intermediate_size=192, **sizes)
+    GemmaForCausalLM(config).save_pretrained(other)
+    with pytest.raises(ModelError, match="is a 'gemma'; Llama-like decoders are compressed: llama, mistral"):
         open_decoder(other, 32)
+
+
+def test_biases_that_the_config_does_not_know_are_not_dropped(make: Make) -> None:
+    model = make()
+    weights = load_file(model / "model.safetensors")
+    save_file({**weights, "model.layers.0.self_attn.q_proj.bias": torch.ones(96)}, model / "model.safetensors")
+    with pytest.raises(ModelError, match=r"knows nothing of model\.layers\.0\.self_attn\.q_proj\.bias"):
+        open_decoder(model, 32)
+
+
+@pytest.mark.parametrize("kind", ["ptq", "spinquant"])
+def test_a_full_disk_leaves_nothing_under_a_final_name(make: Make, tmp_path: Path, kind: str) -> None:
+    """A limit of file sizes stands for it: the kernel refuses what is too much in the same places."""
+    base, folder = make(), tmp_path / "made"
+    (tmp_path / "job.json").write_text(json.dumps(wish(kind, base, folder, **({"steps": 0} if kind != "ptq" else {}))))
+    code = f"""
+import resource, signal, sys
+from harness.measure.workers.compress.__main__ import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+sys.exit(main([{str(tmp_path / "job.json")!r}, {str(tmp_path / "events.jsonl")!r}]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PROJECT)
+    last = done.stderr.strip().splitlines()[-1]
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr[-2000:]
+    assert last.startswith("bench-compress: ") and "File too large" in last
+    assert not (folder / "output").exists() and not [p for p in folder.rglob("*") if p.suffix == ".safetensors"]
 
 
 def test_a_loss_that_is_no_number_ends_the_job() -> None:

@@ -1,6 +1,8 @@
 """Compressed variants from the suite to the report: made, packed, run by both runtimes; see docs/variants.md."""
 
 import json
+import shutil
+import signal
 from pathlib import Path
 from statistics import fmean
 
@@ -11,7 +13,7 @@ from gguf import GGUFReader
 from gguf.quants import dequantize
 
 from harness.build.artifacts import Workshop
-from harness.build.gguf_packing import INT4, INT8, SCALES, Checkpoint, gguf_name, interleaved
+from harness.build.gguf_packing import COMPRESSED, INT4, INT8, SCALES, Checkpoint, gguf_name, interleaved
 from harness.build.runners.llama_cpp_build import Runner
 from harness.config import load_suite
 from harness.device_files import load_devices
@@ -24,13 +26,14 @@ from tests.integration.conftest import WHEEL, Ask, Bench
 
 pytestmark = [pytest.mark.torch, pytest.mark.runner]
 
+SHAPE = "embedding: 64, feed_forward: 96, layers: 2, heads: 4, kv_heads: 2"
 LEARNS = "samples: 4, sample_tokens: 32"
 SUITE = f"""
 name: variants
 title: random weights, compressed
 models:
   tiny:
-    source: {{from: random, tokenizer: {WHEEL}, embedding: 64, feed_forward: 96, layers: 2, heads: 4, kv_heads: 2}}
+    source: {{from: random, tokenizer: {WHEEL}, {SHAPE}}}
     label: random weights
     context: 512
 variants:
@@ -106,6 +109,46 @@ def test_interleaved_rows_are_those_of_the_base_file(suite: Suite, workshop: Wor
     )
     for name in ("blk.1.attn_q.weight", "blk.1.attn_k.weight", "blk.1.attn_v.weight", "blk.0.ffn_down.weight"):
         assert np.abs(before[name] - after[name]).max() < 0.1 * np.abs(before[name]).max(), name
+
+
+def test_a_checkpoint_of_ones_own_becomes_the_same_variants(
+    suite: Suite, workshop: Workshop, made: dict[str, tuple[Artifact, Checkpoint]], tmp_path: Path
+) -> None:
+    """The 16-bit checkpoint as a user would name it: converted by llama.cpp's own converter, and compressed."""
+    base = next(v for v in suite.variants if v.name == "bf16")
+    own = tmp_path / "own"
+    shutil.copytree(workshop.ensure(base, "checkpoint").path, own)
+    text = SUITE.replace(f"{{from: random, tokenizer: {WHEEL}, {SHAPE}}}", f"{{from: checkpoint, path: {own}}}")
+    (tmp_path / "own.yaml").write_text(text)
+    theirs = load_suite(str(tmp_path / "own.yaml"), known_names(), load_devices())
+    by_name = {v.name: v for v in theirs.variants}
+    converted = {t.name: t for t in GGUFReader(workshop.ensure(by_name["bf16"]).path).tensors}
+    for tensor in GGUFReader(workshop.ensure(base).path).tensors:
+        other = converted[tensor.name]
+        assert np.array_equal(dequantize(tensor.data, tensor.tensor_type), dequantize(other.data, other.tensor_type)), (
+            tensor.name
+        )
+    for name in ("ptq", "spinquant", "qlora"):
+        ours = next(v for v in suite.variants if v.name == name)
+        folders = [workshop.checkpoint(one) for one in (by_name[name], ours)]
+        assert (folders[0] / COMPRESSED).read_bytes() == (folders[1] / COMPRESSED).read_bytes(), name
+        packed = [GGUFReader(one.path).tensors for one in (workshop.ensure(by_name[name]), made[name][0])]
+        assert [(t.name, t.data.tobytes()) for t in packed[0]] == [(t.name, t.data.tobytes()) for t in packed[1]]
+
+
+def test_interrupted_building_says_how_to_go_on_and_does(bench: Bench, tmp_path: Path) -> None:
+    file = tmp_path / "long.yaml"
+    file.write_text(SUITE.replace("steps: 1, lora_steps: 3", "steps: 0, lora_steps: 2000"))
+    with bench.start("build", "--suite", str(file), "--variants", "qlora", BENCH_KEEP_EVERY_S="0") as process:
+        assert process.stderr is not None
+        said = next((line for line in process.stderr if "adaptors, loss" in line), None)
+        assert said is not None, "it learned"
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == 130 and "the same command goes on with it" in rest and "Traceback" not in rest
+    file.write_text(SUITE.replace("steps: 1, lora_steps: 3", "steps: 0, lora_steps: 3"))
+    done = bench("build", "--suite", str(file), "--variants", "qlora")
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_both_runtimes_run_what_was_made(bench: Bench, file: Path) -> None:

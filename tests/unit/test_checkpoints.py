@@ -269,6 +269,14 @@ def test_a_file_that_was_only_touched_is_the_same_and_one_that_is_gone_is_not(fo
     assert workshop.changed(artifact) is not None
 
 
+def test_weights_of_another_kind_are_not_compressed(folder: Path) -> None:
+    header = {"a": {"dtype": "F8_E4M3", "shape": [2], "data_offsets": [0, 2]}}
+    (folder / "model.safetensors").write_bytes(safetensors(header, 2))
+    ptq = msgspec.structs.replace(variant_of(folder, "ptq"), settings={"weights": "int4"})
+    with pytest.raises(BuildError, match=r"v: its checkpoint holds F8_E4M3; BF16, F16, F32 are known"):
+        Workshop(None, Silent()).ensure(ptq, "checkpoint")
+
+
 def test_a_gguf_file_is_made_of_known_kinds_of_checkpoints_alone(folder: Path) -> None:
     config = msgspec.json.decode((folder / "config.json").read_bytes())
     (folder / "config.json").write_bytes(msgspec.json.encode({**config, "model_type": "gemma3"}))

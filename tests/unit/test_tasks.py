@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ConfigError, InputError
-from harness.measure.tasks import NOT_OFFERED, TASKS, code, resolve_task, wrong_task
+from harness.measure.tasks import NOT_OFFERED, TASKS, code, places, resolve_task, wrong_task
 from harness.measure.tasks.code import imported
 from harness.measure.tasks.definitions import definition_of, definition_parts, read_definition
 from harness.measure.tasks.names import lm_eval_names, look_through, tasks_folder
@@ -57,6 +57,56 @@ def test_tags_come_from_the_file_or_what_it_includes(tmp_path: Path) -> None:
         "own": ("two",),
         "other": ("two",),
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset", "count", "more"),
+    [
+        ("mmlu", "cais/mmlu", 57, {"num_fewshot": 5}),
+        ("mmlu_llama", "hails/mmlu_no_train", 57, {}),
+        ("hellaswag", "Rowan/hellaswag", 1, {}),
+        ("gsm8k_llama", "openai/gsm8k", 1, {}),
+    ],
+)
+def test_what_the_folder_lacks_comes_from_the_hub_as_lm_eval_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, dataset: str, count: int, more: dict[str, int]
+) -> None:
+    with pytest.raises(InputError, match=f"needs .*; the hub was not asked for {dataset}, since HF_HUB_OFFLINE is set"):
+        resolve_task(name, tmp_path)
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setattr(places, "_hub_answers", lambda: False)
+    with pytest.raises(InputError, match=f"the hub, which has {dataset}, was not reached"):
+        resolve_task(name, None)
+    monkeypatch.setattr(places, "_hub_answers", lambda: True)
+    found = resolve_task(name, None)
+    assert len(found) == count and len({one.name for one in found}) == count
+    assert all(one.overrides == more and not one.data_files and not one.label for one in found)
+    assert all(one.chat == name.endswith("_llama") for one in found)
+
+
+def test_our_own_tasks_are_never_asked_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setattr(places, "_hub_answers", lambda: True)
+    with pytest.raises(InputError, match=r"needs the file tldr9/test.jsonl.gz in the folder that BENCH_DATA"):
+        resolve_task("tldr9", None)
+
+
+def test_a_part_of_mmlu_says_so_and_may_lie_uncompressed(data: Path, tmp_path: Path) -> None:
+    some = resolve_task("mmlu", data)
+    assert {one.label for one in some} == {f"{len(some)} of 57 parts: no abstract_algebra.jsonl.gz"}
+    for split in ("test", "dev"):
+        (tmp_path / "mmlu" / split).mkdir(parents=True)
+        for part in ("anatomy", "virology"):
+            (tmp_path / "mmlu" / split / f"{part}.jsonl").write_text("{}\n")
+    assert [one.name for one in resolve_task("mmlu", tmp_path)] == ["mmlu_anatomy", "mmlu_virology"]
+    (tmp_path / "mmlu" / "dev" / "virology.jsonl").unlink()
+    with pytest.raises(InputError, match=r"mmlu/dev/virology.jsonl.gz, which does not exist"):
+        resolve_task("mmlu", tmp_path)
+    whole = [path.stem.removeprefix("mmlu_") for path in (tasks_folder() / "mmlu" / "default").glob("mmlu_*.yaml")]
+    for split in ("test", "dev"):
+        for part in whole:
+            (tmp_path / "mmlu" / split / f"{part}.jsonl").write_text("{}\n")
+    assert [one.label for one in resolve_task("mmlu", tmp_path)] == [""] * 57
 
 
 def test_an_unknown_name_gets_the_nearest() -> None:

@@ -170,7 +170,7 @@ def _files(definition: Definition, path: Path, data: Path | None, fewshot: int) 
         raise InputError(f"task {definition.name!r} needs {wanted}, which does not exist")
     if definition.dataset in LOADERS or not definition.dataset:
         raise InputError(f"task {definition.name!r} needs {wanted}: its definition names no data set")
-    check_hub(definition.name, definition.dataset, wanted)
+    check_hub(definition.dataset, f"task {definition.name!r} needs {wanted}, which does not exist")
     return {}
 
 

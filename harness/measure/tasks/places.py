@@ -16,20 +16,24 @@ SENTENCES = "tokenizers/punkt_tab"
 """What NLTK needs to tell where a sentence ends."""
 
 
+class MissingDataError(InputError):
+    """The user's folder lacks a file; the hub may have it."""
+
+
 def found(path: str, data: Path | None, task: str) -> Path:
     """A file of the table.
 
     Raises:
-        InputError: no folder is named, or the file is not in it.
+        MissingDataError: no folder is named, or the file is not in it.
     """
     if Path(path).is_absolute():
         return Path(path)
     if data is None:
-        raise InputError(
+        raise MissingDataError(
             f"task {task!r} needs the file {path} in the folder that BENCH_DATA (or --data) names; it is not set"
         )
     if (place := known_file(data, path)) is None:
-        raise InputError(f"task {task!r} needs {data / path}, which does not exist")
+        raise MissingDataError(f"task {task!r} needs {data / path}, which does not exist")
     return place
 
 
@@ -44,15 +48,14 @@ def split_file(folder: Path, split: str) -> Path | None:
     return next((path for ending in ENDINGS if (path := folder / f"{split}{ending}").is_file()), None)
 
 
-def check_hub(task: str, dataset: str, wanted: str) -> None:
+def check_hub(dataset: str, lacks: str) -> None:
     """Whether a data set that is not in the user's folder can come from the hub.
 
     Raises:
-        InputError: it cannot, with the file that was looked for before.
+        InputError: it cannot; `lacks` says which file was looked for before.
     """
     if _kept(dataset):
         return
-    lacks = f"task {task!r} needs {wanted}, which does not exist"
     for name in OFFLINE:
         if os.environ.get(name, "").lower() in ("1", "true", "yes", "on"):
             raise InputError(f"{lacks}; the hub was not asked for {dataset}, since {name} is set")

@@ -19,11 +19,14 @@ class TaskSpec(Value, frozen=True, kw_only=True):
     """Split → file below the data folder."""
     shots: dict[str, str] = {}
     """The same for a split that is read only where few-shot examples are wished."""
+    protocol: dict[str, Any] = {}
+    """Keys over lm-eval's own, for the protocol that the name stands for."""
     overrides: dict[str, Any] = {}
+    """The same for the form of the local copy; data of the hub need none."""
     needs: tuple[str, ...] = ()
     """Python modules that lm-eval's own code for the task imports."""
     label: str = ""
-    """What must be said beside its scores, such as that the local copy is preprocessed."""
+    """What must be said beside scores on the local copy, such as that it is preprocessed."""
     chat: bool = False
     """Whether the published protocol sends the prompt through the model's chat template."""
 
@@ -56,7 +59,7 @@ TRUTHFULQA = {"validation": "truthfulqa/multiple_choice.jsonl.gz"}
 IFEVAL = {"train": "ifeval/train.jsonl.gz"}
 TASKS: dict[str, TaskSpec] = {
     "knowledge_200": TaskSpec(definition=str(HERE / "knowledge_200.yaml"), files={"test": str(OWN_DATA)}),
-    "mmlu": TaskSpec(definition="mmlu/default/mmlu_{part}.yaml", files=MMLU, overrides={"num_fewshot": 5}),
+    "mmlu": TaskSpec(definition="mmlu/default/mmlu_{part}.yaml", files=MMLU, protocol={"num_fewshot": 5}),
     "mmlu_llama": TaskSpec(definition="llama3/instruct/mmlu/mmlu_{part}.yaml", files=MMLU, chat=True),
     "arc_easy": TaskSpec(definition="arc/arc_easy.yaml", files=ARC_EASY, shots={"train": "arc_easy/train.jsonl.gz"}),
     "arc_challenge": TaskSpec(definition="arc/arc_challenge.yaml", files=ARC_CHALLENGE, shots=ARC_CHALLENGE_SHOTS),

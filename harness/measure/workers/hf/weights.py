@@ -18,8 +18,8 @@ def open_model(folder: Path, what: Path, **how: Any) -> Any:
     """`what` is the path for messages, `how` goes to transformers.
 
     Raises:
-        ModelError: the files cannot be read, or the model has a weight that they lack or hold in another shape.
-            Tied weights stand in the files once.
+        ModelError: the files cannot be read, the model has a weight that they lack or hold in another shape (tied
+            weights stand in the files once), or they hold biases that the model would leave out.
     """
     try:
         opened: Any = AutoModelForCausalLM.from_pretrained(
@@ -38,6 +38,8 @@ def open_model(folder: Path, what: Path, **how: Any) -> Any:
         raise ModelError(f"cannot load {what}: weights of another shape: {_listed(shapes)}")
     if found["missing_keys"]:
         raise ModelError(f"cannot load {what}: its files lack weights: {_listed(found['missing_keys'])}")
+    if biases := [name for name in found["unexpected_keys"] if name.endswith(".bias")]:
+        raise ModelError(f"cannot load {what}: its config knows nothing of {_listed(biases)}")
     return model
 
 
