@@ -15,7 +15,7 @@ from harness.stats import bounds, widest
 Groups = dict[str, list[tuple[Cell, ...]]]
 FULL = ("variant", "against", "questions", "difference", "interval clustered", "right → wrong", "wrong → right",
         "answers changed", "KL of choices", "McNemar", "recovery")  # fmt: skip
-SHORT = ("variant", "against", "difference", "→ wrong / → right", "changed", "McNemar", "recovery")
+SHORT = ("variant", "against", "difference", "→ wrong / → right", "changed", "KL", "McNemar", "recovery")
 
 
 def accuracy_tables(setting: Setting, notes: Notes, of_items: frozenset[str]) -> list[Table]:
@@ -43,7 +43,7 @@ def answers_table(setting: Setting, notes: Notes, metrics: Sequence[str] | None 
 
 
 def pairs_table(pairs: Sequence[PairedItems], notes: Notes, named: Callable[[str | None], str]) -> Table:
-    """Difference, flips, answers changed, test and recovery of each comparison."""
+    """Difference, flips, answers changed, divergence, test and recovery of each comparison."""
     groups: Groups = defaultdict(list)
     for pair in pairs:
         groups[_title(pair)].append(
@@ -53,7 +53,8 @@ def pairs_table(pairs: Sequence[PairedItems], notes: Notes, named: Callable[[str
                     pair.baseline,
                     widest_points(pair),
                     _flips(pair),
-                    _count(pair.answers_changed),
+                    _changed(pair),
+                    _divergence(pair, interval=False),
                     _test(pair),
                     recovery(pair),
                 ),
@@ -102,8 +103,8 @@ def _pair_cells(setting: Setting, pair: PairedItems, notes: Notes, of_items: fro
             _clustered(pair),
             _count(pair.right_to_wrong),
             _count(pair.wrong_to_right),
-            _count(pair.answers_changed),
-            _divergence(pair),
+            _changed(pair),
+            _divergence(pair, interval=True),
             _test(pair),
             recovery(pair),
         ),
@@ -170,14 +171,21 @@ def _count(number: int | None) -> str:
     return NOTHING if number is None else f"{number:,}"
 
 
+def _changed(pair: PairedItems) -> str:
+    """How many answers, and the agreement of the most likely choice."""
+    if pair.answers_changed is None:
+        return NOTHING
+    return f"{pair.answers_changed:,} ({number(100 * (1 - pair.answers_changed / pair.items), -1)} % alike)"
+
+
 def _test(pair: PairedItems) -> str:
     return NOTHING if pair.mcnemar_p is None else p_value(pair.mcnemar_p)
 
 
-def _divergence(pair: PairedItems) -> str:
+def _divergence(pair: PairedItems, *, interval: bool) -> str:
     if pair.choice_kl is None:
         return NOTHING
-    return quantity("kl_divergence", pair.choice_kl, *bounds(pair.choice_kl_interval), interval=True)
+    return quantity("kl_divergence", pair.choice_kl, *bounds(pair.choice_kl_interval), interval=interval)
 
 
 def _key(setting: Setting) -> tuple[str, str, str | None]:

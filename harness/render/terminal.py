@@ -30,6 +30,7 @@ SHOWN = (
     "decode_tok_s",
     "perplexity",
     "kl_divergence",
+    "top1_agreement",
 )
 """What is shown when nothing is asked for, beside all metrics of tasks."""
 
