@@ -429,6 +429,17 @@ def own_task(folder: Path, rows: list[dict[str, Any]]) -> TaskFile:
     return TaskFile(name="mine", definition=str(folder / "mine.yaml"), data_files={"test": path})
 
 
+def test_a_task_that_could_not_be_graded_is_refused_before_it_is_asked(tmp_path: Path) -> None:
+    file = own_task(tmp_path, [problem(1)])
+    base = tmp_path / "base.yaml"
+    own, both = base.read_text(), "metric_list: [{metric: bleu}, {metric: chrf}]\n"
+    base.write_text(own + both)
+    with pytest.raises(BuildError, match=r"task mine: none of its metrics \(bleu, chrf\) is one of single questions"):
+        asked_of(Task(task="mine"), [file])
+    base.write_text(own + both.replace("{metric: chrf}", "{metric: exact_match}"))
+    assert asked_of(Task(task="mine"), [file])
+
+
 def test_what_a_task_file_includes_and_calls_makes_other_requests(tmp_path: Path) -> None:
     task, file = Task(task="mine"), own_task(tmp_path, [problem(1)])
     first = task_requests(task, [file], PLAIN, 1)

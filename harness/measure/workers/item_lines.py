@@ -5,7 +5,18 @@ from collections.abc import Iterator
 from typing import Any, TypeGuard
 
 from datasets import Dataset
-from lm_eval.api.metrics import mean, nanmean
+from lm_eval.api.metrics import (
+    bleu,
+    brier_score,
+    chrf,
+    chrfpp,
+    f1_score,
+    matthews_corrcoef,
+    mean,
+    median,
+    nanmean,
+    ter,
+)
 from numpy import bool_, number
 
 from harness.measure.workers.data_files import DataError
@@ -14,6 +25,8 @@ from harness.measure.workers.loading import LocalTask
 PASSAGES = ("passage", "context", "article", "story")
 """Fields in which tasks keep a text that questions are asked about."""
 WEIGHTED = ("word_perplexity", "byte_perplexity", "bits_per_byte")
+OF_ALL = (bleu, brier_score, chrf, chrfpp, f1_score, matthews_corrcoef, median, ter)
+"""Aggregations that need all questions at once."""
 RIGHT_OR_WRONG = ("acc", "acc_norm", "acc_mutual_info", "acc_bytes", "exact_match")
 """Metrics that are 1 where the right choice was made; a share of the mass on several right ones, as in TruthfulQA's
 mc2, goes by the name of `acc` too."""
@@ -43,6 +56,14 @@ def item_lines(samples: dict[str, list[dict[str, Any]]], tasks: dict[str, LocalT
             known = ", ".join(tasks[name].aggregation())
             raise DataError(f"task {name}: none of its metrics ({known}) is one of single questions")
         yield from (items[key] for key in sorted(items))
+
+
+def check_metrics(tasks: dict[str, LocalTask]) -> None:
+    """Raises DataError: of a task, lm-eval knows figures of all questions together alone, such as F1 or BLEU."""
+    for name, task in tasks.items():
+        known = task.aggregation()
+        if known and all(how in OF_ALL and metric not in WEIGHTED for metric, how in known.items()):
+            raise DataError(f"task {name}: none of its metrics ({', '.join(known)}) is one of single questions")
 
 
 def add_metrics(item: dict[str, Any], sample: dict[str, Any], aggregations: dict[str, Any]) -> None:

@@ -31,7 +31,7 @@ from lm_eval.evaluator import evaluate
 
 from harness.measure.workers.chat import chat_template
 from harness.measure.workers.data_files import DataError
-from harness.measure.workers.item_lines import item_lines
+from harness.measure.workers.item_lines import check_metrics, item_lines
 from harness.measure.workers.loading import GradedTask, LocalTask, load_tasks
 
 FEWSHOT_SEED = 1234
@@ -121,6 +121,7 @@ def open_tasks(job: dict[str, Any], kind: type[LocalTask]) -> tuple[dict[str, Lo
 def ask(job: dict[str, Any]) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:
     """The tasks' versions, and one line a prompt with all that is asked of it."""
     tasks, samples = open_tasks(job, LocalTask)
+    check_metrics(tasks)
     chat = job.get("chat")
     for name, task in tasks.items():
         task.build_all_requests(
