@@ -12,7 +12,7 @@ from rich.text import Text
 
 from harness.analyse.findings import Report
 from harness.analyse.verdicts.values import Check
-from harness.metrics import check_names
+from harness.metrics import check_names, metric
 from harness.render.accuracy import answers_table
 from harness.render.details import differing_section, weak_sentences
 from harness.render.page import Cell, Notes, Table
@@ -48,8 +48,7 @@ def comparison(report: Report, metrics: tuple[str, ...] | None = None) -> Render
     """
     names = dict.fromkeys(row.metric for row in report.rows)
     if metrics is None:
-        tasks = {pair.metric for pair in report.accuracy}
-        metrics = tuple(n for n in names if n in SHOWN or n in tasks)
+        metrics = tuple(n for n in names if n in SHOWN or metric(n).kind == "accuracy")
     else:
         check_names(metrics, names)
     notes = Notes()
