@@ -11,6 +11,9 @@ from hypothesis import settings
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# The same tests with a network and without one.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
 # On a machine with other work, an example may take long; that is no failure.
 settings.register_profile("bench", deadline=None)
 settings.load_profile("bench")

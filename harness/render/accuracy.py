@@ -14,8 +14,8 @@ from harness.stats import bounds, widest
 
 Groups = dict[str, list[tuple[Cell, ...]]]
 FULL = ("variant", "against", "questions", "difference", "interval clustered", "right → wrong", "wrong → right",
-        "answers changed", "KL of choices", "McNemar", "recovery")  # fmt: skip
-SHORT = ("variant", "against", "difference", "→ wrong / → right", "changed", "KL", "McNemar", "recovery")
+        "answers changed (alike)", "KL of choices", "McNemar", "recovery")  # fmt: skip
+SHORT = ("variant", "against", "difference", "→ wrong / → right", "changed (alike)", "KL", "McNemar", "recovery")
 
 
 def accuracy_tables(setting: Setting, notes: Notes, of_items: frozenset[str]) -> list[Table]:
@@ -175,7 +175,7 @@ def _changed(pair: PairedItems) -> str:
     """How many answers, and the agreement of the most likely choice."""
     if pair.answers_changed is None:
         return NOTHING
-    return f"{pair.answers_changed:,} ({number(100 * (1 - pair.answers_changed / pair.items), -1)} % alike)"
+    return f"{pair.answers_changed:,} ({number(100 * (1 - pair.answers_changed / pair.items), 0)} %)"
 
 
 def _test(pair: PairedItems) -> str:
