@@ -128,8 +128,8 @@ class Host:
         told = self._phone.all_properties()
         facts = "".join(f"{k}={told[k]};" for k in ("ro.product.name", "ro.product.model", "ro.product.device"))
         banner = f"device::{facts}features={','.join(self._phone.features)}".encode()
+        self._online = True  # first: its next packet is handled by another thread, and may be here at once
         self.send(b"CNXN", self._version, self.most_payload, banner)
-        self._online = True
 
     def _cable_pulled(self, got: int) -> bool:
         left = self._faults.cut_after_bytes
