@@ -1,6 +1,7 @@
 """A resumed run asks what it asked before, shards ask the same, and tokenizers are compared where results are."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -8,7 +9,7 @@ import pytest
 
 from harness.analyse.items import Graded, Item, Window, joined
 from harness.errors import StoreError
-from harness.measure.answering import check_requests, compared_cells
+from harness.measure.answering import _compare_tokenizers, check_requests, compared_cells
 from harness.measure.requests import Requests
 from harness.measure.same_requests import CONTENT, TOKENS, request_differences, token_differences
 from harness.store import Run, read_lines, write_lines
@@ -137,3 +138,21 @@ def test_cells_of_one_family_are_compared_whatever_their_models_are_called(tmp_p
     found = list(compared_cells(suite, cells))
     assert [(one.variant, other.variant) for one, other in found] == [("bf16", "folder")] * 2
     assert all(one.workload == other.workload for one, other in found)
+
+
+def test_tokenizers_that_differ_on_the_tasks_own_text_are_said_of_the_cell(tmp_path: Path) -> None:
+    run = build_and_read(tmp_path / "results", measures=(Task(task="knowledge_200"),))
+    cells = [cell for cell in run.plan.cells if isinstance(cell.workload, Task)]
+
+    def asked(name: str, *lines: dict[str, Any]) -> Requests:
+        path = written(tmp_path / f"{name}.jsonl.gz", *lines)
+        return Requests(path=path, hash=name, count=len(lines), generates=False, versions={})
+
+    same = asked("same", ASKED, {**ASKED, "doc": 1})
+    other = asked("other", ASKED, {**ASKED, "doc": 1, "continuation": [3, 4]})
+    requests = {cell.key: other if cell.variant == "int8" else same for cell in cells}
+    floor: Any = SimpleNamespace(plan=run.plan, requests=requests, remarks={})
+    _compare_tokenizers(floor, cells)
+    (remark,) = floor.remarks.items()
+    assert next(c.variant for c in cells if c.key == remark[0]) == "int8"
+    assert remark[1] == "the tokenizers of int8 and bf16 differ on 1 of 2 requests"
