@@ -29,7 +29,18 @@ from harness.measure.cross_check import (
 from harness.measure.requests import CHAT, Requests
 from harness.progress import Silent
 from harness.store import write_lines
-from harness.values import Cell, CheckpointSource, FileSource, Model, Runtime, Size, Task, TrialRecord, Variant
+from harness.values import (
+    Cell,
+    CheckpointSource,
+    CrossChecked,
+    FileSource,
+    Model,
+    Runtime,
+    Size,
+    Task,
+    TrialRecord,
+    Variant,
+)
 
 EXACT = {(1, 3): -2.0, (1, 8): -40.0, (1, 5): -0.25}
 LOWER = {
@@ -198,6 +209,22 @@ def test_a_rolling_text_is_not_checked_and_nothing_is_made_for_it(tmp_path: Path
     floor.ready = None
     found = cross_checked(floor, cell, RECORD, [{"id": 0, "logprob": -1.0}])
     assert found.status == "ok" and found.noise == ("not cross-checked: rolling text",)
+
+
+@pytest.mark.parametrize(("logprob", "status"), [(-1.00009, "ok"), (-1.00011, "failed"), (-0.9998, "failed")])
+def test_a_score_beyond_the_tolerance_fails_its_trial_and_keeps_what_was_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logprob: float, status: str
+) -> None:
+    lines = [{"id": n, "kind": "loglikelihood", "prompt": "Q", "target": f" {n}"} for n in range(3)]
+    floor, cell = floor_of(tmp_path, lines)
+    monkeypatch.setattr(cross_check, "_ask", lambda *_: {(1, n): -1.0 for n in range(3)})
+    cell = msgspec.structs.replace(cell, runtime=Runtime(name="hf", dtype="float32"))
+    given = [{"id": n, "logprob": logprob if n == 1 else -1.0} for n in range(3)]
+    found = cross_checked(floor, cell, RECORD, given)
+    assert found.status == status and bool(found.reason) == (status == "failed")
+    (seen,) = found.observations
+    assert isinstance(seen, CrossChecked) and seen.requests == 3
+    assert seen.largest_nats == pytest.approx(abs(logprob + 1))
 
 
 @pytest.mark.parametrize(("versions", "checked"), [({}, False), ({CHAT: "0123, date 26 Jul 2024"}, True)])
