@@ -59,7 +59,14 @@ def _verify(card: Path, names: tuple[str, ...], results: Path, as_json: bool) ->
     else:
         for one in found:
             click.echo(f"{one.where}: the card says {_said(one.card)}, the run {_said(one.run)}")
-        click.echo(f"{card}: " + (f"{len(found)} differences" if found else "every number follows from the run"))
+        click.echo(
+            f"{card}: "
+            + (
+                f"{len(found)} difference{'s' if len(found) > 1 else ''}"
+                if found
+                else "every number follows from the run"
+            )
+        )
     return DIFFERS if found else 0
 
 

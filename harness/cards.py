@@ -1,12 +1,17 @@
 """Model cards: the block of numbers that runs give, put into a card, and held against one."""
 
 import re
+import tempfile
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import InputError, SetupError
+import msgspec
+
+from harness.claim_files import load_claims
+from harness.errors import ConfigError, InputError, SetupError
+from harness.published import ClaimFile
 from harness.store import PLAN, RECORDS, read_run, resolve_run, write_durably
 
 if TYPE_CHECKING:
@@ -107,6 +112,26 @@ def claims_of(source: str) -> bytes:
         path.resolve().parent.name if local and path.stem.lower() == "readme" else path.stem if local else source
     )
     return draft(_FRONT.sub("", text, count=1), name, path.name if local else source)
+
+
+def claim_file_of(source: str, keep: Path | None) -> ClaimFile:
+    """The claim file that a card's tables make; its draft goes to `keep` first.
+
+    Raises:
+        InputError: see `claims_of`, or the draft is no claim file.
+    """
+    body = claims_of(source)
+    if keep is not None:
+        write_durably(keep, body)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "card.yaml")
+        path.write_bytes(body)
+        try:
+            file = load_claims(str(path))
+        except ConfigError as error:
+            said = str(error).removeprefix(f"{path}:")
+            raise InputError(f"{source}: its tables make no claim file (--draft keeps it): line {said}") from error
+    return msgspec.structs.replace(file, file=source)
 
 
 def _from_hub(model: str) -> Path:

@@ -2,7 +2,6 @@
 
 import os
 import socket
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,10 +14,10 @@ from harness.build.cache import in_use
 from harness.claim_files import load_claims
 from harness.config import Known, load_suite, locate_task
 from harness.device_files import load_devices
-from harness.errors import ConfigError, InputError, UnknownNameError
+from harness.errors import InputError, UnknownNameError
 from harness.metrics import check_names
 from harness.progress import Progress
-from harness.store import create_run, hold_run, read_run, resolve_run, write_durably
+from harness.store import create_run, hold_run, read_run, resolve_run
 from harness.values import (
     FAILED,
     CheckpointSource,
@@ -349,18 +348,7 @@ def audit(claims: str, keep: Path | None = None) -> "Audit":
         if keep is not None:
             raise InputError(f"{claims} is a claim file already: a draft is read from a card")
         return audit_file(load_claims(claims))
-    body = cards.claims_of(claims)
-    if keep is not None:
-        write_durably(keep, body)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "card.yaml")
-        path.write_bytes(body)
-        try:
-            file = load_claims(str(path))
-        except ConfigError as error:
-            said = str(error).removeprefix(f"{path}:")
-            raise InputError(f"{claims}: its tables make no claim file (--draft keeps it): line {said}") from error
-    return audit_file(msgspec.structs.replace(file, file=claims))
+    return audit_file(cards.claim_file_of(claims, keep))
 
 
 def write_audit(found: "Audit", out: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
@@ -106,6 +107,8 @@ def test_a_number_that_does_not_follow_is_named(tmp_path: Path, block: str) -> N
     aligned = block.replace("| bf16 |", "|   bf16   |").replace("| --- |", "|:------|")
     card.write_text(aligned)
     assert bench(RUN, "--verify", str(card))[0] == 0
+    card.write_text(block.replace("246.1 (2.28x", "264.1 (2.28x"))
+    assert bench(RUN, "--verify", str(card))[1].endswith(": 1 difference\n")
     card.write_text(block.replace("246.1 (2.28x", "264.1 (2.28x").replace("40 of 94 trials", "4 of 94 trials"))
     code, said = bench(RUN, "--verify", str(card))
     assert code == 3 and "3 differences" in said
@@ -146,14 +149,16 @@ def test_released_weights_with_a_label_are_no_stand_in(tmp_path: Path) -> None:
     assert "Numbers of a stand-in" not in text and "from the user's own file" in text
 
 
-def test_an_artifacts_hash_is_that_of_what_was_measured_and_marks_cannot_be_forged(tmp_path: Path) -> None:
+def test_marks_in_a_runs_own_texts_cannot_be_forged(tmp_path: Path) -> None:
     folder = build_run(tmp_path, label="", title=f"{END} {BEGIN}")
-    plan = folder / "plan.json"
-    plan.write_text(plan.read_text().replace('"--suite","quick"', f'"--suite","{END}"'))
+    plan = msgspec.json.decode((folder / "plan.json").read_bytes())
+    plan["command"] += ["--suite", END]
+    (folder / "plan.json").write_bytes(msgspec.json.encode(plan))
     card = tmp_path / "README.md"
     card.write_text("# A\n")
     for _ in range(2):
         cards.update(card, cards.block_of([str(folder)], tmp_path, stand_in=False))
+    assert "<! -- bench card end" in card.read_text()
     assert card.read_text().count(END) == 1 and not cards.differences(card, [str(folder)], tmp_path)
 
 

@@ -2,7 +2,7 @@
 
 lm-eval's own definition is used and only its data source is replaced, so prompt, metric and version stay
 lm-eval's. `BENCH_DATA` names the folder of data files; nothing of it is copied. A task of the table is known with
-its files; any other name of lm-eval works with files of its own name. What the folder lacks, the hub has.
+its files; any other name of lm-eval works with files of its own name. Of what no file lies there, the hub is asked.
 """
 
 import difflib
@@ -15,7 +15,7 @@ from harness.measure.tasks.by_name import named_files
 from harness.measure.tasks.code import check_modules
 from harness.measure.tasks.definitions import definition_of, read_definition
 from harness.measure.tasks.names import lm_eval_names, tasks_folder
-from harness.measure.tasks.places import MissingDataError, check_hub, found, nltk_folder
+from harness.measure.tasks.places import MissingDataError, check_hub, found, known_file, nltk_folder
 from harness.measure.tasks.table import NOT_OFFERED, TASKS, TaskFile, TaskSpec
 from harness.values import is_task_file
 
@@ -109,8 +109,13 @@ def _parts(spec: TaskSpec) -> list[str]:
 
 
 def _task_file(name: str, spec: TaskSpec, part: str, data: Path | None, fewshot: int | None) -> TaskFile:
-    wanted = spec.files | (spec.shots if fewshot else {})
-    files = {split: str(found(path.replace(PART, part), data, name)) for split, path in wanted.items()}
+    wanted = {s: path.replace(PART, part) for s, path in (spec.files | (spec.shots if fewshot else {})).items()}
+    try:
+        files = {split: str(found(path, data, name)) for split, path in wanted.items()}
+    except MissingDataError as error:
+        if data is not None and any(known_file(data, path) for path in wanted.values()):
+            raise InputError(str(error)) from error  # some of it is there: the hub's would be another copy, unasked
+        raise
     return TaskFile(
         name=name,
         definition=spec.definition.replace(PART, part),
