@@ -129,8 +129,8 @@ class Network:
     def _probe(self) -> str | None:
         """A small tree both ways: whatever else an architecture does, it must not show here.
 
-        Rounded activations would hide it: the last bits of a sum decide which way some go, and on the worst prompts
-        logits were a standard deviation apart by two kernels of torch itself.
+        Rounded activations would hide it: the last bits of a sum decide which way some go. On these very tokens the
+        logits of a compressed checkpoint were 0.4 standard deviations apart by two kernels of torch, 1.5 by a tree.
         """
         rows = [np.array(row, np.int32) % self.vocabulary for row in ([1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 7], [1, 2, 9])]
         rows.sort(key=lambda row: row.tolist())
