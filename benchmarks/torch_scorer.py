@@ -1,7 +1,8 @@
 """The torch scorer against lm-eval's `hf` model: `BENCH_DATA=FOLDER python benchmarks/torch_scorer.py CHECKPOINT`.
 
 The same questions in one run, in float32 on a CPU or a GPU, each side in a process of its own: whole MMLU subjects
-(5-shot) and HellaSwag questions, drawn by a fixed seed. Ours runs before and after lm-eval's turns, so that a machine
+(5-shot) and HellaSwag questions, drawn by a fixed seed. lm-eval's best batch size is looked for on a few of the
+questions first (`--probe`); all of them are asked with it. Ours runs before and after lm-eval's turns, so that a machine
 that changes its speed shows. CPU time is printed beside wall time, since it says more on a machine that others use
 too. A GGUF file in place of the checkpoint is converted first.
 """
@@ -206,6 +207,19 @@ def compare(
         print(f"  ratio by {name}: {best / ours_s:.2f} ({best:.1f} s / {ours_s:.1f} s)")
 
 
+def best_batch_size(bench: Bench, lines: list[dict[str, Any]], sizes: Sequence[int]) -> int:
+    """The size of these with which lm-eval scores these questions in the least time."""
+    if len(sizes) == 1:
+        return sizes[0]
+    count, seconds = len({(line["task"], line["doc"]) for line in lines}), {}
+    print(f"lm-eval's best batch size, on {count} of the questions:", flush=True)
+    for size in sizes:
+        seen, _ = bench.theirs(lines, size)
+        told(f"lm-eval hf, batch {size}", seen, count)
+        seconds[size] = seen["scoring_s"]
+    return min(sizes, key=seconds.__getitem__)
+
+
 def prompt_tokens(lines: list[dict[str, Any]]) -> int:
     """What lm-eval runs: each distinct row of context and continuation but for the last token."""
     return sum(len(row) for row in {(*line["context"], *line["continuation"][:-1]) for line in lines})
@@ -237,7 +251,8 @@ def main() -> None:
     parser.add_argument("--subjects", nargs="*", default=list(SUBJECTS))
     parser.add_argument("--limit", type=int, help="questions of all subjects together (default: all)")
     parser.add_argument("--hellaswag", type=int, default=200, help="questions of HellaSwag")
-    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1])
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--probe", type=int, default=40, help="questions on which the best batch size is looked for")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     options = parser.parse_args()
@@ -246,11 +261,17 @@ def main() -> None:
         folder = Path(name)
         bench = Bench(checkpoint_of(options.checkpoint, folder), options.threads, folder, options.device)
         if options.subjects:
+            size = best_batch_size(
+                bench, questions(bench, "mmlu", options.subjects, options.probe), options.batch_sizes
+            )
             lines = questions(bench, "mmlu", options.subjects, options.limit)
-            compare(bench, f"MMLU 5-shot, {', '.join(options.subjects)}", lines, options.batch_sizes)
+            compare(bench, f"MMLU 5-shot, {', '.join(options.subjects)}", lines, sorted({1, size}))
         if options.hellaswag:
+            size = best_batch_size(
+                bench, questions(bench, "hellaswag", ["hellaswag"], options.probe), options.batch_sizes
+            )
             lines = questions(bench, "hellaswag", ["hellaswag"], options.hellaswag)
-            compare(bench, "HellaSwag 0-shot", lines, options.batch_sizes, exact=True)
+            compare(bench, "HellaSwag 0-shot", lines, sorted({1, size}), exact=True)
 
 
 if __name__ == "__main__":

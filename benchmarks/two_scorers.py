@@ -2,7 +2,8 @@
 
 The F16 variant of the demonstration model as a GGUF file, by `bench-llama`, and as a checkpoint of the same weights,
 by `bench-hf` in float32. Each answers the same questions in a process of its own, in turns. Printed are the seconds
-from the loaded model to the last answer, the whole job's, and how many answers are the same.
+from the loaded model to the last answer, the whole job's, and how many answers are the same: for each task, and for
+all of them together.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.build.artifacts import Workshop
 from harness.config import load_suite
@@ -33,7 +34,13 @@ from harness.values import Cell, Runtime, Task
 
 VARIANT = "f16"
 RUNTIMES = ("llama.cpp", "hf")
-SUBJECTS = ("mmlu_astronomy", "mmlu_us_foreign_policy", "mmlu_computer_security")
+SUBJECTS = (
+    "mmlu_astronomy",
+    "mmlu_business_ethics",
+    "mmlu_computer_security",
+    "mmlu_machine_learning",
+    "mmlu_us_foreign_policy",
+)
 
 
 class Side:
@@ -98,7 +105,16 @@ def chosen(lines: Sequence[dict[str, Any]], found: dict[int, float]) -> dict[tup
     return {key: -index for key, (_, index) in best.items()}
 
 
-def compare(task: Task, data: Path, turns: int) -> None:
+class Seen(NamedTuple):
+    """What one task gave: (seconds of scoring, of the whole job) of each turn by runtime, and how many answers agree."""
+
+    seconds: dict[str, list[tuple[float, float]]]
+    questions: int
+    requests: int
+    same: int
+
+
+def compare(task: Task, data: Path, turns: int) -> Seen:
     sides = {name: Side(name) for name in RUNTIMES}
     requests = {name: side.requests(task, data) for name, side in sides.items()}
     lines = {name: list(read_requests(path)) for name, path in requests.items()}
@@ -111,24 +127,45 @@ def compare(task: Task, data: Path, turns: int) -> None:
     answers = {name: chosen(lines[name], found[name]) for name in RUNTIMES}
     ours, theirs = (answers[name] for name in RUNTIMES)
     same = sum(ours[key] == theirs[key] for key in ours)
-    print(f"{task.label}: {len(ours)} questions, {len(lines['hf'])} requests, {turns} turns", flush=True)
+    seen = Seen(seconds, len(ours), len(lines["hf"]), same)
+    told(task.label, seen)
+    return seen
+
+
+def told(title: str, seen: Seen) -> None:
+    seconds, count = seen.seconds, seen.questions
+    print(f"{title}: {count} questions, {seen.requests} requests, {len(seconds['hf'])} turns", flush=True)
     for name in RUNTIMES:
         scoring, whole = (median(values) for values in zip(*seconds[name], strict=True))
-        print(f"  {name:9} scoring {scoring:6.1f} s = {len(ours) / scoring:5.2f} questions/s, whole job {whole:6.1f} s")
+        print(f"  {name:9} scoring {scoring:6.1f} s = {count / scoring:5.2f} questions/s, whole job {whole:6.1f} s")
     ratios = [a[0] / b[0] for a, b in zip(seconds["hf"], seconds["llama.cpp"], strict=True)]
     print(f"  llama.cpp is {median(ratios):.2f} times as fast ({min(ratios):.2f} to {max(ratios):.2f})")
-    print(f"  the same answer to {same} of {len(ours)} questions ({100 * same / len(ours):.2f} %)", flush=True)
+    print(f"  the same answer to {seen.same} of {count} questions ({100 * seen.same / count:.2f} %)", flush=True)
+
+
+def together(all_seen: Sequence[Seen]) -> Seen:
+    """Turn by turn, the seconds of all tasks."""
+    seconds = {
+        name: [
+            (sum(one[0] for one in turn), sum(one[1] for one in turn))
+            for turn in zip(*(seen.seconds[name] for seen in all_seen), strict=True)
+        ]
+        for name in RUNTIMES
+    }
+    return Seen(seconds, *(sum(seen[i] for seen in all_seen) for i in (1, 2, 3)))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tasks", nargs="*", default=[*SUBJECTS, "hellaswag", "arc_challenge"])
-    parser.add_argument("--limit", type=int, default=150, help="questions of each task")
+    parser.add_argument("--tasks", nargs="*", default=list(SUBJECTS))
+    parser.add_argument("--limit", type=int, help="questions of each task (default: all)")
     parser.add_argument("--turns", type=int, default=3)
     options = parser.parse_args()
+    seen = []
     for name in options.tasks:
-        fewshot = 5 if name.startswith("mmlu") else None
-        compare(Task(task=name, limit=options.limit, fewshot=fewshot), Path(os.environ["BENCH_DATA"]), options.turns)
+        task = Task(task=name, limit=options.limit, fewshot=5 if name.startswith("mmlu") else None)
+        seen.append(compare(task, Path(os.environ["BENCH_DATA"]), options.turns))
+    told("all of them", together(seen))
 
 
 if __name__ == "__main__":

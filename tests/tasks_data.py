@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,17 @@ ARC = {
     "choices": {"text": ["a", "b", "c", "d"], "label": ["A", "B", "C", "D"]},
     "answerKey": "C",
 }
+
+TEXTS = (" B", "The answer is 200.", "#### 202", "So: The final answer is 204", "The best answer is C.", "Well, no", "")
+
+
+def replied(kind: str, arguments: list[Any]) -> Any:
+    """What a model is made to answer to a request of lm-eval: anything, but always the same."""
+    number = zlib.crc32(json.dumps(arguments, sort_keys=True).encode())
+    if kind == "generate_until":
+        return TEXTS[number % len(TEXTS)]
+    logprob = -1.0 - number % 997 / 50
+    return logprob if kind == "loglikelihood_rolling" else (logprob, number % 3 == 0)
 
 
 def question(number: int, answer: Any = 1) -> dict[str, Any]:
@@ -45,4 +57,57 @@ def small_data(folder: Path) -> Path:
     row = {"instruction": "Make it formal.", "source": "gimme that", "target": "please give me that"}
     put(folder, "open_rewrite/test.jsonl.gz", [row])
     put(folder, "arc_challenge/test.jsonl.gz", [ARC])
+    return folder
+
+
+def more_data(folder: Path) -> Path:
+    """With what `small_data` has, data of every task whose files are known by name."""
+    small_data(folder)
+    texts = ["a", "bb and b", "cc"]
+    questions = [
+        {
+            **ARC,
+            "id": f"q{n}",
+            "question": f"Which is {n}?",
+            "choices": {"text": texts, "label": labels},
+            "answerKey": k,
+        }
+        for n, (labels, k) in enumerate([("ABC", "B"), ("123", "3"), ("ABC", "A"), ("ABC", "C")])
+    ]
+    for row in questions:
+        row["choices"]["label"] = list(row["choices"]["label"])
+    put(folder, "arc_easy/test.jsonl.gz", questions)
+    put(folder, "openbookqa/test.jsonl.gz", [{**row, "question_stem": row.pop("question")} for row in questions])
+    endings = ["runs away.", "sits on it and sings, loudly.", "is a cat.", "x"]
+    put(
+        folder,
+        "hellaswag/validation.jsonl.gz",
+        [{"query": f"A man {n}. He", "ctx_raw": "a", "label": str(n), "endings": endings} for n in range(4)],
+    )
+    put(
+        folder,
+        "truthfulqa/multiple_choice.jsonl.gz",
+        [
+            {
+                "question": f"What is {n}?",
+                "mc1_targets": {"choices": ["true", "false", "none"], "labels": [1, 0, 0]},
+                "mc2_targets": {"choices": ["true", "right", "false", "wrong"], "labels": [1, 1, 0, 0]},
+            }
+            for n in range(3)
+        ],
+    )
+    asked = [
+        (["punctuation:no_comma"], [{}]),
+        (["punctuation:no_comma", "length_constraints:number_words"], [{}, {"relation": "at least", "num_words": 4}]),
+        (["keywords:existence"], [{"keywords": ["answer"]}]),
+    ]
+    put(
+        folder,
+        "ifeval/train.jsonl.gz",
+        [
+            {"key": n, "prompt": f"Say {n}.", "instruction_id_list": names, "kwargs": wanted}
+            for n, (names, wanted) in enumerate(asked)
+        ],
+    )
+    (folder / "nltk_data" / "tokenizers" / "punkt_tab").mkdir(parents=True)
     return folder

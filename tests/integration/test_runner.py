@@ -145,11 +145,46 @@ def test_logits_that_are_no_numbers_end_the_job_by_the_requests_name(ask: Ask, m
     reader = GGUFReader(spoiled, "r+")
     next(t for t in reader.tensors if t.name == "output_norm.weight").data[:] = math.nan
     reader.data.flush()
-    asked = write(tmp_path / "q.jsonl", [line for group in questions()[3:] for line in group])
-    job = {"kind": "score", "model": str(spoiled), **COMMON, **LARGE, "reference": None, "requests": asked}
-    code, events, _ = ask({**job, "answers": str(tmp_path / "a.jsonl")})
-    assert code == 1 and events[-1]["event"] == "error"
-    assert "request 30: the model's logits are not numbers" in events[-1]["message"]
+    asked = {
+        "score": [line for group in questions()[3:] for line in group],
+        "generate": [{"id": 30, "tokens": CONTEXT, "shared": 0, "max_tokens": 4, "stop": []}],
+        "reference": [{"id": 30, "tokens": CONTEXT, "positions": [2], "rows": [0]}],
+    }
+    for kind, lines in asked.items():
+        job = {"kind": kind, "model": str(spoiled), **COMMON, **LARGE, "requests": write(tmp_path / kind, lines)}
+        own = {"output": str(tmp_path / "r")} if kind == "reference" else {"answers": str(tmp_path / f"{kind}.answers")}
+        code, events, _ = ask({**job, **({"reference": None} if kind == "score" else {}), **own})
+        assert code == 1 and events[-1]["event"] == "error"
+        assert "request 30: the model's logits are not numbers" in events[-1]["message"]
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_single_logit_that_is_no_number_ends_generation_and_distances(
+    ask: Ask, artifacts: dict[str, Artifact], tmp_path: Path
+) -> None:
+    """A NaN is never the largest of a row: the choice would pass over it."""
+    from gguf import GGUFReader
+
+    spoiled = tmp_path / "spoiled.gguf"
+    shutil.copy(artifacts["f16"].path, spoiled)
+    reader = GGUFReader(spoiled, "r+")
+    next(t for t in reader.tensors if t.name == "token_embd.weight").data[777] = math.nan
+    reader.data.flush()
+    job = {"model": str(spoiled), **COMMON}
+    reference = {"kind": "reference", "output": str(tmp_path / "r")}
+    drawn = [{"id": 4, "tokens": CONTEXT, "positions": [2], "rows": [0]}]
+    sound = {**job, **reference, "model": artifacts["f16"].path, "requests": write(tmp_path / "drawn", drawn)}
+    assert ask(sound)[0] == 0
+    asked = {
+        "generate": [{"id": 4, "tokens": CONTEXT, "shared": 0, "max_tokens": 4, "stop": []}],
+        "score": drawn,
+    }
+    for kind, lines in asked.items():
+        own = {"reference": str(tmp_path / "r")} if kind == "score" else {}
+        files = {"requests": write(tmp_path / kind, lines), "answers": str(tmp_path / f"{kind}.answers")}
+        code, events, _ = ask({**job, "kind": kind, **own, **files})
+        assert code == 1 and "request 4: the model's logits are not numbers" in events[-1]["message"]
+        assert list(read_lines(tmp_path / f"{kind}.answers")) == []
 
 
 HEAD = [(31 * i) % 49152 for i in range(90)]
@@ -215,6 +250,29 @@ def test_a_shared_beginning_generates_the_same_text(ask: Ask, artifacts: dict[st
         return {a["id"]: a["text"] for a in read_lines(answers)}
 
     assert texts("shared", lines) == texts("whole", [{**line, "shared": 0} for line in lines])
+
+
+def test_generated_bytes_that_are_no_text_are_written_as_such(
+    ask: Ask, artifacts: dict[str, Artifact], tmp_path: Path
+) -> None:
+    """One of two tokens always wins: the first bytes of a character of three, whose rest never comes."""
+    from gguf import GGUFReader
+
+    spoiled = tmp_path / "spoiled.gguf"
+    shutil.copy(artifacts["f16"].path, spoiled)
+    reader = GGUFReader(spoiled, "r+")
+    tensors = {t.name: t.data for t in reader.tensors}
+    words = reader.fields["tokenizer.ggml.tokens"].contents()
+    for byte, sign in ((0xE2, 1), (0xE3, -1)):
+        tensors["token_embd.weight"][words.index(chr(byte)), 0] = sign * 1000.0
+    tensors["output_norm.weight"][1:] = 0.0  # leaves one direction, of either sign
+    reader.data.flush()
+    asked = write(tmp_path / "g", [{"id": 0, "tokens": CONTEXT, "max_tokens": 3, "stop": []}])
+    answers = tmp_path / "answers.jsonl"
+    job = {"kind": "generate", "model": str(spoiled), **COMMON, "requests": asked}
+    code, _, errors = ask({**job, "answers": str(answers)})
+    assert code == 0, errors
+    assert next(iter(read_lines(answers))) == {"id": 0, "text": "\ufffd" * 3, "tokens": 3, "stopped": "length"}
 
 
 def test_kv_types_and_threads_agree(ask: Ask, model: str, tmp_path: Path) -> None:

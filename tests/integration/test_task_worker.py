@@ -1,5 +1,6 @@
 """Requests and grades of a real lm-eval in a process of its own, on a handful of documents."""
 
+import functools
 import json
 import os
 import select
@@ -7,10 +8,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
 
+from harness.derivations import ratio_of_sums
 from harness.errors import BuildError, InputError, StoreError
 from harness.measure import lm_eval_jobs
 from harness.measure.grade import grade_task
@@ -22,7 +25,7 @@ from harness.measure.token_requests import Tokenizer
 from harness.request_lines import read_requests
 from harness.store import read_lines, write_lines
 from harness.values import Answers, Task
-from tests.tasks_data import ARC, problem, put, question, small_data
+from tests.tasks_data import ARC, more_data, problem, put, question, replied, small_data
 
 TEMPLATE = (
     "{{ bos_token }}{{ date_string }}|{{ strftime_now('%d %b %Y') }}\n{% for m in messages %}\n"
@@ -38,6 +41,7 @@ from lm_eval.api.model import LM
 from lm_eval.evaluator import evaluate
 from lm_eval.tasks import TaskManager
 from lm_eval.tasks._yaml_loader import load_yaml
+from tests.tasks_data import replied
 
 job = json.loads(Path(sys.argv[1]).read_text())
 folder = Path(sys.argv[2])
@@ -54,15 +58,10 @@ asked = []
 
 class Recorder(LM):
     tokenizer_name = "none"
-    def note(self, requests, dummy):
+    def note(self, requests):
         asked.extend([r.task_name, r.doc_id, r.idx, list(r.args)] for r in requests)
-        return [dummy] * len(requests)
-    def loglikelihood(self, requests):
-        return self.note(requests, (0.0, False))
-    def loglikelihood_rolling(self, requests):
-        return self.note(requests, -1.0)
-    def generate_until(self, requests):
-        return self.note(requests, "")
+        return [replied(r.request_type, list(r.args)) for r in requests]
+    loglikelihood = loglikelihood_rolling = generate_until = note
     def apply_chat_template(self, messages, add_generation_prompt=True):
         turns = "".join(f"<{m['role']}>{m['content']}</>\n" for m in messages)
         text = f"<s>26 Jul 2024|26 Jul 2024\n{turns}"
@@ -77,9 +76,9 @@ for task in tasks.values():
     if task.get_config("num_fewshot") is None:
         task.set_config(key="num_fewshot", value=0)
 chat = job["chat"] is not None
-evaluate(lm=Recorder(), task_dict={"tasks": tasks}, bootstrap_iters=0,
-         apply_chat_template=chat, fewshot_as_multiturn=chat)
-Path(sys.argv[3]).write_text(json.dumps(asked))
+found = evaluate(lm=Recorder(), task_dict={"tasks": tasks}, bootstrap_iters=0,
+                 apply_chat_template=chat, fewshot_as_multiturn=chat)
+Path(sys.argv[3]).write_text(json.dumps([asked, found["results"], found["versions"]]))
 """
 
 
@@ -105,37 +104,59 @@ def asked_of(task: Task, files: list[TaskFile], chat: dict[str, str] | None = No
     return ask_worker({"kind": "requests", "chat": chat, **worker_job(task, files, 1)})[1]
 
 
-@pytest.mark.parametrize(
-    ("name", "chat"),
-    [
-        ("mmlu", None),
-        ("gsm8k", None),
-        ("gsm8k_cot", None),
-        ("winogrande", None),
-        ("wikitext", None),
-        ("mmlu_llama", CHAT),
-        ("gsm8k_llama", CHAT),
-        ("arc_challenge_llama", CHAT),
-        ("mmlu", CHAT),
-    ],
-)
-def test_every_request_is_the_one_of_an_unpatched_lm_eval(
-    data: Path, tmp_path: Path, name: str, chat: dict[str, str] | None
+PLAIN_TASKS = [
+    *("mmlu", "arc_easy", "arc_challenge", "hellaswag", "winogrande", "openbookqa", "truthfulqa_mc1", "truthfulqa_mc2"),
+    *("gsm8k", "gsm8k_cot", "ifeval", "wikitext"),
+]
+CHAT_TASKS = ["mmlu_llama", "gsm8k_llama", "gsm8k_cot_llama", "arc_challenge_llama", "mmlu"]
+
+
+@pytest.mark.parametrize(("names", "chat"), [(PLAIN_TASKS, None), (CHAT_TASKS, CHAT)])
+def test_requests_versions_and_scores_are_those_of_an_unpatched_lm_eval(
+    tmp_path: Path, names: list[str], chat: dict[str, str] | None
 ) -> None:
-    job = {"kind": "requests", "chat": chat, **worker_job(Task(task=name), resolve_task(name, data), 1)}
-    lines = ask_worker(job)[1]
-    ours = [
-        [line["task"], line["doc"], answer["index"], [line["prompt"], *answer["args"]]]
-        for line in lines
-        for answer in line["answers"]
-    ]
+    """Each request, and from the same answers each mean."""
+    data = more_data(tmp_path / "data")
+    files = [file for name in names for file in resolve_task(name, data)]
+    job = {"kind": "requests", "chat": chat, **worker_job(Task(task="all of them"), files, 1)}
     (tmp_path / "job.json").write_text(json.dumps(job))
     (tmp_path / "definitions").mkdir()
-    words = [str(tmp_path / "job.json"), str(tmp_path / "definitions"), str(tmp_path / "asked.json")]
-    done = subprocess.run([sys.executable, "-c", UNPATCHED, *words], capture_output=True, text=True)
+    words = [str(tmp_path / "job.json"), str(tmp_path / "definitions"), str(tmp_path / "found.json")]
+    script = [sys.executable, "-c", UNPATCHED]
+    places = {**os.environ, "NLTK_DATA": str(data / "nltk_data")}
+    root = Path(__file__).parents[2]
+    done = subprocess.run([*script, *words], capture_output=True, text=True, env=places, cwd=root)
     assert done.returncode == 0, done.stderr[-2000:]
-    theirs = json.loads((tmp_path / "asked.json").read_text())
-    assert ours and ours == theirs
+    asked, results, versions = json.loads((tmp_path / "found.json").read_text())
+
+    head, lines = ask_worker(job)
+    ours = [({**line, **answer}, [line["prompt"], *answer["args"]]) for line in lines for answer in line["answers"]]
+    requests = [[line["task"], line["doc"], line["index"], args] for line, args in ours]
+    assert requests and requests == asked
+    assert head["versions"] == {name: str(version) for name, version in versions.items()}
+
+    keys = ("kind", "task", "doc", "index", "doc_hash")
+    replies = [{**{key: line[key] for key in keys}, "answer": replied(line["kind"], args)} for line, args in ours]
+    write_lines(tmp_path / "replies.jsonl", replies)
+    job = {"kind": "grade", "answers": str(tmp_path / "replies.jsonl"), **worker_job(Task(task="all"), files, 1)}
+    graded = list(ask_worker(job)[1])
+    compared = 0
+    for task, scores in results.items():
+        items = [item for item in graded if item["task"] == task]
+        for key, theirs in scores.items():
+            metric, comma, chosen = key.partition(",")  # other keys tell of the task
+            if comma and not metric.endswith("_stderr"):
+                mean = _score(items, metric if chosen == "none" else key)
+                assert mean == pytest.approx(theirs, rel=1e-12), (task, key)
+                compared += 1
+    assert compared >= len(files) and set(results) == {file.name for file in files}
+
+
+def _score(items: list[dict[str, Any]], name: str) -> float:
+    sums = [item["sums"][name] for item in items if name in item.get("sums", {})]
+    if sums:
+        return ratio_of_sums(name, sum(a for a, _ in sums), sum(b for _, b in sums))
+    return fmean(item["metrics"][name] for item in items)
 
 
 @pytest.mark.parametrize("name", ["arc_challenge_chat", "mmlu_anatomy"])
@@ -358,6 +379,7 @@ GOOD = json.dumps(question(1)).encode()
         (b"\n\n", "holds no documents"),
         (GOOD + b"\n{broken\n", "anatomy.jsonl:2 is no JSON"),
         (GOOD + b"\n" + GOOD[:40] + b"\xff" + GOOD[40:] + b"\n", "anatomy.jsonl:2 is not UTF-8 text: byte 41"),
+        (GOOD + b"\n" + GOOD.replace(b"What", b"\\ud800"), "anatomy.jsonl:2 has half a character"),
         (b"[1, 2]\n", "anatomy.jsonl:1 is no JSON object"),
         (GOOD + b"\n" + json.dumps(question(2, 4)).encode(), "right answer 4 is none of its 4 choices"),
         (GOOD + b"\n" + json.dumps(question(2, -1)).encode(), "right answer -1 is none of its 4 choices"),
@@ -377,6 +399,23 @@ def test_bad_data_is_said_with_its_place(tmp_path: Path, body: bytes, said: str)
     with pytest.raises(BuildError, match="lm-eval on mmlu_anatomy") as caught:
         asked_of(Task(task="mmlu_anatomy"), files)
     assert said in str(caught.value)
+
+
+def test_a_table_gives_its_documents_and_without_rows_is_no_task(tmp_path: Path) -> None:
+    import pandas as pd
+
+    table, path = pd.DataFrame([{"passage": "a", "q": "b"}]), tmp_path / "mine" / "test.parquet"
+    path.parent.mkdir()
+    (tmp_path / "mine.yaml").write_text(PASSAGE_TASK)
+    table.to_parquet(path)
+    asked = functools.partial(asked_of, Task(task="mine"), resolve_task(str(tmp_path / "mine.yaml"), tmp_path))
+    assert [line["prompt"] for line in asked()] == ["a b"]
+    table.iloc[:0].to_parquet(path)
+    with pytest.raises(BuildError, match=r"test.parquet holds no documents"):
+        asked()
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(BuildError, match=r"test.parquet cannot be read"):
+        asked()
 
 
 def test_a_choice_without_text_is_refused(tmp_path: Path) -> None:

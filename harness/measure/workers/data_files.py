@@ -38,7 +38,12 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 def _parsed(text: bytes, path: Path, number: int) -> Any:
     try:
-        return json.loads(text.decode("utf-8"))
+        found = json.loads(text.decode("utf-8"))
+        if b"\\ud" in text.lower():  # only an escape can be one half of a pair
+            json.dumps(found, ensure_ascii=False).encode("utf-8")
+        return found
+    except UnicodeEncodeError:
+        raise DataError(f"{path}:{number} has half a character: a surrogate without its other half") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path}:{number} is not UTF-8 text: byte {error.start + 1} of the line") from None
     except json.JSONDecodeError as error:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import lm_eval
-from datasets import Dataset, DatasetDict, load_dataset
+from datasets import Dataset, DatasetDict
 from jinja2 import TemplateError
 from lm_eval import utils
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks._yaml_loader import load_yaml
-from pyarrow import ArrowInvalid, ArrowTypeError
+from pyarrow import ArrowException, ArrowInvalid, ArrowTypeError, parquet
 
 from harness.measure.workers.data_files import DataError, read_rows
 
@@ -154,16 +154,24 @@ def read_splits(*, files: dict[str, str], **_: Any) -> DatasetDict:
 
 def read_split(path: Path) -> Dataset:
     if path.suffix == ".parquet":
-        split = load_dataset("parquet", data_files=str(path), split="train")
-        if len(split) == 0:
-            raise DataError(f"{path} holds no documents")
-        return split
+        return read_table(path)
     rows = read_rows(path)
     columns = dict.fromkeys(column for row in rows for column in row)
     try:
         return Dataset.from_dict({column: [row.get(column) for row in rows] for column in columns})
     except (ArrowInvalid, ArrowTypeError, OverflowError) as error:  # such as text here and a number there
         raise DataError(f"{path}: its documents are not of one form: {error}") from error
+
+
+def read_table(path: Path) -> Dataset:
+    """Not by datasets' own builder, which says of an empty or damaged file only that it could not be made."""
+    try:
+        table = parquet.read_table(path)
+    except (OSError, ArrowException) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    if table.num_rows == 0:
+        raise DataError(f"{path} holds no documents")
+    return Dataset(table)
 
 
 def shortened(doc: Any) -> str:

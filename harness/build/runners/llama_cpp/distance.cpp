@@ -98,10 +98,14 @@ void PositionReader::read(const Request & request, const TakeRow & take) {
     for (size_t first = 0, next; first < places.size(); first = next) {
         next = fill(request, places, first);
         engine_.decode(batch_.all());
-        for (size_t i = first; i < next; ++i) {
-            if (places[i] >= 0) {
-                take(size_t(places[i]), engine_.logits(int32_t(i - first)));
+        try {
+            for (size_t i = first; i < next; ++i) {
+                if (places[i] >= 0) {
+                    take(size_t(places[i]), engine_.logits(int32_t(i - first)));
+                }
             }
+        } catch (const NotFinite & error) {
+            throw std::runtime_error(request_name(request.id) + ": " + error.what());
         }
     }
 }

@@ -97,11 +97,7 @@ private:
 };
 
 llama_token Generator::choose(const float * logits) const {
-    const llama_token token = argmax(logits, size_t(engine_.vocabulary()));
-    if (token < 0) {
-        throw std::runtime_error("the model's logits are not numbers");
-    }
-    return token;
+    return summarize(logits, size_t(engine_.vocabulary())).best;  // argmax would pass over a NaN
 }
 
 llama_token Generator::next(llama_token token, size_t position) {
@@ -143,6 +139,14 @@ Generated Generator::generate(const Request & request) {
     }
 }
 
+Generated named(const Request & request, Generator & generator) {
+    try {
+        return generator.generate(request);
+    } catch (const NotFinite & error) {
+        throw std::runtime_error(request_name(request.id) + ": " + error.what());
+    }
+}
+
 }
 
 void run(const GenerateJob & job, Events & events) {
@@ -161,7 +165,7 @@ void run(const GenerateJob & job, Events & events) {
             tally.skip();
             continue;
         }
-        const Generated result = generator.generate(request);
+        const Generated result = named(request, generator);
         answers.write({{"id", request.id},
                        {"text", result.text},
                        {"tokens", result.tokens},
