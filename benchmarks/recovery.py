@@ -28,6 +28,7 @@ from harness.measure.devices import open_device
 from harness.measure.events import parse_events
 from harness.measure.inputs import Preparation
 from harness.measure.jobs import Inputs
+from harness.measure.overlap import shared_words
 from harness.measure.runtimes import load_runtime
 from harness.pipeline import known_names
 from harness.store import read_lines
@@ -146,6 +147,8 @@ def main() -> None:
     for variant in chosen:
         manifest = read_manifest(workshop.checkpoint(variant))
         peak = (manifest.peak_rss_bytes or 0) / 1e6
+        if (text := workshop.learned_text(variant)) and (shared := shared_words(text, pages)):
+            raise SystemExit(f"{variant.name} learned from {text}, which holds parts of the pages: “{shared[0]}”")
         print(f"{variant.name}: made in {manifest.wall_s:,.0f} s, peak {peak:,.0f} MB, {manifest.settings}")
     with tempfile.TemporaryDirectory() as folder:
         for runtime in options.runtimes:

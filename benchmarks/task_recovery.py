@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 from torch_scorer import CONTEXT, NO_PREFIX_TOKEN, Bench, machine
 
+from harness.build.compressed import LEARNED
 from harness.measure.grade import grade_task
+from harness.measure.overlap import shared_words
 from harness.measure.requests import task_requests
 from harness.measure.tasks import TaskFile, resolve_task
 from harness.measure.token_requests import Tokenizer
-from harness.request_lines import read_requests
+from harness.request_lines import own_texts, read_requests
 from harness.store import read_lines, write_lines
 from harness.values import Answers, Task
 
@@ -85,6 +87,9 @@ def show(asked: Asked, benches: dict[str, Bench]) -> None:
     base: list[dict[str, Any]] = []
     control: tuple[Column, Column] | None = None
     for name, bench in benches.items():
+        learned = Path(bench.engine["model"], LEARNED)
+        if learned.is_file() and (shared := shared_words(learned, own_texts(asked.lines))):
+            raise SystemExit(f"{name} learned from {learned}, which holds parts of the questions: “{shared[0]}”")
         items, took = asked.items(bench)
         base = base or items
         assert [(i["task"], i["id"]) for i in items] == [(i["task"], i["id"]) for i in base]

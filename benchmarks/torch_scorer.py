@@ -2,9 +2,9 @@
 
 The same questions in one run, in float32 on a CPU or a GPU, each side in a process of its own: whole MMLU subjects
 (5-shot) and HellaSwag questions, drawn by a fixed seed. lm-eval's best batch size is looked for on a few of the
-questions first (`--probe`); all of them are asked with it. Ours runs before and after lm-eval's turns, so that a machine
-that changes its speed shows. CPU time is printed beside wall time, since it says more on a machine that others use
-too. A GGUF file in place of the checkpoint is converted first.
+questions first (`--probe`); all of them are asked with it. Ours runs before and after lm-eval's turns, so that a
+machine that changes its speed shows. CPU time is printed beside wall time, since it says more on a machine that others
+use too. A GGUF file in place of the checkpoint is converted first.
 """
 
 import argparse

@@ -106,7 +106,7 @@ def chosen(lines: Sequence[dict[str, Any]], found: dict[int, float]) -> dict[tup
 
 
 class Seen(NamedTuple):
-    """What one task gave: (seconds of scoring, of the whole job) of each turn by runtime, and how many answers agree."""
+    """What one task gave: seconds of scoring and of the whole job by runtime and turn, and how many answers agree."""
 
     seconds: dict[str, list[tuple[float, float]]]
     questions: int

@@ -57,6 +57,28 @@ class Difference(Value, frozen=True):
     """Why the fields above are None, or mean nothing."""
 
 
+class CanaryNoise(Value, frozen=True):
+    """How alike a fixed piece of work was beside the windows of the A/A test."""
+
+    readings: int
+    compute_cv: float
+    """Coefficient of variation of its dot products, and of its reads; 0.01 is 1 %."""
+    read_cv: float
+
+
+class Placement(Value, frozen=True):
+    """Where the program's threads really ran in the windows of the A/A test."""
+
+    windows: int
+    cores: tuple[int, ...]
+    outside: tuple[int, ...]
+    """Of these, such as it was not to use."""
+    moved: int
+    """Windows in which a thread changed its core."""
+    waited_share: float | None
+    """Of the window in which a thread waited for a core longest: that part of it. None: the kernel does not say."""
+
+
 class SelfTest(Value, frozen=True):
     """The A/A test: an artifact against itself."""
 
@@ -72,6 +94,8 @@ class SelfTest(Value, frozen=True):
     read_bandwidth_bytes_s: float | None = None
     noise: dict[str, int] = {}
     """What made trials doubtful → how many."""
+    canary: CanaryNoise | None = None
+    placement: Placement | None = None
     trials: int = 0
 
 

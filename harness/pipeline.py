@@ -130,11 +130,14 @@ def run(wish: Wish, command: Sequence[str], results: Path, progress: Progress) -
     Raises:
         InputError: as `plan`, and a task file that only the suite names, without leave to run it.
     """
+    from harness.build.compressed import unmade
     from harness.measure.ready import prepare
 
     planned = plan(wish, command, to_run=True)
     if not (wish.tasks or wish.allow_task_code):
         _refuse_task_files(planned.suite)
+    for name, why in unmade(planned.suite.variants).items():
+        progress.say(f"left out: {name}: {why}")
     with in_use():
         with _kept(progress):
             ready = prepare(planned, progress)

@@ -18,7 +18,15 @@ from harness.build.checkpoints import (
     makes_no_checkpoint,
     sha256_of,
 )
-from harness.build.compressed import LEARNED, compressed_checkpoint, compressed_folder, compression_key, learned_text
+from harness.build.compressed import (
+    LEARNED,
+    compressed_checkpoint,
+    compressed_folder,
+    compression_key,
+    learned_text,
+    read_manifest,
+)
+from harness.build.compressed import Manifest as MadeFrom
 from harness.build.converted import converted_gguf
 from harness.build.downloads import download, extract_member
 from harness.build.gguf_files import GgufFacts, read_facts, write_random
@@ -68,6 +76,8 @@ class Manifest(Value, frozen=True, kw_only=True):
     facts: GgufFacts
     adaptor: ArtifactFile | None = None
     """A file of low-rank adaptors that is loaded beside the model's."""
+    checkpoint: MadeFrom | None = None
+    """How the compressed checkpoint was made whose integers it holds: seed, text, losses, versions, files."""
 
     @property
     def files(self) -> tuple[ArtifactFile, ...]:
@@ -142,14 +152,19 @@ class Workshop:
         return Path(self._checkpoint(variant).path)
 
     def learned_text(self, variant: Variant) -> Path | None:
-        """The text that the variant's recipe learns from; None where it reads none.
+        """The text that the variant's recipe learns from; None where it reads none. A checkpoint that was compressed
+        here and is taken as it is has its text beside it.
 
         Raises:
             BuildError: it was to be drawn from the model, and could not.
         """
         compression = compression_of(variant)
-        if compression is None or not compression.drawn_tokens:
-            return Path(compression.text) if compression is not None and compression.text is not None else None
+        if compression is None:
+            source = variant.model.source
+            beside = Path(source.path, LEARNED) if isinstance(source, CheckpointSource) else None
+            return beside if beside is not None and beside.is_file() else None
+        if not compression.drawn_tokens:
+            return None if compression.text is None else Path(compression.text)
         if variant.name not in self._texts:
             base = self._checkpoint(checkpoint_base_of(variant))
             kept = compressed_folder(variant, compression, base.sha256) / LEARNED
@@ -231,21 +246,29 @@ class Workshop:
         part = folder.with_name(f".{folder.name}.part")
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        target = part / FILE
-        load_recipe(variant.recipe)(variant, self, target)
-        manifest = Manifest(
-            key=folder.name,
+        try:
+            load_recipe(variant.recipe)(variant, self, part / FILE)
+            manifest = self._described(variant, part, folder.name)
+            (part / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
+            shutil.rmtree(folder, ignore_errors=True)
+            part.rename(folder)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)  # half a file would fill the disk that is full
+
+    def _described(self, variant: Variant, part: Path, key: str) -> Manifest:
+        target, adaptor = part / FILE, part / ADAPTOR
+        compressed = compression_of(variant) is not None
+        return Manifest(
+            key=key,
             recipe=variant.recipe,
             settings=variant.settings,
             model=variant.model,
             versions=_versions(),
             file=_described(target),
-            facts=_with_adaptor(read_facts(target), part / ADAPTOR),
-            adaptor=_described(part / ADAPTOR) if (part / ADAPTOR).is_file() else None,
+            facts=_with_adaptor(read_facts(target), adaptor),
+            adaptor=_described(adaptor) if adaptor.is_file() else None,
+            checkpoint=read_manifest(self.checkpoint(variant)) if compressed else None,
         )
-        (part / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
-        shutil.rmtree(folder, ignore_errors=True)
-        part.rename(folder)
 
 
 def artifact_folder(variant: Variant) -> Path:

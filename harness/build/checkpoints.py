@@ -55,6 +55,14 @@ def is_checkpoint_of_its_own(variant: Variant) -> bool:
     return isinstance(variant.model.source, CheckpointSource) and variant.recipe == AS_IT_IS
 
 
+def holds_integers(variant: Variant) -> bool:
+    """Whether its checkpoint is a compressed one: made by a recipe here, or taken as it is."""
+    source = variant.model.source
+    if isinstance(source, CheckpointSource) and variant.recipe == AS_IT_IS:
+        return (Path(source.path) / COMPRESSED).is_file()
+    return compression_of(variant) is not None
+
+
 def makes_no_checkpoint(variant: Variant) -> str | None:
     """Why there is no checkpoint of the variant, or None."""
     if is_checkpoint_of_its_own(variant) or compression_of(variant) is not None:

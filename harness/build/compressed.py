@@ -79,7 +79,10 @@ def learned_text(compression: Compression, base: Artifact, progress: Progress) -
         return Path(compression.text)
     if not compression.drawn_tokens:
         return None
-    return drawn_text(base, compression.drawn_tokens, int(compression.settings["seed"]), progress)
+    settings = compression.settings
+    wants: dict[str, object] = {key: settings[key] for key in ("group", "rotates_down") if key in settings}
+    wants["turned"] = "rotates_down" in settings
+    return drawn_text(base, compression.drawn_tokens, int(settings["seed"]), wants, progress)
 
 
 def name_of(compression: Compression) -> str:
@@ -160,25 +163,28 @@ def _make(variant: Variant, compression: Compression, base: Artifact, folder: Pa
     job |= {"program_sha256": program, **compression.settings}
     job |= {} if path is None else {"text": str(path), "state": str(state)}
     begun_s = time.monotonic()
-    done = compress(job, state, variant.name, progress)
-    artifact, _ = describe(variant.name, target)
-    manifest = Manifest(
-        key=folder.name,
-        recipe=variant.recipe,
-        settings=compression.settings,
-        base_sha256=base.sha256,
-        program_sha256=program,
-        text=text,
-        threads=threads,
-        versions={name: version(name) for name in NEEDS},
-        wall_s=round(time.monotonic() - begun_s, 3),
-        peak_rss_bytes=done.peak_rss_bytes,
-        losses=done.losses,
-        files=artifact.files,
-    )
-    write_durably(target / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
-    (target / SUMS).write_bytes(sums_of(artifact.files))
-    if path is not None:
-        shutil.copyfile(path, target / LEARNED)
-    target.rename(folder)
+    try:
+        done = compress(job, state, variant.name, progress)
+        artifact, _ = describe(variant.name, target)
+        manifest = Manifest(
+            key=folder.name,
+            recipe=variant.recipe,
+            settings=compression.settings,
+            base_sha256=base.sha256,
+            program_sha256=program,
+            text=text,
+            threads=threads,
+            versions={name: version(name) for name in NEEDS},
+            wall_s=round(time.monotonic() - begun_s, 3),
+            peak_rss_bytes=done.peak_rss_bytes,
+            losses=done.losses,
+            files=artifact.files,
+        )
+        write_durably(target / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
+        (target / SUMS).write_bytes(sums_of(artifact.files))
+        if path is not None:
+            shutil.copyfile(path, target / LEARNED)
+        target.rename(folder)
+    finally:
+        shutil.rmtree(target, ignore_errors=True)
     shutil.rmtree(state, ignore_errors=True)

@@ -13,8 +13,10 @@ REVISION = 1
 FILE = "text.txt"
 
 
-def drawn_text(base: Artifact, tokens: int, seed: int, progress: Progress) -> Path:
+def drawn_text(base: Artifact, tokens: int, seed: int, wants: dict[str, object], progress: Progress) -> Path:
     """A UTF-8 file of at least so many tokens, from the cache or drawn now from the checkpoint `base`.
+
+    `wants`: what the recipe wants of the model, which is looked at before anything is drawn.
 
     Raises:
         BuildError: a library is not installed, or the program failed.
@@ -25,7 +27,7 @@ def drawn_text(base: Artifact, tokens: int, seed: int, progress: Progress) -> Pa
         path = folder / FILE
         if not path.is_file():
             job: dict[str, object] = {"kind": "draw", "model": base.path, "output": str(path), "tokens": tokens}
-            job |= {"seed": seed, "threads": threads_of(folder), "program_sha256": find_compress()}
+            job |= {"seed": seed, "threads": threads_of(folder), "program_sha256": find_compress(), **wants}
             compress(job, folder, f"text of {base.variant}", progress)
         used(folder)
     return path

@@ -18,7 +18,7 @@ from harness.doctor.installed import (
     find_toolchain,
 )
 from harness.doctor.machine import examine_machine
-from harness.doctor.self_test import LONGEST_S, Kit, self_test
+from harness.doctor.self_test import LEAST_ROUNDS, LONGEST_S, Kit, self_test
 from harness.errors import BuildError
 from harness.health import Check, Health, SelfTest
 from harness.measure.devices import open_device
@@ -26,11 +26,13 @@ from harness.measure.inputs import Preparation
 from harness.measure.jobs import Device
 from harness.measure.kernel_check import Candidate
 from harness.progress import Progress
-from harness.values import Artifact, DeviceSpec, Suite, Variant
+from harness.values import Artifact, DeviceSpec, PhoneSpec, Suite, Variant
 
 LOCAL = DeviceSpec(name="local")
 PHONE_S = 900.0
 """A phone waits a minute before each trial, until it is cool."""
+PHONE_TRIALS, PHONE_TRIAL_S = 2 * LEAST_ROUNDS, 60.0
+"""Three rounds of two sides take as long as the phone rests, and so long each."""
 MAKE_PHONE = "bench build --runners phone"
 TESTED = "int4-ptq"
 """The smallest artifact of suite `quick`: its trials are short, so a minute holds most rounds of it."""
@@ -65,9 +67,8 @@ def _examined(device: Device, suite: Suite, progress: Progress, *, quick: bool) 
     )
     if device.spec.kind == "phone":
         checks, program, make = _of_phone(device)
-        seconds = PHONE_S
     else:
-        checks, program, make, seconds = examine_machine(), tools.runner, MAKE, LONGEST_S
+        checks, program, make = examine_machine(), tools.runner, MAKE
     checked = kernels.unknown("--quick leaves it out" if quick else "there is no runner or no artifact to check")
     if quick:
         tested = SelfTest(state="skipped", reason="--quick leaves it out")
@@ -80,7 +81,7 @@ def _examined(device: Device, suite: Suite, progress: Progress, *, quick: bool) 
     else:
         preparation = Preparation(open_device(LOCAL), tools.runner, workshop, suite, progress)
         checked = _checked(device, suite, variant, artifact, program, preparation)
-        tested = _tested(device, suite, variant, artifact, program, preparation, seconds)
+        tested = _tested(device, suite, variant, artifact, program, preparation)
     return Health(
         device=device.spec.name,
         parts=parts,
@@ -126,7 +127,6 @@ def _tested(
     artifact: Artifact,
     program: Runner,
     preparation: Preparation,
-    seconds: float,
 ) -> SelfTest:
     kit = Kit(
         device=device,
@@ -140,4 +140,7 @@ def _tested(
         kit.prompt(1)
     except BuildError as error:
         return SelfTest(state="impossible", reason=str(error), variant=variant.name)
-    return self_test(suite, variant, kit, preparation.progress, seconds)
+    seconds, most_s = LONGEST_S, 0.0
+    if isinstance(phone := device.spec.phone, PhoneSpec):
+        seconds, most_s = PHONE_S, PHONE_TRIALS * (phone.cool_down.most_s + PHONE_TRIAL_S)
+    return self_test(suite, variant, kit, preparation.progress, seconds, most_s=most_s)

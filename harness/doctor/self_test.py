@@ -12,6 +12,7 @@ import msgspec
 
 from harness.derivations import trial_values
 from harness.doctor.spread import differences
+from harness.doctor.steadiness import canary_noise, placement
 from harness.health import Difference, SelfTest
 from harness.measure.execute import Equipment, execute, ids_begin
 from harness.measure.jobs import Device, Inputs
@@ -22,6 +23,8 @@ from harness.values import (
     Artifact,
     Bandwidth,
     DeviceFacts,
+    DeviceSpec,
+    PhoneSpec,
     Plan,
     Speed,
     Suite,
@@ -32,7 +35,7 @@ from harness.values import (
 )
 
 LONGEST_S = 60.0
-MOST_ROUNDS = 12
+LEAST_ROUNDS, MOST_ROUNDS = 3, 12
 SLOW = 1 / 8
 """Share of the time after which the cheapest pair of trials is called slow."""
 SIDES = ("A", "B")
@@ -76,24 +79,33 @@ def self_test(
     progress: Progress,
     seconds: float = LONGEST_S,
     clock: Clock = time.monotonic,
+    most_s: float = 0.0,
 ) -> SelfTest:
-    """Run as many rounds as fit; what a failing program says is the reason why there is no test."""
+    """Run as many rounds as fit; what a failing program says is the reason why there is no test.
+
+    `most_s`: the first three rounds may take so long, where that is more than `seconds`.
+    """
     plan, begun = of_itself(suite, variant, kit), clock()
     run = f"doctor-{secrets.token_hex(4)}"  # a phone gives back what it has of a job: this test's are its own
     records: list[TrialRecord] = []
+    limits = seconds, max(seconds, most_s)
     with progress.bar("A/A test", int(seconds)) as bar:
-        for record in _rounds(plan, kit, run, begun, seconds, clock):
+        for record in _rounds(plan, kit, run, begun, limits, clock):
             records.append(record)
             bar.update(min(int(seconds), int(clock() - begun)), int(seconds))
     broken = [r for r in records if r.status in FAILED - {"timed_out"} or r.status == "does_not_fit"]
     if broken:
         return SelfTest(state="impossible", reason=broken[0].reason, variant=variant.name, trials=len(records))
-    tested = _result(plan, kit, variant, records, seconds)
+    tested = _result(plan, kit, variant, records, limits[1])
     return msgspec.structs.replace(tested, seconds=clock() - begun)
 
 
-def _rounds(plan: Plan, kit: Kit, run: str, begun: float, seconds: float, clock: Clock) -> Iterator[TrialRecord]:
+def _rounds(
+    plan: Plan, kit: Kit, run: str, begun: float, limits: tuple[float, float], clock: Clock
+) -> Iterator[TrialRecord]:
     """Whole rounds while the longest one so far still fits; ends at the first trial that fails.
+
+    `limits`: seconds, and those of the first three rounds.
 
     The first round begins with what is cheapest. Where that is slow already, nothing else is tried: three
     rounds of one measure say more than one round of all.
@@ -103,6 +115,7 @@ def _rounds(plan: Plan, kit: Kit, run: str, begun: float, seconds: float, clock:
     longest, only = 0.0, False
     with tempfile.TemporaryDirectory(prefix="bench-doctor-") as folder:
         for number, trials in groupby(plan.trials, key=lambda trial: trial.round):
+            seconds = limits[1] if number < LEAST_ROUNDS else limits[0]
             if clock() + longest > begun + seconds:
                 return
             spent = 0.0
@@ -158,12 +171,14 @@ def _result(plan: Plan, kit: Kit, variant: Variant, records: list[TrialRecord], 
     bandwidth = [v for r in records if r.status == "ok" and (v := trial_values(r).get("read_bandwidth_bytes_s"))]
     return SelfTest(
         state="done",
-        reason=_shortfall(found, left_out, allowed_s),
+        reason=_shortfall(found, left_out, allowed_s, kit.device.spec),
         variant=variant.name,
         artifact_sha256=kit.artifact.sha256,
         differences=tuple(found),
         read_bandwidth_bytes_s=bandwidth[0] if bandwidth else None,
         noise=dict(Counter(_kind(mark) for record in records for mark in record.noise)),
+        canary=canary_noise(records),
+        placement=placement(records),
         trials=len(records),
     )
 
@@ -173,8 +188,11 @@ def _records_of(plan: Plan, load: Speed, side: str, records: list[TrialRecord]) 
     return [record for record in records if record.cell == key]
 
 
-def _shortfall(found: list[Difference], left_out: list[str], allowed_s: float) -> str | None:
+def _shortfall(found: list[Difference], left_out: list[str], allowed_s: float, spec: DeviceSpec) -> str | None:
     why = "this machine is slow or busy"
+    if isinstance(spec.phone, PhoneSpec):
+        rest = spec.phone.cool_down
+        why = f"before each trial the phone rests for {rest.least_s:.0f} to {rest.most_s:.0f} s"
     if not found or any(one.ratio_low is None for one in found):
         return f"{allowed_s:.0f} s do not hold 3 rounds: {why}"
     return f"{', '.join(left_out)} left out: {why}" if left_out else None

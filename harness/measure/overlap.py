@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -29,11 +29,9 @@ def refuse_overlap(cell: Cell, variant: Variant, text: Path | None, requests: Pa
     """
     if text is None:
         return
-    learned = _learned(str(text))
     load = cell.workload
     texts = [read_text(load.text)] if isinstance(load, Text) else list(own_texts(read_lines(requests)))
-    shared = [words for one in texts if (words := learned.part_of(one)) is not None]
-    if shared:
+    if shared := shared_words(text, texts):
         compression = compression_of(variant)
         own = compression is not None and compression.drawn_tokens > 0
         source = "a text that its 16-bit model wrote" if own else text.name
@@ -42,6 +40,12 @@ def refuse_overlap(cell: Cell, variant: Variant, text: Path | None, requests: Pa
             f"{variant.name} learned from {source}, which holds parts of {len(shared):,} of"
             f" {len(texts):,} texts of {load.label}, such as “{shared[0]}”: it cannot be asked them{advice}"
         )
+
+
+def shared_words(learned: Path, texts: Iterable[str]) -> list[str]:
+    """Of each of the texts that stands in part in the file that was learned, the first words that do."""
+    known = _learned(str(learned))
+    return [words for one in texts if (words := known.part_of(one)) is not None]
 
 
 class Learned:

@@ -11,6 +11,8 @@ from harness.health import Check, Difference, Health, Part, SelfTest
 from harness.metrics import METRICS
 from harness.render.words import clean
 
+CANARY_CV = 0.03
+"""As much as one window's canary may lose."""
 STYLES = {"good": "green", "doubtful": "bold yellow", "bad": "bold red", "unknown": "dim"}
 
 
@@ -78,11 +80,31 @@ def _self_test(test: SelfTest) -> Iterator[RenderableType]:
     yield Text("in 5 rounds: smallest difference that shows; for ± 2 %: rounds it takes", style="dim")
     if test.read_bandwidth_bytes_s is not None:
         yield Text(f"read bandwidth {test.read_bandwidth_bytes_s / 1e9:.1f} GB/s")
+    yield from _steadiness(test)
     for mark, trials in sorted(test.noise.items()):
         yield Text(f"noisy: {clean(mark)} ({trials} of {test.trials} trials)", style="bold yellow")
     if moved := [one.label for one in test.differences if one.excludes_1]:
         yield Text(f"{', '.join(moved)}: the artifact differs from itself", style="bold yellow")
         yield Text("by chance one metric in twenty does; if it happens again, rounds here are not alike", style="dim")
+
+
+def _steadiness(test: SelfTest) -> Iterator[RenderableType]:
+    if (canary := test.canary) is not None:
+        noisy = max(canary.compute_cv, canary.read_cv) > CANARY_CV
+        said = (
+            f"canary: {canary.readings} readings, arithmetic varies by {canary.compute_cv:.1%},"
+            f" reads by {canary.read_cv:.1%}"
+        )
+        yield Text(said, style="bold yellow" if noisy else "")
+    if (place := test.placement) is not None:
+        said = f"threads ran on the cores {', '.join(map(str, place.cores))}"
+        said += f"; one changed its core in {place.moved} of {place.windows} windows"
+        if place.waited_share is not None:
+            said += f", and waited for at most {place.waited_share:.1%} of one"
+        yield Text(said)
+        if place.outside:
+            cores = ", ".join(map(str, place.outside))
+            yield Text(f"cores that it was not to use: {cores}", style="bold red")
 
 
 def _differences(differences: tuple[Difference, ...]) -> Table:

@@ -393,6 +393,21 @@ def test_wrong_input_ends_with_one_clear_line(make: Make, tmp_path: Path) -> Non
         assert not Path(job["output"]).exists()
 
 
+def test_a_model_that_the_recipe_refuses_is_refused_before_a_text_is_drawn(make: Make, tmp_path: Path) -> None:
+    odd = make("small", hidden_size=188, num_attention_heads=47, num_key_value_heads=47)
+    draw = {"kind": "draw", "tokens": 10**6, "threads": 1, "program_sha256": "abc"}
+    cases = [
+        (odd, {"group": 4, "turned": True}, "no Hadamard matrix of order 188"),
+        (make(intermediate_size=188), {"turned": True, "rotates_down": True}, "no Hadamard matrix of order 188"),
+        (make(), {"group": 36}, "groups of 36 do not divide the 96 columns"),
+    ]
+    jobs = [{**draw, "model": str(model), "output": str(tmp_path / "text"), **more} for model, more, _ in cases]
+    for (code, last, events), (_, _, says) in zip(run(*jobs, folder=tmp_path), cases, strict=True):
+        assert code == 1 and says in last, last
+        assert [event["event"] for event in events] == ["hello"]
+    assert not (tmp_path / "text").exists()
+
+
 def test_a_missing_shard_and_another_architecture_are_refused(make: Make, tmp_path: Path) -> None:
     model = make()
     (model / "model.safetensors").unlink()

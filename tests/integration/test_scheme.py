@@ -6,12 +6,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torchao.quantization import Int8DynamicActivationIntxWeightConfig, PerAxis, PerGroup, quantize_
+from torchao.quantization import (
+    Int8DynamicActivationIntxWeightConfig,
+    IntxWeightOnlyConfig,
+    PerAxis,
+    PerGroup,
+    quantize_,
+)
 from torchao.quantization.qat import QATConfig
 
 from harness.measure.workers.hf.errors import ModelError
 from harness.measure.workers.scheme.hadamard import NoHadamardError, hadamard, random_hadamard, rotate_last, split
-from harness.measure.workers.scheme.layers import QuantizedLinear, unrounded
+from harness.measure.workers.scheme.layers import QuantizedEmbedding, QuantizedLinear, unrounded
 from harness.measure.workers.scheme.layout import Matrix, Weights, write
 from harness.measure.workers.scheme.numerics import (
     INT4,
@@ -48,6 +54,19 @@ def test_a_layer_computes_what_torchao_computes(dtype: str, bounds: tuple[int, i
     with torch.no_grad():
         assert torch.equal(ours(x), holder(x))
         assert torch.equal(ours(x), fake(x))
+
+
+def test_an_embedding_is_rounded_as_torchao_rounds_it() -> None:
+    weight, ids = drawn(50, 96), torch.arange(50)
+    layer = torch.nn.Embedding(50, 96)
+    layer.weight.data = weight.clone()
+    holder = torch.nn.Sequential(layer)
+    config = IntxWeightOnlyConfig(weight_dtype=torch.int8, granularity=PerAxis(0))
+    quantize_(holder, config, filter_fn=lambda module, _: isinstance(module, torch.nn.Embedding))
+    assert type(holder[0].weight) is not torch.nn.Parameter, "it was rounded"
+    ours = QuantizedEmbedding(fake_quantized_weight(weight, 96, INT8))
+    with torch.no_grad():
+        assert torch.equal(ours(ids), holder(ids))
 
 
 def test_activations_can_be_left_as_they_are_for_a_while() -> None:
@@ -92,7 +111,7 @@ def test_rounding_what_was_rounded_changes_no_integer(seed: int, size: float) ->
     assert bool((integers.abs() <= 8).all())
 
 
-@pytest.mark.parametrize("size", [1, 2, 12, 20, 28, 36, 64, 128, 96, 576, 960, 1536, 2560, 3072, 5632, 14336])
+@pytest.mark.parametrize("size", [1, 2, 12, 20, 28, 36, 64, 128, 96, 576, 960, 1536, 2560, 3072, 5632, 8192, 14336])
 def test_known_sizes_have_hadamard_matrices(size: int) -> None:
     core, power = split(size)
     assert core * power == size

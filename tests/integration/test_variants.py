@@ -11,17 +11,30 @@ import numpy as np
 import pytest
 from gguf import GGUFReader
 from gguf.quants import dequantize
+from safetensors.torch import load_file, save_file
 
-from harness.build.artifacts import Workshop
-from harness.build.gguf_packing import COMPRESSED, INT4, INT8, SCALES, Checkpoint, gguf_name, interleaved
+from harness.build.artifacts import MANIFEST, Manifest, Workshop
+from harness.build.cache import sha256_file
+from harness.build.compressed import read_manifest
+from harness.build.gguf_packing import (
+    COMPRESSED,
+    INT4,
+    INT8,
+    SCALES,
+    Checkpoint,
+    gguf_name,
+    interleaved,
+    pack,
+)
 from harness.build.runners.llama_cpp_build import Runner
-from harness.config import load_suite
+from harness.config import PROJECT, load_suite
 from harness.device_files import load_devices
 from harness.errors import BuildError
+from harness.measure.runtimes import hf
 from harness.pipeline import known_names
 from harness.progress import Silent
 from harness.store import read_lines, read_run
-from harness.values import Answers, Artifact, Suite
+from harness.values import Answers, Artifact, Cell, CheckpointSource, Runtime, Suite, Task, Variant
 from tests.integration.conftest import WHEEL, Ask, Bench
 
 pytestmark = [pytest.mark.torch, pytest.mark.runner]
@@ -98,6 +111,93 @@ def test_the_gguf_file_holds_the_same_integers(made: dict[str, tuple[Artifact, C
             weight = interleaved(weight, heads)
         assert np.array_equal(dequantize(tensor.data, tensor.tensor_type), weight), module
     assert all(name.endswith("norm.weight") for name in tensors)
+
+
+@pytest.mark.parametrize("name", ["ptq", "spinquant", "qlora"])
+def test_the_manifest_beside_a_gguf_file_says_how_its_integers_were_made(
+    made: dict[str, tuple[Artifact, Checkpoint]], suite: Suite, workshop: Workshop, name: str
+) -> None:
+    variant = next(v for v in suite.variants if v.name == name)
+    folder = workshop.checkpoint(variant)
+    beside = msgspec.json.decode(Path(made[name][0].path).with_name(MANIFEST).read_bytes(), type=Manifest)
+    assert beside.checkpoint is not None and beside.checkpoint == read_manifest(folder)
+    of = beside.checkpoint
+    assert {file.name: file.sha256 for file in of.files} == {
+        file.name: sha256_file(folder / file.name) for file in of.files
+    }
+    assert of.versions["torch"] and of.program_sha256 and of.base_sha256 and of.wall_s > 0 and of.peak_rss_bytes
+    text = workshop.learned_text(variant)
+    if name == "ptq":
+        assert text is None and of.text is None and of.losses == ()
+        return
+    assert of.settings["seed"] == 1 and text is not None and of.text is not None
+    assert of.text.sha256 == sha256_file(text) and "of the model's own" in of.text.name
+    assert len(of.losses) == {"spinquant": 2, "qlora": 4}[name]
+
+
+@pytest.mark.parametrize(("scale", "said"), [(1e5, "a scale is too large for F16"), (1e-9, None)])
+def test_a_scale_that_f16_cannot_hold(
+    made: dict[str, tuple[Artifact, Checkpoint]],
+    workshop: Workshop,
+    suite: Suite,
+    tmp_path: Path,
+    scale: float,
+    said: str,
+) -> None:
+    """Too large is refused by name; too small is nothing, as it nearly was."""
+    by_name, folder, module = {v.name: v for v in suite.variants}, tmp_path / "c", "model.layers.1.mlp.up_proj"
+    shutil.copytree(workshop.checkpoint(by_name["ptq"]), folder)
+    tensors = load_file(folder / COMPRESSED)
+    tensors[module + SCALES][5, 1] = scale
+    save_file(tensors, folder / COMPRESSED, metadata={"format": "pt"})
+    target, base = tmp_path / "packed.gguf", Path(workshop.ensure(by_name["bf16"]).path)
+    if said is not None:
+        with pytest.raises(BuildError, match=f"{module}: {said}"):
+            pack(base, folder, target, "label", Silent().bar("packing").__enter__())
+        return
+    pack(base, folder, target, "label", Silent().bar("packing").__enter__())
+    tensor = next(t for t in GGUFReader(target).tensors if t.name == gguf_name(module))
+    weight = dequantize(tensor.data, tensor.tensor_type)
+    assert not weight[5, 32:].any() and weight[5, :32].any()
+
+
+def test_a_compressed_checkpoint_taken_as_it_is_has_its_text_and_its_numerics(
+    made: dict[str, tuple[Artifact, Checkpoint]], suite: Suite, workshop: Workshop
+) -> None:
+    variant = next(v for v in suite.variants if v.name == "spinquant")
+    folder = workshop.checkpoint(variant)
+    model = msgspec.structs.replace(variant.model, source=CheckpointSource(path=str(folder)))
+    taken = Variant(name="taken", model=model, recipe="released")
+    text = workshop.learned_text(taken)
+    assert text is not None and text.read_bytes() == workshop.learned_text(variant).read_bytes()  # type: ignore[union-attr]
+    assert workshop.ensure(taken, "checkpoint").sha256 == workshop.ensure(variant, "checkpoint").sha256
+    cell = Cell(
+        key="0" * 16, variant="taken", runtime=Runtime(name="hf"), device="local", workload=Task(task="knowledge_200")
+    )
+    half = msgspec.structs.replace(cell, runtime=Runtime(name="hf", dtype="bfloat16"))
+    assert hf.supports(cell, taken) is None and "computed in float32" in str(hf.supports(half, taken))
+
+
+NO_TORCHAO = """
+import importlib.util
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "torchao" else find(name, *rest)
+"""
+
+
+def test_without_the_library_the_others_run_and_it_is_said_what_was_left_out(bench: Bench, file: Path) -> None:
+    (bench.folder / "lacks").mkdir()
+    (bench.folder / "lacks" / "sitecustomize.py").write_text(NO_TORCHAO)
+    places = f"{bench.folder / 'lacks'}:{PROJECT}"
+    words = ("--suite", str(file), "--variants", "bf16,qlora", "--measures", "size")
+    done = bench("run", *words, PYTHONPATH=places)
+    assert done.returncode == 0, done.stderr[-2000:]
+    run = read_run(bench.only_run())
+    found = {(c.variant, c.runtime.name if c.runtime else ""): c.unsupported for c in run.plan.cells}
+    assert all(why is None for (name, _), why in found.items() if name == "bf16")
+    assert all("it is made with torchao" in str(why) for (name, _), why in found.items() if name == "qlora")
+    assert {r.status for r in run.records} == {"ok", "unsupported"}
+    assert "left out: qlora: it is made with torchao" in done.stderr
 
 
 def test_interleaved_rows_are_those_of_the_base_file(suite: Suite, workshop: Workshop) -> None:

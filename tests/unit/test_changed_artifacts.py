@@ -4,10 +4,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks.mutate import gguf_pieces
+from harness.build import artifacts
 from harness.build.artifacts import FILE, Workshop
 from harness.build.runners.llama_cpp_build import Runner
 from harness.config import PROJECT
@@ -53,6 +55,19 @@ def made(plan: Plan) -> Ready:
         except BuildError as error:
             broken[variant.name, "gguf"] = str(error)
     return Ready(workshop, artifacts, broken, {})
+
+
+def test_what_could_not_be_made_leaves_nothing(
+    tmp_path: Path, plan: Plan, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(variant: Variant, kit: Any, target: Path) -> None:
+        target.write_bytes(b"half")
+        raise BuildError("No space left on device")
+
+    monkeypatch.setattr(artifacts, "load_recipe", lambda name: full)
+    with pytest.raises(BuildError, match="No space left"):
+        Workshop(RUNNER, Silent()).ensure(plan.suite.variants[0])
+    assert list((cache / "artifacts").iterdir()) == []
 
 
 def spoil(path: Path) -> None:

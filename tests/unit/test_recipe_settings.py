@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from harness.build.gguf_packing import has_no_gguf
 from harness.build.recipes import SETTINGS, compression_of
 from harness.build.recipes.qlora import Settings as Qlora
 from harness.build.recipes.spinquant import Settings as SpinQuant
@@ -31,6 +32,14 @@ def test_a_text_of_the_users_is_read_instead_of_the_models_own() -> None:
 
 def test_llama_cpps_types_make_no_checkpoint() -> None:
     assert compression_of(Variant(name="v", model=MODEL, recipe="ptq", settings={"weights": "q4_0"})) is None
+
+
+def test_blocks_of_gguf_hold_32_weights_of_one_group() -> None:
+    def with_group(group: int) -> Variant:
+        return Variant(name="v", model=MODEL, recipe="spinquant", settings={"group": group})
+
+    assert has_no_gguf(with_group(32)) is None and has_no_gguf(with_group(96)) is None
+    assert has_no_gguf(with_group(48)) == "GGUF blocks hold 32 weights; groups of 48 are none"
 
 
 @pytest.mark.parametrize("settings", [{"steps": -1}, {"samples": 0}, {"learning_rate": 0.0}, {"seed": "one"}])

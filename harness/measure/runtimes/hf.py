@@ -7,8 +7,7 @@ from typing import Any
 
 import msgspec
 
-from harness.build.checkpoints import makes_no_checkpoint
-from harness.build.recipes import compression_of
+from harness.build.checkpoints import holds_integers, makes_no_checkpoint
 from harness.build.runners import Runner
 from harness.build.runners.hf import ARGV, find_hf
 from harness.measure.jobs import Inputs, Job
@@ -46,7 +45,7 @@ def supports(cell: Cell, variant: Variant | None) -> str | None:
     assert variant is not None
     if (why := makes_no_checkpoint(variant)) is not None:
         return f"torch runs checkpoints; {why}"
-    if compression_of(variant) is not None and cell.runtime is not None and cell.runtime.dtype != "float32":
+    if cell.runtime is not None and cell.runtime.dtype != "float32" and holds_integers(variant):
         return f"the scheme's numbers are computed in float32, not in {cell.runtime.dtype}"
     if isinstance(load, Task) and load.context is not None and load.context > variant.model.context:
         return f"context {load.context} is more than the {variant.model.context} tokens the model was trained for"

@@ -41,7 +41,6 @@ def _parsed(text: bytes, path: Path, number: int) -> Any:
         found = json.loads(text.decode("utf-8"))
         if b"\\ud" in text.lower():  # only an escape can be one half of a pair
             json.dumps(found, ensure_ascii=False).encode("utf-8")
-        return found
     except UnicodeEncodeError:
         raise DataError(f"{path}:{number} has half a character: a surrogate without its other half") from None
     except UnicodeDecodeError as error:
@@ -51,3 +50,4 @@ def _parsed(text: bytes, path: Path, number: int) -> Any:
         raise DataError(f"{place} is no JSON: {error.msg}, column {error.colno}") from None
     except RecursionError:
         raise DataError(f"{path}:{number} is nested too deeply") from None
+    return found

@@ -10,6 +10,7 @@ import torch
 from harness.measure.workers.compress.decoder import EMBEDDING, open_decoder
 from harness.measure.workers.compress.jobs import DrawJob
 from harness.measure.workers.compress.made import Report
+from harness.measure.workers.compress.rotations import check_sizes
 from harness.measure.workers.compress.text import open_tokenizer
 from harness.measure.workers.hf.errors import JobFailedError
 
@@ -33,7 +34,9 @@ def draw(job: DrawJob, report: Report) -> str:
         ModelError: see open_decoder, or no tokenizer.
         JobFailedError: logits that are no numbers, or too little that the tokenizer reads again.
     """
-    decoder = open_decoder(Path(job.model), group=1)
+    decoder = open_decoder(Path(job.model), job.group)
+    if job.turned:
+        check_sizes(decoder, rotates_down=job.rotates_down)
     tokenizer, vocabulary = open_tokenizer(Path(job.model)), len(decoder.weight(EMBEDDING))
     banned = sorted({i for i in tokenizer.all_special_ids if i is not None and i < vocabulary})
     count = math.ceil(SPARE * job.tokens / PIECE)

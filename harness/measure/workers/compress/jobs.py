@@ -31,6 +31,10 @@ class DrawJob(Job, frozen=True, kw_only=True, tag="draw"):
 
     tokens: Positive
     """At least so many."""
+    group: Positive = 1
+    turned: bool = False
+    rotates_down: bool = False
+    """What the recipe that learns from it will do with the model, so that a model which it refuses is refused first."""
 
 
 class RecipeJob(Job, frozen=True, kw_only=True):

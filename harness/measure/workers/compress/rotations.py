@@ -29,14 +29,19 @@ def random_rotations(decoder: Decoder, generator: torch.Generator, *, rotates_do
     Raises:
         ModelError: none of a size is known.
     """
+    check_sizes(decoder, rotates_down=rotates_down)
+    r1 = random_hadamard(decoder.hidden, generator)
+    r2 = torch.stack([random_hadamard(decoder.head, generator) for _ in range(decoder.layers)])
+    return Rotations(r1, r2)
+
+
+def check_sizes(decoder: Decoder, *, rotates_down: bool) -> None:
+    """Raises ModelError: no Hadamard matrix of a size is known."""
     try:
-        r1 = random_hadamard(decoder.hidden, generator)
-        r2 = torch.stack([random_hadamard(decoder.head, generator) for _ in range(decoder.layers)])
-        if rotates_down:
-            split(decoder.inner)
+        for size in (decoder.hidden, decoder.head, *((decoder.inner,) if rotates_down else ())):
+            split(size)
     except NoHadamardError as error:
         raise ModelError(str(error)) from error
-    return Rotations(r1, r2)
 
 
 @torch.no_grad()
