@@ -1,4 +1,4 @@
-"""The command that takes what a bundle measured elsewhere."""
+"""The command that takes what was measured elsewhere: by a bundle, or by another tool."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from harness.options import results_option
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of data sets; default: BENCH_DATA.")
 @click.pass_context
 def import_(ctx: click.Context, file: Path, results: Path, data: Path | None) -> None:
-    """Make a run of the result FILE of a bundle (`bench build --bundle`); nothing is measured."""
+    """Make a run of FILE: a bundle's result, or what another tool wrote; nothing is measured."""
     from harness import pipeline
     from harness.terminal import TerminalProgress
 

@@ -17,6 +17,12 @@ CARD = click.Path(path_type=Path, dir_okay=False, exists=True)
 @click.option(
     "--verify", metavar="FILE", type=CARD, help="Say which numbers of this card's block the runs do not give."
 )
+@click.option(
+    "--metadata",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write the scores as `.eval_results/` and `model-index` there, a folder for each variant.",
+)
 @click.option("--stand-in", is_flag=True, help="Numbers of a stand-in or of random weights too, marked as such.")
 @json_option
 @click.pass_context
@@ -27,6 +33,7 @@ def card(
     results: Path,
     update: Path | None,
     verify: Path | None,
+    metadata: Path | None,
     stand_in: bool,
     as_json: bool,
 ) -> None:
@@ -37,7 +44,15 @@ def card(
         raise click.UsageError("--verify only looks: without --update and --stand-in")
     if as_json and verify is None:
         raise click.UsageError("--json goes with --verify")
+    if metadata is not None and (verify is not None or update is not None or stand_in):
+        raise click.UsageError("--metadata writes files of its own: without --update, --verify and --stand-in")
     names = runs or ("latest",)
+    if metadata is not None:
+        files = cards.metadata_of(names, results)
+        cards.write_metadata(metadata, files)
+        for name in files:
+            click.echo(metadata / name)
+        return
     if verify is not None:
         ctx.exit(_verify(verify, names, results, as_json))
     text = cards.block_of(names, results, stand_in=stand_in)

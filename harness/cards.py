@@ -15,6 +15,8 @@ from harness.published import ClaimFile
 from harness.store import PLAN, RECORDS, read_run, resolve_run, write_durably
 
 if TYPE_CHECKING:
+    from harness.analyse.findings import Report
+    from harness.render.card.block import Origin
     from harness.render.card.checking import Difference
 
 MOST_BYTES = 1 << 20
@@ -28,8 +30,37 @@ def block_of(names: Sequence[str], results: Path, *, stand_in: bool) -> str:
     Raises:
         InputError: the weights are random or a stand-in's, and nobody asked for a card of such.
     """
+    from harness.render.card.block import block
+
+    return block(*_seen(names, results, stand_in=stand_in))
+
+
+def metadata_of(names: Sequence[str], results: Path) -> dict[str, bytes]:
+    """File name → body of these runs' scores in the hub's own forms: `.eval_results/` and `model-index.yaml`.
+
+    Raises:
+        InputError: the weights are random or a stand-in's: the hub has no place for a mark; or no score is of a whole
+            published data set.
+    """
+    from harness.render.card.entries import DATASETS, metadata
+
+    files = metadata(*_seen(names, results, stand_in=False))
+    if not files:
+        raise InputError(
+            f"no score is of a whole data set as it was published; known are {', '.join(sorted(DATASETS))}"
+        )
+    return files
+
+
+def write_metadata(folder: Path, files: dict[str, bytes]) -> None:
+    """Each file whole, in its place below the folder."""
+    for name, body in files.items():
+        write_durably(folder / name, body)
+
+
+def _seen(names: Sequence[str], results: Path, *, stand_in: bool) -> "tuple[Report, list[Origin]]":
     from harness.analyse.compare import analyse
-    from harness.render.card.block import Origin, block, stand_ins
+    from harness.render.card.block import Origin, stand_ins
 
     folders = [resolve_run(name, results) for name in dict.fromkeys(names)]
     report = analyse([read_run(folder) for folder in folders])
@@ -37,7 +68,7 @@ def block_of(names: Sequence[str], results: Path, *, stand_in: bool) -> str:
         raise InputError(
             f"no numbers of a model that a card could be about ({'; '.join(marks)}): --stand-in marks them"
         )
-    return block(report, [Origin(folder.name, origin_hash(folder)) for folder in folders])
+    return report, [Origin(folder.name, origin_hash(folder)) for folder in folders]
 
 
 def origin_hash(folder: Path) -> str:

@@ -17,6 +17,7 @@ from harness.values import (
     LoadSeen,
     MemorySeen,
     Observation,
+    Reported,
     Stretch,
     Surroundings,
     Timing,
@@ -237,6 +238,11 @@ def why_no_energy(energy: EnergySeen) -> str | None:
     return None
 
 
+def _of_reported(seen: Seen) -> dict[str, float | None]:
+    """As another tool told them."""
+    return {name: value for one in seen[Reported] for name, value in one.values.items()}
+
+
 def _of_bandwidth(seen: Seen) -> dict[str, float | None]:
     windows: list[BandwidthSeen] = seen[BandwidthSeen]
     return {"read_bandwidth_bytes_s": median(w.bytes / (w.ns / 1e9) for w in windows)}
@@ -249,6 +255,7 @@ _OF_KIND: dict[type, Callable[[Seen], dict[str, float | None]]] = {
     Stretch: _of_stretches,
     Timing: _of_timings,
     BandwidthSeen: _of_bandwidth,
+    Reported: _of_reported,
 }
 
 

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -184,16 +185,19 @@ def build(wish: Wish, command: Sequence[str], progress: Progress) -> "list[Made]
 
 
 def import_result(archive: Path, results: Path, data: Path | None, progress: Progress) -> Path:
-    """The result of a bundle → a run, graded; returns its folder. Nothing is measured.
+    """The result of a bundle, or of another tool → a run, graded; returns its folder. Nothing is measured.
 
     Raises:
-        InputError: no result, or one that was imported before.
+        InputError: no result that is known, or one that was imported before.
         StoreError: it is damaged.
         BuildError: its answers cannot be graded here; the run is there.
     """
     from harness.measure.bundle.importing import import_result as make_run
+    from harness.measure.foreign.making import import_told
     from harness.measure.grading import grade_missing
 
+    if not (archive.is_file() and tarfile.is_tarfile(archive)):
+        return import_told(archive, results, progress)
     with in_use():
         folder = make_run(archive, results, data, progress)
         with hold_run(folder):

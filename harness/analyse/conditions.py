@@ -24,6 +24,7 @@ from harness.values import (
     Hello,
     Loaded,
     Opened,
+    Reported,
     Suite,
     Surroundings,
     Timing,
@@ -243,6 +244,8 @@ def _of_record(record: TrialRecord) -> dict[str, str]:
         found["CPU features that ran"] = " ".join(sorted(loaded.cpu_features)) or "none reported"
     for opened in observed([record], Opened):
         found |= {name: _word(getattr(opened, field)) for field, name in OPENED.items()}
+    for told in observed([record], Reported):
+        found |= {"imported from": told.tool, **told.conditions}
     for checked in observed([record], CrossChecked):
         found[CHECKED] = (
             f"{checked.requests} requests, at most {checked.largest_nats:.2g} nats from {checked.reference}; "

@@ -17,6 +17,7 @@ from harness.values import (
     MemorySeen,
     Opened,
     RandomSource,
+    Reported,
     Speed,
     Timing,
     TrialRecord,
@@ -94,6 +95,8 @@ def conditions_of(record: TrialRecord) -> dict[str, str]:
         found |= {"llama.cpp": hello.llama_version} if hello.llama_version else hello.versions
     for opened in observed([record], Opened):
         found |= {field: str(getattr(opened, field)) for field in OPENED}
+    for told in observed([record], Reported):
+        found |= {"told by": told.tool, **told.conditions}
     for loaded in observed([record], Loaded):
         found |= {field: str(getattr(loaded, field)) for field in SETTINGS}
         found["cpu_features"] = " ".join(sorted(loaded.cpu_features))
@@ -118,6 +121,8 @@ def conditions_key(record: TrialRecord, *, timed: bool = True) -> tuple[object, 
             seen.append(_opened(one))
         elif isinstance(one, Hello):
             seen.append(one.llama_version)
+        elif isinstance(one, Reported):
+            seen += (one.tool, frozenset(one.conditions.items()))
     return tuple(seen)
 
 

@@ -176,7 +176,7 @@ def _ask(
             str(answers),
             dtype=dtype,
             batch_sizes=batch_sizes,
-            threads=floor.facts[cell.device].usable_cores,
+            threads=floor.facts[cell.device].cores,
             context=cell.workload.context or floor.variants[str(cell.variant)].model.context,
         )
         floor.preparation(cell).run(job, Path(folder), f"cross-check of {cell.variant} in {dtype}")

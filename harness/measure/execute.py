@@ -26,6 +26,7 @@ from harness.values import (
     Size,
     Speed,
     Status,
+    Surroundings,
     Timing,
     Trial,
     TrialRecord,
@@ -36,8 +37,8 @@ CANARY_BYTES = 96 << 20
 """That the canary reads on each thread."""
 MOST_REPEATS = 3
 """Of a trial whose timed windows the device finds worthless."""
-TRACE = "samples.jsonl"
-"""File of its work folder in which a device with sensors leaves what they saw."""
+TRACE, GATE_TRACE = "samples.jsonl", "gate.jsonl"
+"""Files of its work folder in which a device with sensors leaves what they saw, and how it waited before."""
 ROOM = 1.3
 """Available memory must be at least this many times the need."""
 
@@ -150,12 +151,18 @@ def _run_fairly(
 ) -> tuple[Outcome, Parsed, str | None, tuple[Observation, ...]]:
     """Run until the device finds the timed windows worth something; those of earlier attempts come last."""
     spoiled: list[Observation] = []
+    traces: list[str] = []
     for attempt in range(MOST_REPEATS + 1):
         outcome, parsed, broken = _run(f"{ids_begin(kit.run, trial)}{attempt}", cell, kit, work, on_progress)
         if outcome.worthless is None or attempt == MOST_REPEATS or not is_spoiled_by_heat(cell):
             break
         windows = (o for o in parsed.observations if isinstance(o, Timing))
         spoiled += [msgspec.structs.replace(window, discarded=True) for window in windows]
+        if outcome.surroundings is not None and outcome.surroundings.trace is not None:
+            traces.append(outcome.surroundings.trace)
+    if outcome.surroundings is not None and traces:
+        around = msgspec.structs.replace(outcome.surroundings, discarded_traces=tuple(traces))
+        outcome = msgspec.structs.replace(outcome, surroundings=around)
     return outcome, parsed, broken, tuple(spoiled)
 
 
@@ -170,7 +177,8 @@ def _run(
         job = msgspec.structs.replace(runtime.job(cell, kit.inputs, kit.facts), id=job_id)
         outcome = kit.device.run(job, work, on_progress)
         if kit.traces is not None and outcome.surroundings is not None:
-            outcome = _with_trace(outcome, work / TRACE, kit.traces / f"{job_id}.jsonl.gz")
+            around = _with_traces(outcome.surroundings, work, kit.traces, job_id)
+            outcome = msgspec.structs.replace(outcome, surroundings=around)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     try:
@@ -180,13 +188,15 @@ def _run(
         return outcome, nothing, str(error)
 
 
-def _with_trace(outcome: Outcome, seen: Path, kept: Path) -> Outcome:
-    """The sensors' own lines, kept beside the records."""
-    if outcome.surroundings is None or not seen.is_file():
-        return outcome
-    write_durably(kept, gzip.compress(seen.read_bytes(), mtime=0))
-    around = msgspec.structs.replace(outcome.surroundings, trace=f"{kept.parent.name}/{kept.name}")
-    return msgspec.structs.replace(outcome, surroundings=around)
+def _with_traces(around: Surroundings, work: Path, traces: Path, job_id: str) -> Surroundings:
+    """The sensors' own lines and the steps of the wait, kept beside the records."""
+    kept = {"trace": (TRACE, f"{job_id}.jsonl.gz"), "gate_trace": (GATE_TRACE, f"{job_id}.gate.jsonl.gz")}
+    found: dict[str, str] = {}
+    for field, (name, target) in kept.items():
+        if (work / name).is_file() and (seen := (work / name).read_bytes()):
+            write_durably(traces / target, gzip.compress(seen, mtime=0))
+            found[field] = f"{traces.name}/{target}"
+    return msgspec.structs.replace(around, **found)
 
 
 def _does_not_fit(trial: Trial, cell: Cell, kit: Equipment, conditions: Conditions) -> str | None:
@@ -199,7 +209,7 @@ def _lack(cell: Cell, kit: Equipment, conditions: Conditions) -> str | None:
     if kit.artifact is None or conditions.available_bytes is None:
         return None
     fixed, per_core = needed_bytes(kit.artifact, cell)
-    need = fixed + per_core * kit.facts.usable_cores
+    need = fixed + per_core * kit.facts.cores
     if conditions.available_bytes >= need:
         return None
     beside = int(need / ROOM) - sum(f.bytes for f in kit.artifact.files)

@@ -143,7 +143,7 @@ def _reference(
     """The host's distributions, kept by artifact, runner and prompts."""
     facts, runtime = preparation.local_facts(), cell.runtime
     assert runtime is not None
-    threads = facts.usable_cores  # the device's count may be more than this machine has
+    threads = facts.cores  # the device's count may be more than this machine has
     runtime = msgspec.structs.replace(runtime, threads=threads, threads_batch=threads)
     key = digest(["parity", artifact.sha256, preparation.runner.sha256, lines, runtime])[:32]
     target = cache_folder("references") / f"{key}.bin"

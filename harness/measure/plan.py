@@ -188,7 +188,7 @@ def spread_out(load: Workload, facts: DeviceFacts) -> Iterable[Workload]:
         return
     used = load.prompt_tokens + load.generated_tokens
     depths = (*SHALLOW, FULL - used) if load.depths == "standard" else load.depths
-    counts = thread_counts(facts.usable_cores) if load.thread_counts == "each" else load.thread_counts
+    counts = thread_counts(facts.cores) if load.thread_counts == "each" else load.thread_counts
     for depth in depths or (load.depth,):
         for threads in counts or (load.threads,):
             yield msgspec.structs.replace(load, depth=depth, depths=(), threads=threads, thread_counts=())

@@ -246,8 +246,8 @@ def _clocks_hz(facts: DeviceFacts) -> Iterable[float]:
     seen = facts.phone
     clusters = seen.clusters if isinstance(seen, PhoneFacts) else ()
     known = [1000.0 * (c.max_khz or USUAL_KHZ) for c in clusters for _ in c.cpus]
-    usual = [1000.0 * USUAL_KHZ] * facts.usable_cores
-    return sorted([*known, *usual] if len(known) < facts.usable_cores else known, reverse=True)[: facts.usable_cores]
+    usual = [1000.0 * USUAL_KHZ] * facts.cores
+    return sorted([*known, *usual] if len(known) < facts.cores else known, reverse=True)[: facts.cores]
 
 
 def _read_bytes_s(phone: PhoneSpec) -> float:

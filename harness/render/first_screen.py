@@ -96,11 +96,12 @@ def _device(setting: Setting) -> str:
     if facts is None:
         return f"{name} (no facts were recorded)"
     memory = f"{facts.memory_bytes / 2**30:.1f} GiB memory" if facts.memory_bytes else "memory unknown"
-    kind = "a phone" if setting.device.kind == "adb" else "not a phone"
+    kind = "a phone" if setting.device.kind == "phone" else "not a phone"
     kind = f"a virtual machine, {kind}" if facts.virtual else kind
     known = facts.model and "unknown" not in facts.model.lower() and facts.cpu not in facts.model
     what = f"{facts.model}, {facts.cpu}" if known else facts.cpu
-    cores = f"{facts.usable_cores} {'core' if facts.usable_cores == 1 else 'cores'}"
+    count = facts.usable_cores
+    cores = "cores unknown" if count is None else f"{count} {'core' if count == 1 else 'cores'}"
     return f"{name} ({what}, {cores}, {memory}, {facts.os}, {facts.arch}, {kind})"
 
 

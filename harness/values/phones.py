@@ -90,6 +90,9 @@ class PhoneSpec(Value, frozen=True):
     """What is expected during a run; another state is said and recorded."""
     battery_percent: Percent = 50
     """A run starts with at least so much."""
+    fixed_performance: bool = False
+    """Whether timed jobs run in Android's mode of lower clocks that can be held (from Android 11, not on every phone).
+    Such numbers are not those of the phone as it is sold."""
 
     @property
     def usable_cores(self) -> int | None:

@@ -31,9 +31,10 @@ class DeviceFacts(Value, frozen=True):
     os: str
     arch: str
     cpu: str
-    logical_cpus: Positive
-    usable_cores: Positive
-    """Physical cores that this process may use (affinity and cgroup limit considered); of a phone its big ones."""
+    logical_cpus: Positive | None
+    usable_cores: Positive | None
+    """Physical cores that this process may use (affinity and cgroup limit considered); of a phone its big ones. None
+    only where another tool told of the machine."""
     memory_bytes: Positive | None
     llc_bytes: Positive | None
     """Last-level cache, all instances together."""
@@ -47,6 +48,12 @@ class DeviceFacts(Value, frozen=True):
     """field → why it was not seen."""
     phone: PhoneFacts | UnsetType = UNSET
     """Set exactly for a phone; elsewhere no file holds the key, so that facts hash as they always did."""
+
+    @property
+    def cores(self) -> int:
+        """The usable ones of a device that was looked at."""
+        assert self.usable_cores is not None, "nothing is planned for a machine that another tool told of"
+        return self.usable_cores
 
 
 class Files(Value, frozen=True, tag_field="event", tag="files"):
@@ -304,6 +311,21 @@ class ProcessSeen(Value, frozen=True, tag_field="event", tag="process"):
     major_faults: Whole | None
 
 
+class Reported(Value, frozen=True, tag_field="event", tag="reported"):
+    """What another tool said of one trial; see docs/importing.md."""
+
+    tool: str
+    """With its version, where it says so."""
+    values: dict[str, float]
+    """Metric → value, in the unit and by the definition of this project."""
+    repetitions: dict[str, tuple[float, ...]] = {}
+    """The same of each repetition."""
+    conditions: dict[str, str] = {}
+    """By the names that runs of this project have for them."""
+    told: dict[str, str] = {}
+    """Everything, by the tool's own names."""
+
+
 Observation = (
     Files
     | Hello
@@ -321,6 +343,7 @@ Observation = (
     | Surroundings
     | ParitySeen
     | Preflight
+    | Reported
 )
 
 Status = Literal[

@@ -64,6 +64,10 @@ class Surroundings(Value, frozen=True, kw_only=True, tag_field="event", tag="sur
     """Of the kernel's boot_id."""
     trace: RunFile | None = None
     """Every sample, relative to the run folder."""
+    gate_trace: RunFile | None = None
+    """Every step of the wait for a cool phone."""
+    discarded_traces: tuple[RunFile, ...] = ()
+    """Samples of the attempts before, whose windows were worthless."""
     missing: dict[str, str] = {}
     """Field → why it was not seen."""
 

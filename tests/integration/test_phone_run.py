@@ -10,9 +10,10 @@ from collections.abc import Callable
 
 import pytest
 
+from harness.build.runners.targets import PHONE
 from harness.measure.devices.adb.open import Via
 from harness.store import Run, read_lines, read_run
-from harness.values import Answers, ParitySeen, Surroundings, TrialRecord
+from harness.values import Answers, ParitySeen, Stretch, Surroundings, TrialRecord
 from tests.integration.conftest import TINY, Bench, kill_hard
 from tests.standin.device import StandIn
 from tests.standin.fixtures import MakePhone
@@ -91,6 +92,62 @@ def test_a_run_on_a_phone_from_plan_to_report(bench: Bench, make_phone: MakePhon
     assert "Temperature and clocks" in page
 
 
+SHORT = """
+measures:
+  - {kind: speed, prompt_tokens: 32, generated_tokens: 4, context: 256, rounds: 1, repetitions: 1}
+"""
+
+
+def test_the_build_is_chosen_on_the_phone_and_asked_200_questions(bench: Bench, make_phone: MakePhone) -> None:
+    """The emulated processor can run all three; which one is the quickest there is the emulator's matter."""
+    phone = make_phone(aarch64=True)
+    set_up(bench, phone, "direct", SHORT)
+    known = bench.folder / "devices.yaml"
+    known.write_text(known.read_text().replace("runner: aarch64", "runner: auto"))
+    code, said = go(bench)
+    assert code == 0, said
+    run = read_run(bench.only_run())
+    (found,) = (json.loads(path.read_text()) for path in (run.path / "devices").glob("standin*.json"))
+    assert found["choice"]["target"] in PHONE
+    assert {duel["target"] for duel in found["choice"]["duels"]} == set(PHONE[1:])
+    assert all(duel["rounds"] == 4 and duel["ratio"] > 0 for duel in found["choice"]["duels"])
+    assert {r.environment.runner_sha256 for r in run.records} == {found["runner_sha256"]}
+    (check,) = found["kernels"].values()
+    assert check["passed"] and check["questions"] == 200 and check["runner_sha256"] == found["runner_sha256"]
+
+
+LONG = """
+measures:
+  - {kind: sustained, prompt_tokens: 16, generated_tokens: 4, context: 256, seconds: 12, idle_s: 0.1, rounds: 1}
+"""
+
+
+def test_sustained_work_says_when_the_phone_was_held_back(bench: Bench, make_phone: MakePhone) -> None:
+    """The system holds back the core that is used while the program runs: a value, and no reason to discard."""
+    phone = make_phone(aarch64=True)
+    set_up(bench, phone, "direct", LONG)
+    known = bench.folder / "devices.yaml"
+    known.write_text(known.read_text() + "  fixed_performance: true\n")
+    words = ("run", "--suite", "phone-tiny.yaml", "--device", "standin", "--variants", "int4-ptq")
+    process = bench.start(*words)
+    jobs = phone.root / ROOT.lstrip("/") / "jobs"
+    wait_for(lambda: list(jobs.glob("*-r0-0-*/events.jsonl")) or process.poll() is not None, "the program's start")
+    (phone.root / "sys/devices/system/cpu/cpu1/cpufreq/scaling_max_freq").write_text("1200000\n")
+    said = process.communicate(timeout=300)[1]
+    assert process.returncode == 0, said
+    run = read_run(bench.only_run())
+    (record,) = run.records
+    (around,) = of(record, Surroundings)
+    assert isinstance(around, Surroundings) and record.status == "ok"
+    assert around.throttled_after_s is not None and 0 <= around.throttled_after_s < 60
+    assert around.discarded_traces == () and around.fixed_performance == "on"
+    assert next(c for c in around.clusters if c.cpus == (1,)).cap_khz == 1_200_000
+    assert of(record, Stretch)
+    rows = json.loads(bench("rows", run.id, "--trials", "--format", "json").stdout)
+    (row,) = (row for row in rows if row["metric"] == "throttled_after_s")
+    assert row["value"] == around.throttled_after_s
+
+
 def check_surroundings(run: Run) -> None:
     cells = {cell.key: cell for cell in run.plan.cells}
     timed = [r for r in run.records if cells[r.cell].measure == "speed"]
@@ -101,6 +158,9 @@ def check_surroundings(run: Run) -> None:
         assert around.allowed == (1,), around
         assert around.gate in ("settled", "not_settled")
         assert around.trace is not None and (run.path / around.trace).is_file()
+        assert around.gate_trace is not None
+        steps = list(read_lines(run.path / around.gate_trace))
+        assert steps and all(step["judged"] for step in steps)
         assert parity.wrong is None and parity.same_top1 >= 17
 
 

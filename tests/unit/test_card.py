@@ -6,16 +6,22 @@ from pathlib import Path
 import msgspec
 import pytest
 from click.testing import CliRunner
+from huggingface_hub import ModelCardData, parse_eval_result_entries
+from huggingface_hub.repocard_data import model_index_to_eval_results
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from harness import cards
+from harness.analyse.compare import analyse
 from harness.cli import main
 from harness.config import PROJECT
 from harness.errors import InputError
 from harness.markdown_tables import read_markdown
 from harness.render.card.block import BEGIN, END, updated
 from harness.render.card.figures import plain
+from harness.store import read_run
+from harness.values import Answers, Cell, Task, TrialRecord
 from tests.builders import build_run
 
 RUN = "example"
@@ -211,3 +217,56 @@ def test_cards_that_cannot_be_read(tmp_path: Path) -> None:
 def test_digits_are_kept_without_exponents(value: float, digits: int) -> None:
     text = plain(value, digits)
     assert "e" not in text and float(text) == pytest.approx(value, rel=0.51 * 10.0 ** (1 - digits))
+
+
+def written(tmp_path: Path, items: int, label: str = "", **measure: object) -> tuple[int, str, Path]:
+    """`bench card --metadata` of a synthetic run of OpenBookQA: exit code, what it said, and the folder."""
+
+    def labelled(cell: Cell, record: TrialRecord) -> TrialRecord:
+        seen = (msgspec.structs.replace(o, label=label) if isinstance(o, Answers) else o for o in record.observations)
+        return msgspec.structs.replace(record, observations=tuple(seen))
+
+    task = Task(task="openbookqa", **measure)  # type: ignore[arg-type]
+    run = build_run(tmp_path, label="a model of my own", measures=(task,), items=items, change=labelled)
+    code, said = bench(str(run), "--metadata", str(tmp_path / "hub"))
+    return code, said, tmp_path / "hub"
+
+
+def test_scores_of_a_whole_data_set_in_the_hubs_own_forms(tmp_path: Path) -> None:
+    code, said, folder = written(tmp_path, 500, fewshot=0)
+    assert code == 0, said
+    report = analyse([read_run(next(tmp_path.glob("2026*")))])
+    for variant in ("bf16", "int4-ptq"):
+        scores = {row.metric: row.value for row in report.rows if row.variant == variant and row.value is not None}
+        body = YAML(typ="safe").load((folder / variant / ".eval_results" / "openbookqa.yaml").read_text())
+        entries = parse_eval_result_entries(body)
+        assert sorted(one.value for one in entries) == sorted(round(100 * value, 2) for value in scores.values())
+        assert {(one.dataset_id, one.task_id) for one in entries} == {("allenai/openbookqa", "openbookqa")}
+        assert all("openbookqa 0-shot" in str(one.notes) and "sha256" in str(one.notes) for one in entries)
+        index = YAML(typ="safe").load((folder / variant / "model-index.yaml").read_text())["model-index"]
+        name, results = model_index_to_eval_results(index)
+        assert name.endswith(f" {variant}") and len(results) == len(scores)
+        assert {(r.dataset_config, r.dataset_split) for r in results} == {("main", "test")}
+        assert {r.metric_type: r.metric_value for r in results} == {m: round(100 * v, 2) for m, v in scores.items()}
+        card = ModelCardData(eval_results=results, model_name=name)
+        assert f"name: {name}" in card.to_yaml()
+    assert len(said.splitlines()) == 2 * len({row.variant for row in report.rows})
+
+
+@pytest.mark.parametrize(
+    ("items", "label", "measure"),
+    [(499, "", {}), (500, "local variant: choices derived", {}), (100, "", {"limit": 100})],
+)
+def test_a_part_or_a_local_copy_of_a_data_set_is_no_score_of_it(
+    tmp_path: Path, items: int, label: str, measure: dict[str, int]
+) -> None:
+    code, said, folder = written(tmp_path, items, label, **measure)
+    assert code == 2 and "no score is of a whole data set as it was published" in said
+    assert not folder.exists()
+
+
+def test_the_hub_gets_no_numbers_of_a_stand_in(tmp_path: Path) -> None:
+    code, said = bench(RUN, "--metadata", str(tmp_path / "hub"))
+    assert code == 2 and "stand-in for SmolLM2" in said and not (tmp_path / "hub").exists()
+    code, said = bench(RUN, "--metadata", str(tmp_path / "hub"), "--stand-in")
+    assert code == 2 and "without --update, --verify and --stand-in" in said

@@ -1,11 +1,12 @@
 """What a program did → status, reason and noise."""
 
+import gzip
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from harness.measure.execute import Equipment, execute, unfit
+from harness.measure.execute import MOST_REPEATS, Equipment, execute, unfit
 from harness.measure.jobs import Conditions, Inputs, Job, Outcome, Parsed
 from harness.measure.judging import judge
 from harness.measure.noise import canary_loss, noise, other_load_cores
@@ -21,6 +22,8 @@ from harness.values import (
     ProcessSeen,
     Runtime,
     Speed,
+    Surroundings,
+    Sustained,
     Timing,
     Trial,
 )
@@ -214,3 +217,50 @@ def test_a_trial_that_its_device_has_begun_already_is_not_judged_by_the_memory_t
     assert unfit(TRIAL, SPEED, kit(device)) is None
     record = execute(TRIAL, SPEED, kit(device), tmp_path / "work", None)
     assert record.status == "failed" and device.jobs == ["run-t1-0"], "it was asked for, and what it came to is judged"
+
+
+class Hot(Tight):
+    """A phone that slows down during its first jobs, and leaves what its sensors saw."""
+
+    def __init__(self, hot: int) -> None:
+        super().__init__()
+        self.hot = hot
+
+    def conditions(self) -> Conditions:
+        return Conditions(load_average=0.0, available_bytes=1 << 40, power=None)
+
+    def run(self, job: Job, work: Path, on_progress: object = None) -> Outcome:
+        super().run(job, work, on_progress)
+        (work / "samples.jsonl").write_text(f"samples of {job.id}\n")
+        (work / "gate.jsonl").write_text(f"gate of {job.id}\n")
+        events = b"".join(msgspec.json.encode(one) + b"\n" for one in (*GOOD, {"event": "done"}))
+        worthless = "the clock fell" if len(self.jobs) <= self.hot else None
+        return outcome(events=events, worthless=worthless, surroundings=Surroundings(gate="settled", gate_s=1.0))
+
+
+def kept(path: Path) -> str:
+    return gzip.decompress(path.read_bytes()).decode()
+
+
+@pytest.mark.parametrize("hot", [0, 2, 9])
+def test_windows_in_which_the_phone_slowed_down_are_measured_again_and_their_traces_kept(
+    tmp_path: Path, hot: int
+) -> None:
+    device = Hot(hot)
+    equipment = msgspec.structs.replace(kit(device), traces=tmp_path / "traces")
+    (tmp_path / "traces").mkdir()
+    record = execute(TRIAL, SPEED, equipment, tmp_path / "work", None)
+    repeats = min(hot, MOST_REPEATS)
+    assert device.jobs == [f"run-t1-{n}" for n in range(repeats + 1)]
+    assert len(record.discards) == 2 * repeats and all(isinstance(o, Timing) and o.discarded for o in record.discards)
+    (around,) = (o for o in record.observations if isinstance(o, Surroundings))
+    assert around.trace == f"traces/run-t1-{repeats}.jsonl.gz"
+    assert around.gate_trace == f"traces/run-t1-{repeats}.gate.jsonl.gz"
+    assert around.discarded_traces == tuple(f"traces/run-t1-{n}.jsonl.gz" for n in range(repeats))
+    for number, trace in enumerate((*around.discarded_traces, around.trace)):
+        assert kept(tmp_path / trace) == f"samples of run-t1-{number}\n"
+    assert kept(tmp_path / around.gate_trace) == f"gate of run-t1-{repeats}\n"
+    sustained = msgspec.structs.replace(SPEED, workload=Sustained())
+    device.jobs.clear()
+    execute(TRIAL, sustained, equipment, tmp_path / "work", None)
+    assert device.jobs == ["run-t1-0"], "to slow down is what such work is measured for"

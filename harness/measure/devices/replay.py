@@ -63,7 +63,8 @@ class ReplayDevice:
             return _lost(NOT_RUN if name.endswith("-0") else NOT_REPEATED)
         for key in job.appends:
             self.copy(name, ANSWERS, Path(job.spec[key]))
-        self.copy(name, SAMPLES, work / SAMPLES)
+        for file in (SAMPLES, GATE):
+            self.copy(name, file, work / file)
         cores = self._cores(name)
         phone = self._facts.phone
         assert isinstance(phone, PhoneFacts)

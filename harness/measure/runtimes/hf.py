@@ -54,7 +54,7 @@ def supports(cell: Cell, variant: Variant | None) -> str | None:
 
 def resolved(runtime: Runtime, facts: DeviceFacts) -> Runtime:
     """The runtime with `auto` thread counts replaced by what they mean on this device."""
-    threads = facts.usable_cores if runtime.threads == "auto" else runtime.threads
+    threads = facts.cores if runtime.threads == "auto" else runtime.threads
     return msgspec.structs.replace(runtime, threads=threads, threads_batch=threads)
 
 

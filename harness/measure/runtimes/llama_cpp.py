@@ -214,7 +214,7 @@ def _common(cell: Cell, inputs: Inputs, facts: DeviceFacts, context: int) -> dic
 
 
 def _threads(wish: int | str, facts: DeviceFacts) -> int:
-    return facts.usable_cores if wish == "auto" else int(wish)
+    return facts.cores if wish == "auto" else int(wish)
 
 
 def resolved(runtime: Runtime, facts: DeviceFacts) -> Runtime:

@@ -54,7 +54,7 @@ def outcome_of(remains: Remains, phone: PhoneFacts) -> Outcome:
         out_of_memory=process.signal == "SIGKILL" and remains.killed_for_memory,
         surroundings=around,
         worthless=worthless,
-        doubts=(*_doubts(remains), *_silences(samples, ended)),
+        doubts=(*_doubts(remains, timed=around is not None), *_silences(samples, ended)),
         lost=_lost(state),
     )
 
@@ -103,14 +103,15 @@ def _silences(samples: Samples, ended: Ended | None) -> tuple[str, ...]:
     return (f"the sampler saw nothing for {silent / 1000:.0f} s of the job",) if silent > LONGEST_SILENCE_MS else ()
 
 
-def _doubts(remains: Remains) -> tuple[str, ...]:
+def _doubts(remains: Remains, *, timed: bool) -> tuple[str, ...]:
+    """A setting that is refused is no doubt about answers, of which no time is taken."""
     found = []
     waited = gate.seen(remains.state.gate, remains.gate)
     if waited is not None and (why := gate.doubt(waited)) is not None:
         found.append(why)
     if remains.cores and (why := _misplaced(remains.cores, remains.state.affinity)) is not None:
         found.append(why)
-    return (*found, *settings.doubts(settings.parse_settings(remains.settings)))
+    return (*found, *settings.doubts(settings.parse_settings(remains.settings))) if timed else tuple(found)
 
 
 def _misplaced(wanted: Sequence[int], seen: str | None) -> str | None:

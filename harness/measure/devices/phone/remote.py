@@ -7,7 +7,7 @@ import msgspec
 
 from harness.measure.devices.phone.gate import wish_of, zones_of
 from harness.measure.devices.phone.job import JobWish, SamplerWish
-from harness.measure.devices.phone.settings import SettingsWish
+from harness.measure.devices.phone.settings import AWAKE, SettingsWish
 from harness.measure.jobs import Job
 from harness.values import PhoneFacts, PhoneSpec, digest
 
@@ -67,7 +67,7 @@ def file_target(root: str, sha256: str) -> str:
 def wish_for(
     job: Job, there: RemoteJob, owner: str, spec: PhoneSpec, facts: PhoneFacts, skin_start_c: float | None
 ) -> JobWish:
-    """What the wrapper does around the job: for a timed one, settings, a cool phone and a sampler."""
+    """What the wrapper does around the job: it stays awake; for a timed one, a cool phone and a sampler too."""
     big, little = cores_of(facts, spec)
     return JobWish(
         folder=there.folder,
@@ -78,7 +78,9 @@ def wish_for(
         cores=big,
         little_cores=little,
         keep_s=KEPT_S,
-        settings=SettingsWish() if job.timed else None,
+        settings=SettingsWish(fixed_performance=spec.fixed_performance)
+        if job.timed
+        else SettingsWish(change=AWAKE, record=()),
         zones=zones_of(spec.cool_down),
         gate=wish_of(spec.cool_down, skin_start_c) if job.timed else None,
         sampler=SamplerWish() if job.timed else None,

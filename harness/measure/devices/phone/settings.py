@@ -37,6 +37,8 @@ STEADY = (
     Setting(space="system", key="screen_brightness_mode", value="0"),
     Setting(space="system", key="screen_brightness", value="10"),
 )
+AWAKE = tuple(one for one in STEADY if one.key != "low_power")
+"""For hours of answers, of which no time is taken: only that the phone does not fall asleep, and its screen is dim."""
 NOT_TOLD = "the phone did not tell it"
 RECORDED = (Recorded(space="global", key="airplane_mode_on"),)
 

@@ -1,0 +1,1 @@
+"""Results of other tools: read into trials, and made a run like any other."""

@@ -1,0 +1,141 @@
+"""optimum-benchmark's report: `benchmark.json`, or `benchmark_report.json` with `benchmark_config.json` beside."""
+
+from statistics import median
+from typing import Any
+
+from harness.errors import InputError
+from harness.measure.foreign.told import Machine, Told, ToldTrial, name_of, number, whole, words
+from harness.values import Memory, Reported, Runtime, Speed, Workload
+
+TOOL = "optimum-benchmark"
+TIMED = ("prefill", "decode", "per_token")
+MEGABYTE = 1_000_000
+"""Its memory tracker divides by 10⁶."""
+DTYPES = ("float32", "float16", "bfloat16")
+
+
+def is_report(told: Any) -> bool:
+    return isinstance(told, dict) and all(isinstance(told.get(key), dict) for key in ("config", "report"))
+
+
+def read(told: dict[str, Any], file: str) -> Told:
+    """One run: its prefill and decode as a speed trial, its peak memory as another.
+
+    Raises:
+        InputError: no text generation, or a number is missing.
+    """
+    config, report = told["config"], told["report"]
+    scenario, backend = _part(config, "scenario", file), _part(config, "backend", file)
+    if not isinstance(report.get("prefill"), dict):
+        raise InputError(f"{file}: it times no prefill: only text generation can be read")
+    shapes = _part(scenario, "input_shapes", file)
+    batch = whole(shapes, "batch_size", file, least=1)
+    prompt = whole(shapes, "sequence_length", file, least=1)
+    generated = whole(scenario.get("generate_kwargs") or {}, "max_new_tokens", file, least=1)
+    tool = f"{TOOL} {(config.get('environment') or {}).get('optimum_benchmark_version', '')}".strip()
+    remarks = []
+    values: dict[str, tuple[float, ...]] = {}
+    if batch > 1:
+        remarks.append(f"{batch} texts at once: their rates are none of one text, and are kept without a metric")
+    else:
+        values = _rates(report, prompt, generated, file)
+    speed = Speed(prompt_tokens=prompt, generated_tokens=generated, context=prompt + generated)
+    trials = [_trial(config, backend, tool, speed, values, report)]
+    if (peak := _peak(report, file)) is not None:
+        memory = Memory(prompt_tokens=prompt, generated_tokens=generated, context=prompt + generated)
+        trials.append(_trial(config, backend, tool, memory, {"peak_rss_bytes": (peak,)}, {}))
+    return Told(tool=TOOL, trials=tuple(trials), remarks=tuple(remarks))
+
+
+def _rates(report: dict[str, Any], prompt: int, generated: int, file: str) -> dict[str, tuple[float, ...]]:
+    prefill = _seconds(report, "prefill", file)
+    found = {"prefill_tok_s": tuple(prompt / one for one in prefill), "ttft_s": prefill}
+    decode = _seconds(report, "decode", file)
+    if generated > 1 and decode:
+        found["decode_tok_s"] = tuple((generated - 1) / one for one in decode)
+    return {name: values for name, values in found.items() if values}
+
+
+def _seconds(report: dict[str, Any], part: str, file: str) -> tuple[float, ...]:
+    latency = (report.get(part) or {}).get("latency")
+    if not isinstance(latency, dict):
+        return ()
+    if latency.get("unit") != "s" or not isinstance(latency.get("values"), list):
+        raise InputError(f"{file}: the latency of {part} is not a list of seconds")
+    return tuple(number({part: one}, part, file, least=1e-9) for one in latency["values"])
+
+
+def _peak(report: dict[str, Any], file: str) -> float | None:
+    """The largest of its parts, in bytes."""
+    found = []
+    for part in TIMED[:2]:
+        memory = (report.get(part) or {}).get("memory")
+        if isinstance(memory, dict) and memory.get("max_ram") is not None:
+            if memory.get("unit") != "MB":
+                raise InputError(f"{file}: the memory of {part} is not in MB")
+            found.append(number(memory, "max_ram", file) * MEGABYTE)
+    return max(found, default=None)
+
+
+def _trial(
+    config: dict[str, Any],
+    backend: dict[str, Any],
+    tool: str,
+    workload: Workload,
+    values: dict[str, tuple[float, ...]],
+    report: dict[str, Any],
+) -> ToldTrial:
+    model = str(backend.get("model") or "unnamed")
+    environment = config.get("environment") or {}
+    kind = str(backend.get("torch_dtype") or backend.get("dtype") or "")
+    ram = environment.get("cpu_ram_mb")
+    conditions = {
+        "backend": str(backend.get("name", "")),
+        "processor": str(backend.get("device", "")),
+        "computed in": kind,
+        "torch version": str(backend.get("version", "")),
+        "transformers version": str(environment.get("transformers_version", "")),
+    }
+    return ToldTrial(
+        variant=name_of(f"{config.get('name', '')}-{model.rstrip('/').rpartition('/')[2]}"),
+        model_file=model.rstrip("/").rpartition("/")[2],
+        scheme=str(backend.get("quantization_scheme") or kind),
+        sixteen_bit=kind in DTYPES[1:] and not backend.get("quantization_scheme"),
+        runtime=Runtime(name=name_of(f"optimum-{backend.get('name', 'unknown')}")),
+        machine=Machine(
+            os=_known(environment, "platform"),
+            arch=_known(environment, "machine"),
+            cpu=(_known(environment, "cpu") or "").strip() or None,
+            logical_cpus=environment.get("cpu_count") if isinstance(environment.get("cpu_count"), int) else None,
+            memory_bytes=int(ram * MEGABYTE) if isinstance(ram, int | float) and ram > 0 else None,
+        ),
+        workload=workload,
+        reported=Reported(
+            tool=tool,
+            values={name: median(found) if name != "peak_rss_bytes" else found[0] for name, found in values.items()},
+            repetitions=values,
+            conditions={name: one for name, one in conditions.items() if one},
+            told=words({**_flat("backend", backend), **_flat("report", report)}),
+        ),
+    )
+
+
+def _known(told: dict[str, Any], key: str) -> str | None:
+    return str(told[key]) if told.get(key) else None
+
+
+def _flat(name: str, told: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in told.items():
+        if isinstance(value, dict):
+            found |= _flat(f"{name}.{key}", value)
+        else:
+            found[f"{name}.{key}"] = value
+    return found
+
+
+def _part(told: dict[str, Any], key: str, file: str) -> dict[str, Any]:
+    found = told.get(key)
+    if not isinstance(found, dict):
+        raise InputError(f"{file}: it has no `{key}`: no report of {TOOL}")
+    return found
