@@ -94,7 +94,8 @@ def test_a_run_on_a_phone_from_plan_to_report(bench: Bench, make_phone: MakePhon
 
 SHORT = """
 measures:
-  - {kind: speed, prompt_tokens: 32, generated_tokens: 4, context: 256, rounds: 1, repetitions: 1}
+  - {kind: speed, prompt_tokens: 32, generated_tokens: 4, context: 256, rounds: 1, repetitions: 1,
+     variants: [int4-ptq]}
 """
 
 
@@ -118,7 +119,7 @@ def test_the_build_is_chosen_on_the_phone_and_asked_200_questions(bench: Bench, 
 
 LONG = """
 measures:
-  - {kind: sustained, prompt_tokens: 16, generated_tokens: 4, context: 256, seconds: 12, idle_s: 0.1, rounds: 1}
+  - {kind: sustained, prompt_tokens: 16, generated_tokens: 4, context: 256, seconds: 12, idle_s: 0.1, rounds: 1, variants: [int4-ptq]}
 """
 
 
