@@ -119,7 +119,8 @@ def test_the_build_is_chosen_on_the_phone_and_asked_200_questions(bench: Bench, 
 
 LONG = """
 measures:
-  - {kind: sustained, prompt_tokens: 16, generated_tokens: 4, context: 256, seconds: 12, idle_s: 0.1, rounds: 1, variants: [int4-ptq]}
+  - {kind: sustained, prompt_tokens: 16, generated_tokens: 4, context: 256, seconds: 12, idle_s: 0.1, rounds: 1,
+     variants: [int4-ptq]}
 """
 
 
