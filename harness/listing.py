@@ -46,7 +46,7 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     yield f"variants: {', '.join(v.name for v in suite.variants)} (baselines: {', '.join(suite.baselines)})"
     for facts in plan.facts.values():
         memory = f"{facts.memory_bytes / 2**30:.1f} GiB" if facts.memory_bytes else "memory unknown"
-        yield f"device {facts.device}: {facts.cpu}, {facts.usable_cores} cores, {memory}, {facts.os}"
+        yield f"device {facts.device}: {facts.cpu}, {facts.usable_cores or 'unknown'} cores, {memory}, {facts.os}"
     for runtime in suite.runtimes:
         threads = {c.runtime.threads for c in plan.cells if c.runtime and c.runtime.name == runtime.name}
         where = "" if runtime.processor == "cpu" else f", {runtime.dtype} on {runtime.processor}"

@@ -18,7 +18,7 @@ from harness.device_files import load_devices
 from harness.errors import InputError, UnknownNameError
 from harness.metrics import check_names
 from harness.progress import Progress
-from harness.store import create_run, hold_run, read_run, resolve_run
+from harness.store import Run, create_run, hold_run, read_run, resolve_run
 from harness.values import (
     FAILED,
     CheckpointSource,
@@ -28,6 +28,7 @@ from harness.values import (
     HubSource,
     PhoneFacts,
     Plan,
+    Reported,
     Shard,
     Suite,
     Task,
@@ -210,11 +211,20 @@ def resume(name: str, results: Path, data: Path | None, progress: Progress) -> P
     from harness.measure.ready import prepare
 
     folder = resolve_run(name, results)
-    planned = read_run(folder).plan
+    planned = _own(folder).plan
     _check_files(planned.suite, data)
     with in_use():
         _go_on(folder, planned, prepare(planned, progress), data, progress)
     return folder
+
+
+def _own(folder: Path) -> Run:
+    """Raises InputError: another tool measured it, so that nothing of it can be done again here."""
+    run = read_run(folder)
+    told = next((o.tool for r in run.records for o in r.observations if isinstance(o, Reported)), None)
+    if told is not None:
+        raise InputError(f"{folder.name} was imported from {told}: bench cannot go on with it, grade or merge it")
+    return run
 
 
 def regrade(name: str, results: Path, data: Path | None, progress: Progress) -> Path:
@@ -222,7 +232,7 @@ def regrade(name: str, results: Path, data: Path | None, progress: Progress) -> 
     from harness.measure.grading import forget_items, grade_missing
 
     folder = resolve_run(name, results)
-    planned = read_run(folder).plan
+    planned = _own(folder).plan
     _check_files(planned.suite, data, models=False)
     with in_use(), hold_run(folder):
         forget_items(folder)
@@ -234,7 +244,7 @@ def merge(names: Sequence[str], results: Path) -> Path:
     """The runs of all shards of one plan → one new run; returns its folder."""
     from harness.measure.merge import merge_runs
 
-    runs = [read_run(resolve_run(name, results)) for name in names]
+    runs = [_own(resolve_run(name, results)) for name in names]
     return merge_runs(runs, results, host=socket.gethostname())
 
 

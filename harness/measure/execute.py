@@ -158,8 +158,8 @@ def _run_fairly(
             break
         windows = (o for o in parsed.observations if isinstance(o, Timing))
         spoiled += [msgspec.structs.replace(window, discarded=True) for window in windows]
-        if outcome.surroundings is not None and outcome.surroundings.trace is not None:
-            traces.append(outcome.surroundings.trace)
+        if (around := outcome.surroundings) is not None:
+            traces += [one for one in (around.trace, around.gate_trace) if one is not None]
     if outcome.surroundings is not None and traces:
         around = msgspec.structs.replace(outcome.surroundings, discarded_traces=tuple(traces))
         outcome = msgspec.structs.replace(outcome, surroundings=around)

@@ -98,6 +98,7 @@ def _device(setting: Setting) -> str:
     memory = f"{facts.memory_bytes / 2**30:.1f} GiB memory" if facts.memory_bytes else "memory unknown"
     kind = "a phone" if setting.device.kind == "phone" else "not a phone"
     kind = f"a virtual machine, {kind}" if facts.virtual else kind
+    kind = "as another tool told of it" if facts.usable_cores is None else kind
     known = facts.model and "unknown" not in facts.model.lower() and facts.cpu not in facts.model
     what = f"{facts.model}, {facts.cpu}" if known else facts.cpu
     count = facts.usable_cores

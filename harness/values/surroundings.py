@@ -67,7 +67,7 @@ class Surroundings(Value, frozen=True, kw_only=True, tag_field="event", tag="sur
     gate_trace: RunFile | None = None
     """Every step of the wait for a cool phone."""
     discarded_traces: tuple[RunFile, ...] = ()
-    """Samples of the attempts before, whose windows were worthless."""
+    """Samples and steps of the attempts before, whose windows were worthless."""
     missing: dict[str, str] = {}
     """Field → why it was not seen."""
 

@@ -1,7 +1,9 @@
 """Results of other tools, read from what the tools themselves wrote: `tests/recordings`."""
 
 import json
+import random
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -12,12 +14,12 @@ from click.testing import CliRunner
 from harness.analyse.compare import analyse
 from harness.cli import main
 from harness.config import PROJECT
-from harness.errors import InputError
+from harness.errors import BenchError, InputError
 from harness.measure.foreign.detect import read_told
 from harness.measure.foreign.making import import_told
 from harness.progress import Silent
 from harness.store import Run, read_run
-from harness.values import Reported, Size, Speed, Task
+from harness.values import Answers, Reported, Size, Speed, Task
 
 RECORDINGS = PROJECT / "tests" / "recordings"
 LLAMA_BENCH = RECORDINGS / "llama-bench-0.5.0-dev.jsonl"
@@ -25,7 +27,7 @@ LM_EVAL = RECORDINGS / "lm-eval-0.4.13"
 OPTIMUM = RECORDINGS / "optimum-benchmark-0.6.0" / "benchmark.json"
 OBSERVER = {
     "prompt_tokens": 64,
-    "generated_tokens": 33,
+    "generated_tokens": 32,
     "model_load_start_ms": 1000,
     "model_load_end_ms": 1500,
     "inference_start_ms": 2000,
@@ -112,8 +114,16 @@ def test_the_command_imports_and_reports(tmp_path: Path, monkeypatch: pytest.Mon
     done = CliRunner().invoke(main, ["report", "latest", "--format", "md"])
     assert done.exit_code == 0, done.output
     (page,) = (tmp_path / "reports").glob("*/report.md")
-    assert "imported from" in page.read_text() and "not a phone" in page.read_text()
+    assert "imported from" in page.read_text() and "not a phone" not in page.read_text()
     assert CliRunner().invoke(main, ["import", str(LLAMA_BENCH)]).exit_code == 2
+    (run,) = (tmp_path / "results").iterdir()
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    for words in (["regrade", "latest"], ["run", "--resume", run.name], ["merge", run.name]):
+        done = CliRunner().invoke(main, words)
+        assert done.exit_code == 2 and "was imported from llama-bench" in done.output, done.output
+    done = CliRunner().invoke(main, ["card", "latest", "--metadata", "hub"])
+    assert done.exit_code == 2 and "was imported" in done.output
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
 def test_entries_of_one_test_are_rounds_and_machines_are_told_apart(tmp_path: Path) -> None:
@@ -127,6 +137,21 @@ def test_entries_of_one_test_are_rounds_and_machines_are_told_apart(tmp_path: Pa
     rounds = sorted(t.round for t in run.plan.trials if t.cell == timed[0].key)
     assert rounds == [0, 1, 2, 3] and timed[0].workload.rounds == 4  # type: ignore[union-attr]
     assert len([c for c in run.plan.cells if isinstance(c.workload, Size)]) == 1
+
+
+def test_settings_that_vary_are_no_rounds(tmp_path: Path) -> None:
+    one = entries()[0]
+    path = tmp_path / "sweep.jsonl"
+    changes = [{"n_threads": 1}, {"n_threads": 2}, {"n_threads": 2, "n_cpu_moe": 3}]
+    path.write_text("".join(json.dumps({**one, **change}) + "\n" for change in changes))
+    run = imported(path, tmp_path)
+    timed = [c for c in run.plan.cells if isinstance(c.workload, Speed)]
+    assert [c.runtime.name for c in timed if c.runtime] == [
+        "llama-bench-n_cpu_moe0-n_threads1",
+        "llama-bench-n_cpu_moe0-n_threads2",
+        "llama-bench-n_cpu_moe3-n_threads2",
+    ]
+    assert len({t.cell for t in run.plan.trials if t.cell in {c.key for c in timed}}) == 3
 
 
 @pytest.mark.parametrize(
@@ -159,6 +184,9 @@ def test_names_of_others_are_made_safe(tmp_path: Path) -> None:
     path.write_text("".join(json.dumps({**entries()[0], "model_filename": name}) + "\n" for name in names))
     run = imported(path, tmp_path)
     found = [v.name for v in run.plan.suite.variants]
+    more = [f"{folder}/{name}.gguf" for folder, name in (("a", "x"), ("b", "x"), ("c", "x-1"))]
+    path.write_text("".join(json.dumps({**entries()[0], "model_filename": name}) + "\n" for name in more))
+    assert len({one.variant for one in read_told(path).trials}) == 3
     assert found[:2] == ["x-1", "x-2"] and found[3] == "unnamed" and len(found) == 5
     assert all(len(name) <= 64 and "<" not in name and "/" not in name for name in found)
 
@@ -189,6 +217,10 @@ def test_every_score_of_lm_eval_is_computed_from_its_samples(tmp_path: Path) -> 
     )
     subjects = [name for name in told["configs"] if name.startswith("mmlu_")]
     shares = [told["results"][name]["acc,none"] for name in subjects]
+    (answers,) = (
+        o for r in run.records if r.cell == tasks["mmlu"].key for o in r.observations if isinstance(o, Answers)
+    )
+    assert answers.label == "the first questions only of 2 of 2 tasks (lm-eval's --limit)"
     assert len(subjects) == 2 and seen[model, label["mmlu"], "acc_macro"] == pytest.approx(fmean(shares))
     assert {r.status for r in run.records} == {"ok"}
 
@@ -244,9 +276,9 @@ def test_the_report_of_optimum_benchmark(tmp_path: Path) -> None:
     assert seen[model, load, "prefill_tok_s"] == pytest.approx(prompt / median(prefill))
     assert seen[model, load, "decode_tok_s"] == pytest.approx(median((generated - 1) / one for one in decode))
     assert report["decode"]["throughput"]["value"] == pytest.approx((generated - 1) / fmean(decode), rel=1e-6)
-    peak = max(report[part]["memory"]["max_ram"] for part in ("prefill", "decode"))
-    (memory,) = (value for (_, _, name), value in seen.items() if name == "peak_rss_bytes")
-    assert memory == pytest.approx(peak * 1e6)
+    (one,) = (o for r in run.records for o in r.observations if isinstance(o, Reported))
+    assert one.told["report.decode.memory.max_ram"] == str(report["decode"]["memory"]["max_ram"])
+    assert not [name for _, _, name in seen if name == "peak_rss_bytes"], "loading is left out of it"
 
 
 def test_several_texts_at_once_are_no_single_texts_rate(tmp_path: Path) -> None:
@@ -269,13 +301,23 @@ def observer(*changes: dict[str, Any]) -> str:
 
 def test_each_line_of_executorch_is_a_round(tmp_path: Path) -> None:
     path = tmp_path / "llama3_2_1b-spinquant.log"
-    path.write_text(observer({}, {"inference_end_ms": 2840, "first_token_ms": 2200}, {}))
+    path.write_text(observer({}, {"inference_end_ms": 2840}, {}))
     run = imported(path, tmp_path)
     (cell,) = run.plan.cells
-    assert cell.workload.label == "p64+g33" and len(run.records) == 3
+    assert cell.variant == "llama3_2_1b-spinquant"
+    assert cell.workload.label == "p64+g33" and len(run.records) == 3, "its count leaves out the first token"
     seen = {name: value for (_, _, name), value in values(run).items()}
     assert seen["prefill_tok_s"] == pytest.approx(64 / 0.128) and seen["ttft_s"] == pytest.approx(0.2)
-    assert seen["decode_tok_s"] == pytest.approx(32 / 0.4) and seen["load_warm_s"] == pytest.approx(0.5)
+    assert seen["decode_tok_s"] == pytest.approx(32 / 0.4) and "load_warm_s" not in seen
+    said = {c.name: [v.value for v in c.values] for c in analyse([run]).conditions}
+    assert said["prefill holds"] == ["the tokenizer's time too"]
+    again = tmp_path / "another-name.log"
+    shutil.copy(path, again)
+    with pytest.raises(InputError, match="imported before"):
+        imported(again, tmp_path)
+    path.write_text(observer({"generated_tokens": 0}))
+    (only,) = read_told(path).trials
+    assert set(only.reported.values) == {"prefill_tok_s", "ttft_s"} and only.workload.label == "p64+g1"
 
 
 def test_times_that_run_backwards_are_refused(tmp_path: Path) -> None:
@@ -296,3 +338,70 @@ def test_what_is_no_result_is_refused_with_what_is_known(tmp_path: Path, body: s
         imported(path, tmp_path)
     with pytest.raises(InputError, match="there is no file"):
         imported(tmp_path / "nowhere", tmp_path)
+
+
+HOSTILE = (
+    *(None, True, -1, 0, 0.5, 1e308, 10**400, "", "²", "\ud800", "x" * 100_000, [], {}, [[]], {"a": []}),
+    *("../..", "\x1b[31m", "<script>", 10**18, float("nan"), float("inf"), [None], "1e5"),
+)
+
+
+def nodes(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The places of everything in a JSON value."""
+    yield place
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, one in inner:
+        yield from nodes(one, (*place, key))
+
+
+def replaced(value: Any, place: tuple[Any, ...], other: Any) -> Any:
+    if not place:
+        return other
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[place[0]] = replaced(value[place[0]], place[1:], other)
+    return copy
+
+
+def recordings(folder: Path) -> dict[str, Path]:
+    """Copies of what each tool wrote; file to spoil → what is imported."""
+    shutil.copytree(LM_EVAL, folder / "lm-eval")
+    (samples,) = (folder / "lm-eval").glob("samples_gsm8k_*")
+    (choices,) = (folder / "lm-eval").glob("samples_arc_easy_*")
+    (results,) = (folder / "lm-eval").glob("results_*")
+    for name in (LLAMA_BENCH, OPTIMUM):
+        shutil.copy(name, folder)
+    (folder / "x.log").write_text(observer({}))
+    alone = [folder / LLAMA_BENCH.name, folder / OPTIMUM.name, folder / "x.log", results]
+    return {**{str(path): path for path in alone}, str(samples): results, str(choices): results}
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_whatever_stands_in_a_file_ends_in_one_line_or_a_run_that_can_be_read(tmp_path: Path, number: int) -> None:
+    draw = random.Random(number)
+    spoil, whole = list(recordings(tmp_path).items())[number]
+    path = Path(spoil)
+    before = path.read_text()
+    ends = {"refused": 0, "read": 0}
+    for turn in range(120):
+        lines = before.splitlines()
+        at = draw.randrange(len(lines)) if path.suffix != ".json" else 0
+        line = lines[at] if path.suffix != ".json" else before
+        head, mark, body = line.partition("PyTorchObserver ")
+        head, body = (head + mark, body) if mark else ("", line)
+        if not body.startswith(("{", "[")):
+            continue
+        value = json.loads(body)
+        other = replaced(value, draw.choice(list(nodes(value))), draw.choice(HOSTILE))
+        spoilt = head + json.dumps(other)
+        path.write_text(spoilt if path.suffix == ".json" else "\n".join([*lines[:at], spoilt, *lines[at + 1 :], ""]))
+        results = tmp_path / f"results-{turn}"
+        try:
+            run = import_told(whole, results, Silent())
+        except BenchError as error:
+            assert "\n" not in str(error) and len(str(error)) <= 2_000
+            assert not results.exists() or not list(results.iterdir())
+            ends["refused"] += 1
+        else:
+            analyse([read_run(run)])
+            ends["read"] += 1
+    assert min(ends.values()) > 0, ends

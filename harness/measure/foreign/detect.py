@@ -49,10 +49,13 @@ def _chosen(path: Path) -> Path:
     for name in (BOTH, REPORT):
         if (path / name).is_file():
             return path / name
-    results = sorted(path.rglob("results_*.json"), key=lambda one: one.name)
+    results = sorted(path.rglob("results_*.json"))
     if not results:
         raise InputError(f"{path} holds no results that bench can read; known are {KNOWN}")
-    return results[-1]
+    if len(results) > 1:
+        names = ", ".join(str(one.relative_to(path)) for one in results[:10])
+        raise InputError(f"{path} holds {len(results)} results of lm-eval: say which ({names})")
+    return results[0]
 
 
 def _text(path: Path) -> str:
@@ -70,7 +73,7 @@ def _parsed(text: str) -> Any:
     """None: it is no JSON."""
     try:
         return json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # a number of thousands of digits is a ValueError of its own
         return None
 
 

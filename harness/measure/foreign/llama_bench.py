@@ -1,7 +1,9 @@
 """`llama-bench -o jsonl` (or `-o json`): one entry a test, its repetitions in nanoseconds."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import chain, count
 from pathlib import PurePosixPath, PureWindowsPath
 from statistics import median
 from typing import Any
@@ -9,13 +11,21 @@ from typing import Any
 import msgspec
 
 from harness.errors import InputError
-from harness.measure.foreign.told import Machine, Told, ToldTrial, name_of, number, text, whole, words
+from harness.measure.foreign.told import LONGEST_WORD, Machine, Told, ToldTrial, name_of, number, text, whole, words
 from harness.values import Reported, Runtime, Size, Speed
 
 TOOL = "llama-bench"
 KEYS = ("build_commit", "model_filename", "n_prompt", "n_gen", "samples_ns")
 """By which an entry is known."""
+MOST_REPETITIONS = 10_000
 CACHES = ("f16", "f32", "q8_0")
+NO_SETTINGS = frozenset(
+    (
+        *("model_filename", "model_type", "model_size", "model_n_params", "n_prompt", "n_gen", "n_depth", "test_time"),
+        *("avg_ns", "stddev_ns", "avg_ts", "stddev_ts", "samples_ns", "samples_ts", "cpu_info", "gpu_info"),
+    )
+)
+"""What an entry says of its model, its test and its times; all else is how it was run."""
 SIXTEEN_BIT = ("F16", "BF16", "all F32")
 PLAIN = {"-1": "auto", "0": "off", "1": "on", "false": "off", "true": "on"}
 
@@ -35,9 +45,9 @@ def read(entries: Iterable[dict[str, Any]], file: str) -> Told:
     trials: list[ToldTrial] = []
     sized: set[str] = set()
     together = 0
-    for place, entry in enumerate(entries, 1):
+    for place, (entry, settings) in enumerate(zip(entries, _settings(entries), strict=True), 1):
         where = f"{file}: entry {place}"
-        one = _trial(entry, names[entry["model_filename"]], where)
+        one = _trial(entry, names[entry["model_filename"]], settings, where)
         together += not one.reported.values
         trials.append(one)
         if one.variant not in sized:
@@ -47,12 +57,12 @@ def read(entries: Iterable[dict[str, Any]], file: str) -> Told:
     return Told(tool=TOOL, trials=tuple(trials), remarks=(said,) if together else ())
 
 
-def _trial(entry: dict[str, Any], variant: str, where: str) -> ToldTrial:
+def _trial(entry: dict[str, Any], variant: str, settings: str, where: str) -> ToldTrial:
     prompt, generated = whole(entry, "n_prompt", where), whole(entry, "n_gen", where)
     depth = whole(entry, "n_depth", where) if "n_depth" in entry else 0
     if not prompt and not generated:
         raise InputError(f"{where}: neither a prompt nor generated tokens")
-    kind = str(entry.get("model_type", ""))
+    kind = str(entry.get("model_type", ""))[:LONGEST_WORD]
     load = Speed(
         prompt_tokens=prompt or 1,  # generation alone begins with one token
         generated_tokens=generated or 1,
@@ -64,8 +74,8 @@ def _trial(entry: dict[str, Any], variant: str, where: str) -> ToldTrial:
         model_file=_file(entry["model_filename"]),
         scheme=kind,
         sixteen_bit=kind.endswith(SIXTEEN_BIT),
-        runtime=_runtime(entry, where),
-        machine=Machine(cpu=str(entry.get("cpu_info") or "") or None),
+        runtime=_runtime(entry, settings, where),
+        machine=Machine(cpu=str(entry.get("cpu_info") or "")[:LONGEST_WORD] or None),
         workload=load,
         reported=_reported(entry, prompt, generated, where),
         started=_started(entry, where),
@@ -74,7 +84,7 @@ def _trial(entry: dict[str, Any], variant: str, where: str) -> ToldTrial:
 
 def _reported(entry: dict[str, Any], prompt: int, generated: int, where: str) -> Reported:
     samples = entry["samples_ns"]
-    if not isinstance(samples, list) or not samples:
+    if not isinstance(samples, list) or not 0 < len(samples) <= MOST_REPETITIONS:
         raise InputError(f"{where}: `samples_ns` is no list of times")
     seconds = [number({"samples_ns": one}, "samples_ns", where, least=1) / 1e9 for one in samples]
     repetitions: dict[str, tuple[float, ...]] = {}
@@ -83,7 +93,7 @@ def _reported(entry: dict[str, Any], prompt: int, generated: int, where: str) ->
     elif not prompt:
         repetitions["decode_tok_s"] = tuple(generated / one for one in seconds)
     return Reported(
-        tool=f"{TOOL} {entry.get('build_number', '')} ({entry['build_commit']})",
+        tool=f"{TOOL} {entry.get('build_number', '')} ({entry['build_commit']})"[:100],
         values={name: median(values) for name, values in repetitions.items()},
         repetitions=repetitions,
         conditions=_conditions(entry),
@@ -117,14 +127,14 @@ def _maps(entry: dict[str, Any]) -> bool:
     return entry.get("load_mode") in ("auto", "mmap") or bool(entry.get("use_mmap"))
 
 
-def _runtime(entry: dict[str, Any], where: str) -> Runtime:
+def _runtime(entry: dict[str, Any], settings: str, where: str) -> Runtime:
     caches = {str(entry.get(key, "f16")) for key in ("type_k", "type_v")}
     if len(caches) > 1 or not caches <= set(CACHES):
         raise InputError(f"{where}: a KV cache of {' and '.join(sorted(caches))}; known is one of {', '.join(CACHES)}")
     threads = whole(entry, "n_threads", where, least=1)
     flash = PLAIN.get(str(entry.get("flash_attn", "auto")).lower(), "auto")
     return Runtime(
-        name=TOOL,
+        name=name_of(f"{TOOL}{settings}"),
         threads=threads,
         threads_batch=threads,
         load_mode="mmap" if _maps(entry) else "none",
@@ -148,15 +158,28 @@ def _size(one: ToldTrial, entry: dict[str, Any], where: str) -> ToldTrial:
 
 
 def _names(paths: Iterable[str]) -> dict[str, str]:
-    """Path → variant. Files of one name in several folders are not one variant; their number tells them apart."""
-    by_name: dict[str, list[str]] = {}
-    for path in dict.fromkeys(paths):
-        by_name.setdefault(name_of(_file(path).removesuffix(".gguf")), []).append(path)
-    return {
-        path: name if len(alike) == 1 else f"{name[:60]}-{number_}"
-        for name, alike in by_name.items()
-        for number_, path in enumerate(alike, 1)
-    }
+    """Path → variant. Files of one name in several folders are not one variant; a number tells them apart."""
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    wanted = {path: name_of(_file(path).removesuffix(".gguf")) for path in paths}
+    alike = Counter(wanted.values())
+    for path, name in wanted.items():
+        numbers = (f"{name[:56]}-{number_}" for number_ in count(1))
+        free = (one for one in chain([name] if alike[name] == 1 else [], numbers) if one not in taken)
+        found[path] = next(free)
+        taken.add(found[path])
+    return found
+
+
+def _settings(entries: Sequence[dict[str, Any]]) -> list[str]:
+    """For each entry what tells its settings from others of the file, such as `-n_threads2`; empty where all are alike.
+
+    Only entries of one test with the same settings are rounds of it.
+    """
+    keys = sorted({key for entry in entries for key in entry} - NO_SETTINGS)
+    told = [{key: words({key: entry.get(key)}).get(key, "") for key in keys} for entry in entries]
+    vary = [key for key in keys if len({one[key] for one in told}) > 1]
+    return ["".join(f"-{key}{one[key]}" for key in vary) for one in told]
 
 
 def _file(path: str) -> str:

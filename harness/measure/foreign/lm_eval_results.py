@@ -8,15 +8,20 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from harness.derivations import ratio_of_sums
 from harness.errors import InputError
-from harness.measure.foreign.told import Machine, Told, ToldTrial, name_of, words
+from harness.measure.foreign.told import Machine, Told, ToldTrial, mapping, name_of, words
 from harness.store import read_lines
 from harness.values import Reported, Runtime, Task
 
 TOOL = "lm-eval"
 KEYS = ("results", "configs", "versions", "n-shot", "config")
 WEIGHTED = ("word_perplexity", "byte_perplexity", "bits_per_byte")
+DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(\.\d+)?$")
+TASK_NAME = re.compile(r"[A-Za-z0-9._~+:-][A-Za-z0-9._~+: -]{0,199}")
 LONGEST_TEXT = 2000
+LARGEST = 1e12
+"""Of an item's metric; its squares and sums stay numbers."""
 CLOSE = 1e-6
 """How far the mean of the samples may be from lm-eval's own."""
 Line = dict[str, Any]
@@ -33,6 +38,8 @@ def read(told: dict[str, Any], path: Path) -> Told:
         InputError: samples are missing, or do not give the scores of the results.
         StoreError: a samples file is damaged.
     """
+    for name in ("group_subtasks", "n-samples"):
+        mapping(told.get(name) or {}, f"{path.name}: `{name}`")
     samples = {task: _samples(path, task) for task in _tasks(told)}
     lacking = [task for task, file in samples.items() if file is None]
     if lacking:
@@ -41,10 +48,12 @@ def read(told: dict[str, Any], path: Path) -> Told:
             f" ({len(lacking)} of {len(samples)} tasks lack theirs): single questions are what scores are compared by,"
             " and `lm_eval --log_samples` keeps them"
         )
+    remarks: list[str] = []
     trials = tuple(
-        _trial(told, name, tasks, {task: samples[task] for task in tasks}, path) for name, tasks in _wholes(told)
+        _trial(told, name, tasks, {task: samples[task] for task in tasks}, path, remarks)
+        for name, tasks in _wholes(told)
     )
-    return Told(tool=TOOL, trials=trials)
+    return Told(tool=TOOL, trials=trials, remarks=tuple(dict.fromkeys(remarks)))
 
 
 def _tasks(told: dict[str, Any]) -> list[str]:
@@ -59,31 +68,45 @@ def _wholes(told: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
     tasks = set(_tasks(told))
     placed: set[str] = set()
     for name in groups:
-        if name not in inner and (own := [t for t in _leaves(name, groups, frozenset()) if t in tasks]):
+        if name not in inner and (own := [t for t in _leaves(name, groups) if t in tasks]):
             placed |= set(own)
             yield name, own
     yield from ((name, [name]) for name in _tasks(told) if name not in placed)
 
 
-def _leaves(name: str, groups: dict[str, list[str]], above: frozenset[str]) -> Iterator[str]:
-    if name not in groups or name in above:
-        yield name
-        return
-    for one in groups[name]:
-        yield from _leaves(one, groups, above | {name})
+def _leaves(name: str, groups: dict[str, list[str]]) -> list[str]:
+    """Each once, however the groups lie in each other."""
+    found: dict[str, None] = {}
+    waiting, seen = [name], {name}
+    while waiting:
+        one = waiting.pop()
+        found |= {} if one in groups else {one: None}
+        inner = [other for other in groups.get(one, ()) if other not in seen]
+        seen |= set(inner)
+        waiting += reversed(inner)
+    return list(found)
 
 
 def _samples(path: Path, task: str) -> Path | None:
-    date = path.stem.removeprefix("results_")
-    found = path.with_name(f"samples_{task}_{date}.jsonl")
+    date = DATE.search(path.stem)
+    if date is None or not TASK_NAME.fullmatch(task):
+        return None
+    found = path.with_name(f"samples_{task}_{date[0]}.jsonl")
     return found if found.is_file() else None
 
 
-def _trial(told: dict[str, Any], name: str, tasks: list[str], files: dict[str, Path | None], path: Path) -> ToldTrial:
-    shots = {told["n-shot"].get(task) for task in tasks}
+def _trial(
+    told: dict[str, Any],
+    name: str,
+    tasks: list[str],
+    files: dict[str, Path | None],
+    path: Path,
+    remarks: list[str],
+) -> ToldTrial:
+    shots = {str(told["n-shot"].get(task)) for task in tasks}
     asked = told.get("n-samples") or {}
-    counts = [asked.get(task) or {} for task in tasks]
-    limited = any(one.get("effective") != one.get("original") for one in counts)
+    counts = {task: mapping(asked.get(task) or {}, f"{path.name}: `n-samples` of {task}") for task in tasks}
+    firsts = sum(one.get("effective") != one.get("original") for one in counts.values())
     items: list[Line] = []
     requests: list[Line] = []
     answers: list[Line] = []
@@ -91,7 +114,15 @@ def _trial(told: dict[str, Any], name: str, tasks: list[str], files: dict[str, P
         file = files[task]
         assert file is not None
         lines = list(read_lines(file))
-        own = _items(task, lines, told["configs"][task], file.name)
+        config = mapping(told["configs"][task], f"{path.name}: the configuration of {task}")
+        taken, left = _means(config)
+        remarks += [
+            f"{task}: {one} is a figure of all questions together, and is kept without a metric" for one in left
+        ]
+        own = _items(task, lines, config, taken, file.name)
+        wanted = counts[task].get("effective")
+        if wanted is not None and wanted != len(own):
+            raise InputError(f"{file.name} has {len(own)} questions, {path.name} tells of {wanted}")
         _check(task, own, told["results"][task], path.name)
         items += own
         asked_, given = _requests(task, lines, len(requests))
@@ -102,15 +133,14 @@ def _trial(told: dict[str, Any], name: str, tasks: list[str], files: dict[str, P
     return ToldTrial(
         variant=name_of(model),
         model_file=model,
-        sixteen_bit=True,
         runtime=Runtime(name=name_of(f"lm-eval-{config.get('model', 'unknown')}")),
         machine=_machine(str(told.get("pretty_env_info") or "")),
         workload=Task(
             task=name,
-            fewshot=shots.pop() if len(shots) == 1 else None,
-            limit=len(items) if limited else None,
-            chat=True if told.get("chat_template") else None,
+            fewshot=int(shot) if len(shots) == 1 and (shot := shots.pop()).isascii() and shot.isdigit() else None,
+            chat=bool(told.get("chat_template")),
         ),
+        label=f"the first questions only of {firsts} of {len(tasks)} tasks (lm-eval's --limit)" if firsts else "",
         reported=Reported(
             tool=f"{TOOL} {told.get('lm_eval_version', '')}".strip(),
             values={},
@@ -146,22 +176,31 @@ def _scores(told: dict[str, Any], task: str) -> Iterable[tuple[str, Any]]:
     return found.items() if isinstance(found, dict) else ()
 
 
-def _items(task: str, lines: list[Line], config: Any, file: str) -> list[Line]:
+def _means(config: dict[str, Any]) -> tuple[set[str], list[str]]:
+    """(Metrics whose score is the mean of the questions' or a ratio of their sums, the others)."""
+    taken: set[str] = set()
+    left: list[str] = []
+    for one in config.get("metric_list") or ():
+        if isinstance(one, dict) and isinstance(name := one.get("metric"), str):
+            how = str(one.get("aggregation", "mean"))
+            fits = name in WEIGHTED or how in ("mean", "nanmean") or "agg_inst_level_acc" in how
+            (taken.add if fits else left.append)(name)
+    return taken, left
+
+
+def _items(task: str, lines: list[Line], config: dict[str, Any], taken: set[str], file: str) -> list[Line]:
     """One line a question, all filters' metrics side by side."""
-    kind = config.get("output_type") if isinstance(config, dict) else None
+    kind = config.get("output_type")
     found: dict[Any, Line] = {}
     for place, line in enumerate(lines, 1):
         key, metrics = line.get("doc_id"), line.get("metrics")
-        if not isinstance(key, int | str) or not isinstance(metrics, list):
+        if isinstance(key, bool) or not isinstance(key, int | str) or not isinstance(metrics, list):
             raise InputError(f"{file}: line {place} is no sample of lm-eval: no `doc_id` or no `metrics`")
         item = found.setdefault(key, _item(task, key, line, str(kind)))
         for metric in metrics:
-            _add(item, metric, line)
-    return (
-        [found[key] for key in sorted(found, key=str)]
-        if any(isinstance(k, str) for k in found)
-        else [found[key] for key in sorted(found)]
-    )
+            if metric in taken:
+                _add(item, metric, line)
+    return [found[key] for key in sorted(found, key=lambda key: (str(type(key)), key))]
 
 
 def _item(task: str, key: int | str, line: Line, kind: str) -> Line:
@@ -174,9 +213,12 @@ def _item(task: str, key: int | str, line: Line, kind: str) -> Line:
         logprobs = [_float(answer[0]) for answer in answers if isinstance(answer, list) and answer]
         if len(logprobs) == len(answers) and all(one is not None for one in logprobs) and logprobs:
             best = max(range(len(logprobs)), key=lambda i: logprobs[i] or 0.0)
-            item |= {"answer": best, "logprobs": logprobs, "chance": 1 / len(logprobs)}
+            item |= {"answer": best, "logprobs": logprobs}
+            item |= {"chance": 1 / len(logprobs)} if str(line.get("target", "")).isdigit() else {}
             target = str(line.get("target", ""))
-            item |= {"target": int(target)} if target.isdigit() and int(target) < len(logprobs) else {}
+            item |= (
+                {"target": int(target)} if target.isascii() and target.isdigit() and int(target) < len(logprobs) else {}
+            )
     elif kind == "generate_until" and answers:
         text = answers[0][0] if isinstance(answers[0], list) and answers[0] else answers[0]
         if isinstance(text, str):
@@ -190,10 +232,12 @@ def _add(item: Line, metric: str, line: Line) -> None:
     key = metric if chosen in ("none", None) else f"{metric},{chosen}"
     value = line.get(metric)
     if isinstance(value, list) and len(value) == 2 and metric in WEIGHTED:
-        item["sums"][key] = [float(value[0]), float(value[1])]
+        both = [_float(one) for one in value]
+        if None not in both:
+            item["sums"][key] = both
     elif isinstance(value, list) and value and all(isinstance(part, bool) for part in value):
         item["sums"][key] = [float(sum(value)), float(len(value))]
-    elif isinstance(value, bool | int | float) and math.isfinite(value):
+    elif isinstance(value, bool | int | float) and abs(value) <= LARGEST:
         item["metrics"][key] = float(value)
 
 
@@ -203,9 +247,14 @@ def _check(task: str, items: list[Line], scores: Any, file: str) -> None:
         metric, _, chosen = name.partition(",")
         key = metric if chosen in ("none", "") else name
         own = [item["metrics"][key] for item in items if key in item["metrics"]]
-        known = isinstance(value, float) and own and metric in ("acc", "acc_norm", "exact_match")
-        if known and abs(fmean(own) - value) > CLOSE:
-            said = f"{task} has {name} {value:.6f}, its samples {fmean(own):.6f}"
+        sums = [item["sums"][key] for item in items if key in item["sums"]]
+        if not isinstance(value, float) or not (own or sums):
+            continue
+        if own and len(own) < len(items):
+            raise InputError(f"{file}: {len(items) - len(own)} of {len(items)} samples of {task} lack {name}")
+        mean = fmean(own) if own else ratio_of_sums(key, sum(a for a, _ in sums), sum(b for _, b in sums))
+        if not math.isclose(mean, value, rel_tol=CLOSE, abs_tol=CLOSE):
+            said = f"{task} has {name} {value:.6f}, its samples {mean:.6f}"
             raise InputError(f"{file}: {said}: they are not of one run")
 
 
@@ -263,4 +312,4 @@ def _float(value: Any) -> float | None:
         found = float(value)
     except (TypeError, ValueError):
         return None
-    return found if math.isfinite(found) else None
+    return found if abs(found) <= LARGEST else None

@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 
 from harness import __version__
-from harness.errors import InputError
+from harness.errors import InputError, one_line
 from harness.measure.foreign.detect import read_told
 from harness.measure.foreign.told import Machine, Told, ToldTrial, name_of
 from harness.progress import Progress
+from harness.run_checks import plan_contradicts
 from harness.store import DAMAGE, append_record, create_run, encode, find_runs, hold_run, write_durably, write_lines
 from harness.values import (
     Answers,
@@ -33,6 +34,11 @@ from harness.values import (
 )
 
 IMPORTED = "imported.json"
+DOES_NOT_FIT = (
+    *(KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError, OSError),
+    msgspec.MsgspecError,
+)
+"""What reading a forged or broken file as a tool's comes to."""
 UNKNOWN = "unknown"
 FACTS = ("model", "os", "arch", "cpu", "logical_cpus", "usable_cores", "memory_bytes", "llc_bytes")
 
@@ -57,12 +63,16 @@ def import_told(path: Path, results: Path, progress: Progress) -> Path:
         InputError: nothing that is known, or what was imported before.
         StoreError: a file is damaged.
     """
-    told = read_told(path)
-    if not told.trials:
-        raise InputError(f"{path}: {told.tool} told no result")
-    identity = digest(told.trials)
+    try:
+        told = read_told(path)
+        if not told.trials:
+            raise InputError(f"{path}: {told.tool} told no result")
+        identity = digest([[one.workload, one.reported, one.items] for one in told.trials])
+        plan, records = planned(told, path.name)
+        _check(plan, records)
+    except DOES_NOT_FIT as error:
+        raise InputError(f"{path}: it is not what its tool writes: {one_line(repr(error))[:200]}") from error
     _refuse_twice(identity, results)
-    plan, records = planned(told, path.name)
     made = create_run(results, plan, host=UNKNOWN)
     try:
         with hold_run(made):
@@ -82,6 +92,21 @@ def import_told(path: Path, results: Path, progress: Progress) -> Path:
     for remark in told.remarks:
         progress.say(remark)
     return made
+
+
+def _check(plan: Plan, records: Sequence[tuple[ToldTrial, TrialRecord]]) -> None:
+    """Whether all can be read again. Limits of values hold on reading only.
+
+    Raises:
+        MsgspecError, ValueError: they are not kept.
+        InputError: the parts of the plan do not fit.
+    """
+    if (wrong := plan_contradicts(msgspec.json.decode(encode(plan), type=Plan))) is not None:
+        raise InputError(wrong)
+    for one, record in records:
+        msgspec.json.decode(encode(record), type=TrialRecord)
+        for line in (*one.items, *one.requests, *one.answers):
+            encode(line)
 
 
 def planned(told: Told, file: str) -> tuple[Plan, list[tuple[ToldTrial, TrialRecord]]]:
@@ -128,7 +153,7 @@ def _suite(told: Told, file: str, cells: Sequence[Cell], names: dict[Machine, st
         model = Model(
             name=one.variant,
             source=FileSource(path=one.model_file or UNKNOWN),
-            label=f"{one.model_file or one.variant}, as {told.tool} named it",
+            label=f"{one.model_file or one.variant}, imported from {told.tool}",
         )
         variants[one.variant] = Variant(name=one.variant, model=model, recipe="released", scheme=one.scheme)
         if one.sixteen_bit and one.variant not in full:
@@ -164,7 +189,7 @@ def _with_rounds(load: Workload, rounds: Sequence[ToldTrial]) -> Workload:
     """As many as there are; of a program's repetitions as many as it told."""
     fields = {field.name for field in msgspec.structs.fields(load)}
     told = max((len(v) for one in rounds for v in one.reported.repetitions.values()), default=1)
-    changes = {"rounds": len(rounds), "repetitions": told, "warmups": 0}
+    changes = {"rounds": len(rounds), "repetitions": told}
     return msgspec.structs.replace(load, **{k: v for k, v in changes.items() if k in fields})
 
 
@@ -182,6 +207,7 @@ def _with_answers(run: Path, one: ToldTrial, record: TrialRecord) -> TrialRecord
         questions=len(one.items),
         of=len(one.items),
         task_versions=one.versions,
+        label=one.label,
     )
     return msgspec.structs.replace(record, observations=(*record.observations, answers))
 

@@ -4,14 +4,24 @@ from statistics import median
 from typing import Any
 
 from harness.errors import InputError
-from harness.measure.foreign.told import Machine, Told, ToldTrial, name_of, number, whole, words
-from harness.values import Memory, Reported, Runtime, Speed, Workload
+from harness.measure.foreign.told import (
+    LONGEST_WORD,
+    Machine,
+    Told,
+    ToldTrial,
+    mapping,
+    name_of,
+    number,
+    whole,
+    words,
+)
+from harness.values import Reported, Runtime, Speed, Workload
 
 TOOL = "optimum-benchmark"
-TIMED = ("prefill", "decode", "per_token")
+DEFAULT_TOKENS = 100
+"""Its own `max_new_tokens` where none are named."""
 MEGABYTE = 1_000_000
-"""Its memory tracker divides by 10⁶."""
-DTYPES = ("float32", "float16", "bfloat16")
+"""Its megabytes are 10⁶ bytes."""
 
 
 def is_report(told: Any) -> bool:
@@ -19,7 +29,7 @@ def is_report(told: Any) -> bool:
 
 
 def read(told: dict[str, Any], file: str) -> Told:
-    """One run: its prefill and decode as a speed trial, its peak memory as another.
+    """One run: its prefill and decode as a speed trial. Its peaks of memory are each of one part, and are only kept.
 
     Raises:
         InputError: no text generation, or a number is missing.
@@ -31,8 +41,13 @@ def read(told: dict[str, Any], file: str) -> Told:
     shapes = _part(scenario, "input_shapes", file)
     batch = whole(shapes, "batch_size", file, least=1)
     prompt = whole(shapes, "sequence_length", file, least=1)
-    generated = whole(scenario.get("generate_kwargs") or {}, "max_new_tokens", file, least=1)
-    tool = f"{TOOL} {(config.get('environment') or {}).get('optimum_benchmark_version', '')}".strip()
+    asked = {
+        "max_new_tokens": DEFAULT_TOKENS,
+        **mapping(scenario.get("generate_kwargs") or {}, f"{file}: generate_kwargs"),
+    }
+    generated = whole(asked, "max_new_tokens", file, least=1)
+    environment = mapping(config.get("environment") or {}, f"{file}: `environment`")
+    tool = f"{TOOL} {environment.get('optimum_benchmark_version', '')}".strip()[:100]
     remarks = []
     values: dict[str, tuple[float, ...]] = {}
     if batch > 1:
@@ -40,11 +55,8 @@ def read(told: dict[str, Any], file: str) -> Told:
     else:
         values = _rates(report, prompt, generated, file)
     speed = Speed(prompt_tokens=prompt, generated_tokens=generated, context=prompt + generated)
-    trials = [_trial(config, backend, tool, speed, values, report)]
-    if (peak := _peak(report, file)) is not None:
-        memory = Memory(prompt_tokens=prompt, generated_tokens=generated, context=prompt + generated)
-        trials.append(_trial(config, backend, tool, memory, {"peak_rss_bytes": (peak,)}, {}))
-    return Told(tool=TOOL, trials=tuple(trials), remarks=tuple(remarks))
+    trial = _trial(config, backend, environment, tool, speed, values, report)
+    return Told(tool=TOOL, trials=(trial,), remarks=tuple(remarks))
 
 
 def _rates(report: dict[str, Any], prompt: int, generated: int, file: str) -> dict[str, tuple[float, ...]]:
@@ -57,36 +69,25 @@ def _rates(report: dict[str, Any], prompt: int, generated: int, file: str) -> di
 
 
 def _seconds(report: dict[str, Any], part: str, file: str) -> tuple[float, ...]:
-    latency = (report.get(part) or {}).get("latency")
-    if not isinstance(latency, dict):
+    latency = mapping(report.get(part) or {}, f"{file}: `{part}`").get("latency")
+    if latency is None:
         return ()
+    latency = mapping(latency, f"{file}: the latency of {part}")
     if latency.get("unit") != "s" or not isinstance(latency.get("values"), list):
         raise InputError(f"{file}: the latency of {part} is not a list of seconds")
     return tuple(number({part: one}, part, file, least=1e-9) for one in latency["values"])
 
 
-def _peak(report: dict[str, Any], file: str) -> float | None:
-    """The largest of its parts, in bytes."""
-    found = []
-    for part in TIMED[:2]:
-        memory = (report.get(part) or {}).get("memory")
-        if isinstance(memory, dict) and memory.get("max_ram") is not None:
-            if memory.get("unit") != "MB":
-                raise InputError(f"{file}: the memory of {part} is not in MB")
-            found.append(number(memory, "max_ram", file) * MEGABYTE)
-    return max(found, default=None)
-
-
 def _trial(
     config: dict[str, Any],
     backend: dict[str, Any],
+    environment: dict[str, Any],
     tool: str,
     workload: Workload,
     values: dict[str, tuple[float, ...]],
     report: dict[str, Any],
 ) -> ToldTrial:
     model = str(backend.get("model") or "unnamed")
-    environment = config.get("environment") or {}
     kind = str(backend.get("torch_dtype") or backend.get("dtype") or "")
     ram = environment.get("cpu_ram_mb")
     conditions = {
@@ -99,29 +100,32 @@ def _trial(
     return ToldTrial(
         variant=name_of(f"{config.get('name', '')}-{model.rstrip('/').rpartition('/')[2]}"),
         model_file=model.rstrip("/").rpartition("/")[2],
-        scheme=str(backend.get("quantization_scheme") or kind),
-        sixteen_bit=kind in DTYPES[1:] and not backend.get("quantization_scheme"),
+        scheme=str(backend.get("quantization_scheme") or kind)[:LONGEST_WORD],
         runtime=Runtime(name=name_of(f"optimum-{backend.get('name', 'unknown')}")),
         machine=Machine(
             os=_known(environment, "platform"),
             arch=_known(environment, "machine"),
             cpu=(_known(environment, "cpu") or "").strip() or None,
-            logical_cpus=environment.get("cpu_count") if isinstance(environment.get("cpu_count"), int) else None,
-            memory_bytes=int(ram * MEGABYTE) if isinstance(ram, int | float) and ram > 0 else None,
+            logical_cpus=_count(environment, "cpu_count"),
+            memory_bytes=None if ram is None else int(number(environment, "cpu_ram_mb", tool, least=1) * MEGABYTE),
         ),
         workload=workload,
         reported=Reported(
             tool=tool,
-            values={name: median(found) if name != "peak_rss_bytes" else found[0] for name, found in values.items()},
+            values={name: median(found) for name, found in values.items()},
             repetitions=values,
-            conditions={name: one for name, one in conditions.items() if one},
+            conditions=words(conditions),
             told=words({**_flat("backend", backend), **_flat("report", report)}),
         ),
     )
 
 
+def _count(told: dict[str, Any], key: str) -> int | None:
+    return None if told.get(key) is None else whole(told, key, TOOL, least=1)
+
+
 def _known(told: dict[str, Any], key: str) -> str | None:
-    return str(told[key]) if told.get(key) else None
+    return str(told[key])[:LONGEST_WORD] if told.get(key) else None
 
 
 def _flat(name: str, told: dict[str, Any]) -> dict[str, Any]:

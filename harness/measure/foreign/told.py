@@ -1,7 +1,6 @@
 """What a reader of another tool's results gives: trials with their names, conditions and values."""
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +12,11 @@ from harness.values import Reported, Runtime, Workload
 
 LONGEST_NAME = 64
 LONGEST_WORD = 500
+MOST_WORDS = 2_000
+
+
+LARGEST = 1e18
+"""Nothing that a tool counts or times is as large; results of arithmetic with it stay numbers."""
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +51,8 @@ class ToldTrial(msgspec.Struct, frozen=True, kw_only=True):
     answers: tuple[dict[str, Any], ...] = ()
     """What was answered, by request."""
     versions: dict[str, str] = {}
+    label: str = ""
+    """What must be said beside its scores."""
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,8 +71,9 @@ def name_of(text: str) -> str:
 
 
 def words(told: Mapping[str, Any]) -> dict[str, str]:
-    """Everything as text, by the tool's own names."""
-    return {str(key): _word(value) for key, value in told.items() if value not in (None, "", [], {})}
+    """Everything as text, by the tool's own names; texts are cut."""
+    said = {str(key)[:LONGEST_WORD]: _word(value) for key, value in told.items() if value not in (None, "", [], {})}
+    return dict(list(said.items())[:MOST_WORDS])
 
 
 def _word(value: object) -> str:
@@ -81,7 +88,7 @@ def number(told: Mapping[str, Any], key: str, where: str, *, least: float = 0.0)
         InputError: it is missing, or none.
     """
     value = told.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < least:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < LARGEST:
         raise InputError(f"{where}: `{key}` is {_word(value)}, where a number is wanted")
     return float(value)
 
@@ -96,6 +103,13 @@ def whole(told: Mapping[str, Any], key: str, where: str, *, least: int = 0, most
     if value != int(value) or value > most:
         raise InputError(f"{where}: `{key}` is {_word(told.get(key))}, where a whole number up to {most:,} is wanted")
     return int(value)
+
+
+def mapping(told: Any, what: str) -> dict[str, Any]:
+    """Raises InputError: it is none."""
+    if not isinstance(told, dict):
+        raise InputError(f"{what} is {_word(told)}, where names with values are wanted")
+    return told
 
 
 def text(told: Mapping[str, Any], key: str, where: str) -> str:

@@ -1,7 +1,9 @@
 """Scores in the forms that the Hugging Face hub reads, made by huggingface_hub's own classes and read back by them."""
 
 import io
-from collections.abc import Iterator
+import re
+from collections.abc import Container, Iterator
+from itertools import count
 from typing import Any, NamedTuple
 
 from huggingface_hub import EvalResult, EvalResultEntry, eval_result_entries_to_yaml, parse_eval_result_entries
@@ -68,13 +70,19 @@ class Score(NamedTuple):
         return round(100 * self.row.value, 2)
 
     @property
+    def file(self) -> str:
+        """A safe name for its own file, without its ending."""
+        words = (self.task.task, self.row.metric, self.row.runtime, self.row.device)
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", "_".join(str(word) for word in words))
+
+    @property
     def how(self) -> str:
         """What tells two scores of one data set apart."""
         return f"{self.row.workload}, {self.row.metric}, {self.row.runtime} on {self.row.device}"
 
 
 def metadata(report: Report, origins: list[Origin]) -> dict[str, bytes]:
-    """File name → body, a folder for each variant: `model-index.yaml`, and a file a task below `.eval_results/`.
+    """File name → body, a folder for each variant: `model-index.yaml`, and a file a score below `.eval_results/`.
 
     Left out are questions of a part of a data set, and local copies that are not the published one: the hub's boards
     are about the whole of what was published.
@@ -88,11 +96,11 @@ def metadata(report: Report, origins: list[Origin]) -> dict[str, bytes]:
         index = eval_results_to_model_index(_model_of(scores[0]), results)
         assert len(model_index_to_eval_results(index)[1]) == len(results)
         files[f"{variant}/model-index.yaml"] = _yaml({"model-index": index})
-        for task in dict.fromkeys(one.task.task for one in scores):
-            entries = [_entry(one) for one in scores if one.task.task == task]
+        for one in scores:
+            entries = [_entry(one)]
             data = eval_result_entries_to_yaml(entries)
             assert parse_eval_result_entries(data) == entries
-            files[f"{variant}/.eval_results/{task}.yaml"] = _yaml(data)
+            files[_free(f"{variant}/.eval_results/{one.file}", files)] = _yaml(data)
     return files
 
 
@@ -121,18 +129,18 @@ def _model_of(score: Score) -> str:
 
 
 def _result(score: Score) -> EvalResult:
+    # The hub puts scores of one data set together under the first one's name: what tells them apart is in the metric's.
     shots = {} if score.task.fewshot is None else {"num_few_shot": score.task.fewshot}
     return EvalResult(
         task_type="text-generation",
         dataset_type=score.data.id,
-        dataset_name=f"{score.row.workload}, {score.row.runtime} on {score.row.device}, run {score.run.id}",
+        dataset_name=score.data.id,
         dataset_config=score.data.config,
         dataset_split=score.data.split,
         metric_type=score.row.metric,
-        metric_name=metric(score.row.metric).title,
+        metric_name=f"{metric(score.row.metric).title} ({score.how})",
         metric_value=score.percent,
-        dataset_args=shots or None,
-        metric_args={"n": score.row.n, "run": score.run.id, "sha256": score.origin},
+        metric_args={"n": score.row.n, "run": score.run.id, "sha256": score.origin, **shots},
     )
 
 
@@ -144,6 +152,11 @@ def _entry(score: Score) -> EvalResultEntry:
         date=score.run.ended or None,
         notes=f"{score.how}; bench run {score.run.id}, sha256 {score.origin}",
     )
+
+
+def _free(name: str, taken: Container[str]) -> str:
+    """Two runs of one kind have files of their own."""
+    return next(one for n in count(1) if (one := f"{name}{'' if n == 1 else f'-{n}'}.yaml") not in taken)
 
 
 def _yaml(data: Any) -> bytes:
