@@ -2,7 +2,6 @@
 
 import os
 import socket
-import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -194,10 +193,11 @@ def import_result(archive: Path, results: Path, data: Path | None, progress: Pro
         BuildError: its answers cannot be graded here; the run is there.
     """
     from harness.measure.bundle.importing import import_result as make_run
+    from harness.measure.foreign.detect import is_archive
     from harness.measure.foreign.making import import_told
     from harness.measure.grading import grade_missing
 
-    if not (archive.is_file() and tarfile.is_tarfile(archive)):
+    if not is_archive(archive):
         return import_told(archive, results, progress)
     with in_use():
         folder = make_run(archive, results, data, progress)

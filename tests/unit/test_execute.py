@@ -256,9 +256,13 @@ def test_windows_in_which_the_phone_slowed_down_are_measured_again_and_their_tra
     (around,) = (o for o in record.observations if isinstance(o, Surroundings))
     assert around.trace == f"traces/run-t1-{repeats}.jsonl.gz"
     assert around.gate_trace == f"traces/run-t1-{repeats}.gate.jsonl.gz"
-    assert around.discarded_traces == tuple(f"traces/run-t1-{n}.jsonl.gz" for n in range(repeats))
-    for number, trace in enumerate((*around.discarded_traces, around.trace)):
+    assert around.discarded_traces == tuple(
+        f"traces/run-t1-{n}{of}.jsonl.gz" for n in range(repeats) for of in ("", ".gate")
+    )
+    for number, trace in enumerate((*around.discarded_traces[::2], around.trace)):
         assert kept(tmp_path / trace) == f"samples of run-t1-{number}\n"
+    for number, trace in enumerate(around.discarded_traces[1::2]):
+        assert kept(tmp_path / trace) == f"gate of run-t1-{number}\n"
     assert kept(tmp_path / around.gate_trace) == f"gate of run-t1-{repeats}\n"
     sustained = msgspec.structs.replace(SPEED, workload=Sustained())
     device.jobs.clear()

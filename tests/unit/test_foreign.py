@@ -330,6 +330,13 @@ def test_times_that_run_backwards_are_refused(tmp_path: Path) -> None:
         imported(path, tmp_path)
 
 
+@pytest.mark.parametrize(("name", "body"), [("x", b"\x1f\x8b\x08cut"), ("x.tar", b""), ("x.gz", b"{}")])
+def test_a_damaged_archive_is_a_damaged_bundle(tmp_path: Path, name: str, body: bytes) -> None:
+    (tmp_path / name).write_bytes(body)
+    done = CliRunner().invoke(main, ["import", str(tmp_path / name), "--results", str(tmp_path / "results")])
+    assert done.exit_code == 2 and "no archive of a bundle's result" in done.output, done.output
+
+
 @pytest.mark.parametrize("body", ["", "{}", "[]", "[1]", "nothing", '{"results": {}}', "{" * 10_000, "\x00\xff"])
 def test_what_is_no_result_is_refused_with_what_is_known(tmp_path: Path, body: str) -> None:
     path = tmp_path / "x.json"

@@ -41,6 +41,18 @@ def read_told(path: Path) -> Told:
     raise InputError(f"{file} holds no results that bench can read; known are {KNOWN}")
 
 
+def is_archive(path: Path) -> bool:
+    """Whether a file is, or calls itself, an archive: a damaged one is no result of another tool."""
+    if path.is_dir() or path.suffix in (".tar", ".tgz", ".gz"):
+        return not path.is_dir()
+    try:
+        with open(path, "rb") as file:
+            head = file.read(262)
+    except OSError:
+        return False
+    return head[257:] == b"ustar" or head[:2] == b"\x1f\x8b"
+
+
 def _chosen(path: Path) -> Path:
     if path.is_file():
         return path
