@@ -16,6 +16,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
+from torch_scorer import SUBJECTS
+
 from harness.build.artifacts import Workshop
 from harness.config import load_suite
 from harness.device_files import load_devices
@@ -34,13 +36,6 @@ from harness.values import Cell, Runtime, Task
 
 VARIANT = "f16"
 RUNTIMES = ("llama.cpp", "hf")
-SUBJECTS = (
-    "mmlu_astronomy",
-    "mmlu_business_ethics",
-    "mmlu_computer_security",
-    "mmlu_machine_learning",
-    "mmlu_us_foreign_policy",
-)
 
 
 class Side:

@@ -13,7 +13,6 @@ from harness.claim_files import load_claims
 from harness.errors import ConfigError, InputError, SetupError
 from harness.published import ClaimFile
 from harness.store import PLAN, RECORDS, read_run, resolve_run, write_durably
-from harness.values import Reported
 
 if TYPE_CHECKING:
     from harness.analyse.findings import Report
@@ -46,7 +45,7 @@ def metadata_of(names: Sequence[str], results: Path) -> dict[str, bytes]:
     from harness.render.card.entries import DATASETS, metadata
 
     for folder in (resolve_run(name, results) for name in names):
-        if any(isinstance(o, Reported) for record in read_run(folder).records for o in record.observations):
+        if read_run(folder).told_by is not None:
             raise InputError(f"{folder.name} was imported: what its data sets were is not known well enough here")
     files = metadata(*_seen(names, results, stand_in=False))
     if not files:

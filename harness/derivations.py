@@ -239,7 +239,7 @@ def why_no_energy(energy: EnergySeen) -> str | None:
 
 
 def _of_reported(seen: Seen) -> dict[str, float | None]:
-    """As another tool told them."""
+    """As they were computed from another tool's words when they were imported."""
     return {name: value for one in seen[Reported] for name, value in one.values.items()}
 
 

@@ -27,7 +27,6 @@ from harness.values import (
     HubSource,
     PhoneFacts,
     Plan,
-    Reported,
     Shard,
     Suite,
     Task,
@@ -221,9 +220,8 @@ def resume(name: str, results: Path, data: Path | None, progress: Progress) -> P
 def _own(folder: Path) -> Run:
     """Raises InputError: another tool measured it, so that nothing of it can be done again here."""
     run = read_run(folder)
-    told = next((o.tool for r in run.records for o in r.observations if isinstance(o, Reported)), None)
-    if told is not None:
-        raise InputError(f"{folder.name} was imported from {told}: bench cannot go on with it, grade or merge it")
+    if run.told_by is not None:
+        raise InputError(f"{folder.name} was imported from {run.told_by}: it cannot be resumed, graded or merged")
     return run
 
 

@@ -21,7 +21,7 @@ import msgspec
 
 from harness.errors import StoreError
 from harness.run_checks import plan_contradicts
-from harness.values import SCHEMA_VERSION, Plan, TrialRecord
+from harness.values import SCHEMA_VERSION, Plan, Reported, TrialRecord
 
 PLAN = "plan.json"
 RECORDS = "records.jsonl"
@@ -44,6 +44,12 @@ class Run(msgspec.Struct, frozen=True):
     @property
     def id(self) -> str:
         return self.path.name
+
+    @property
+    def told_by(self) -> str | None:
+        """The other tool that measured it; None: bench did."""
+        told = (o for record in self.records for o in record.observations if isinstance(o, Reported))
+        return next((one.tool for one in told), None)
 
     @property
     def complete(self) -> bool:

@@ -253,6 +253,11 @@ def test_results_whose_samples_are_gone_or_of_another_run(tmp_path: Path) -> Non
     samples.write_text("".join(json.dumps(line) + "\n" for line in lines))
     with pytest.raises(InputError, match=r"arc_easy has acc,none .* they are not of one run"):
         imported(results, tmp_path)
+    for line in lines:
+        line["metrics"] = ["acc_norm"]
+    samples.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(InputError, match="3 of 3 samples of arc_easy lack acc,none"):
+        imported(results, tmp_path)
     samples.unlink()
     with pytest.raises(InputError, match=r"no samples_arc_easy_….jsonl .*--log_samples"):
         imported(results, tmp_path)

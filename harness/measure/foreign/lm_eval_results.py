@@ -123,7 +123,7 @@ def _trial(
         wanted = counts[task].get("effective")
         if wanted is not None and wanted != len(own):
             raise InputError(f"{file.name} has {len(own)} questions, {path.name} tells of {wanted}")
-        _check(task, own, told["results"][task], path.name)
+        _check(task, own, taken, told["results"][task], path.name)
         items += own
         asked_, given = _requests(task, lines, len(requests))
         requests += asked_
@@ -210,20 +210,24 @@ def _item(task: str, key: int | str, line: Line, kind: str) -> Line:
     item["group"] = subject if isinstance(subject, str) else None
     answers = line.get("filtered_resps") or []
     if kind == "multiple_choice":
-        logprobs = [_float(answer[0]) for answer in answers if isinstance(answer, list) and answer]
-        if len(logprobs) == len(answers) and all(one is not None for one in logprobs) and logprobs:
-            best = max(range(len(logprobs)), key=lambda i: logprobs[i] or 0.0)
-            item |= {"answer": best, "logprobs": logprobs}
-            item |= {"chance": 1 / len(logprobs)} if str(line.get("target", "")).isdigit() else {}
-            target = str(line.get("target", ""))
-            item |= (
-                {"target": int(target)} if target.isascii() and target.isdigit() and int(target) < len(logprobs) else {}
-            )
+        item |= _chosen(answers, str(line.get("target", "")))
     elif kind == "generate_until" and answers:
         text = answers[0][0] if isinstance(answers[0], list) and answers[0] else answers[0]
         if isinstance(text, str):
             item |= {"answer": text[:LONGEST_TEXT], "filter": str(line.get("filter") or "none")}
             item |= {"target": str(line.get("target", ""))[:LONGEST_TEXT]}
+    return item
+
+
+def _chosen(answers: list[Any], target: str) -> Line:
+    """Of choices by their log-likelihoods; nothing where one of these is none."""
+    found = [_float(answer[0]) for answer in answers if isinstance(answer, list) and answer]
+    logprobs = [one for one in found if one is not None]
+    if not logprobs or len(logprobs) < len(answers):
+        return {}
+    item: Line = {"answer": max(range(len(logprobs)), key=logprobs.__getitem__), "logprobs": logprobs}
+    if target.isascii() and target.isdigit() and int(target) < len(logprobs):
+        item |= {"chance": 1 / len(logprobs), "target": int(target)}
     return item
 
 
@@ -241,17 +245,17 @@ def _add(item: Line, metric: str, line: Line) -> None:
         item["metrics"][key] = float(value)
 
 
-def _check(task: str, items: list[Line], scores: Any, file: str) -> None:
+def _check(task: str, items: list[Line], taken: set[str], scores: Any, file: str) -> None:
     """Raises InputError: the samples are not those of the results."""
     for name, value in scores.items() if isinstance(scores, dict) else ():
         metric, _, chosen = name.partition(",")
         key = metric if chosen in ("none", "") else name
         own = [item["metrics"][key] for item in items if key in item["metrics"]]
         sums = [item["sums"][key] for item in items if key in item["sums"]]
-        if not isinstance(value, float) or not (own or sums):
+        if not isinstance(value, float) or metric not in taken:
             continue
-        if own and len(own) < len(items):
-            raise InputError(f"{file}: {len(items) - len(own)} of {len(items)} samples of {task} lack {name}")
+        if (lacking := len(items) - len(own or sums)) > 0:
+            raise InputError(f"{file}: {lacking} of {len(items)} samples of {task} lack {name}")
         mean = fmean(own) if own else ratio_of_sums(key, sum(a for a, _ in sums), sum(b for _, b in sums))
         if not math.isclose(mean, value, rel_tol=CLOSE, abs_tol=CLOSE):
             said = f"{task} has {name} {value:.6f}, its samples {mean:.6f}"
