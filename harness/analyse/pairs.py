@@ -72,10 +72,8 @@ def compare_metric(variant: MeasuredCell, baseline: MeasuredCell | None, name: s
             found = msgspec.structs.replace(found, notes=(*found.notes, said))
     elif name == "perplexity":
         found = _by_window(variant, baseline, own, other)
-    elif variant.graded is not None and any(name in item.sums for item in variant.graded.items):
-        found = _by_sums(variant, baseline, own, other)
     else:
-        found = _by_item(variant, baseline, own, other)
+        found = compare_items(variant, baseline, name)
     differ = _conditions_differ(variant.seen, baseline.seen)
     return Compared(
         ratio=found.ratio,
@@ -85,6 +83,14 @@ def compare_metric(variant: MeasuredCell, baseline: MeasuredCell | None, name: s
         n=found.n,
         notes=(*found.notes, *differ),
     )
+
+
+def compare_items(variant: MeasuredCell, baseline: MeasuredCell, name: str) -> Compared:
+    """A task's metric, which both have a value of, by the items that are the same for both."""
+    own, other = variant.metrics[name], baseline.metrics[name]
+    if variant.graded is not None and any(name in item.sums for item in variant.graded.items):
+        return _by_sums(variant, baseline, own, other)
+    return _by_item(variant, baseline, own, other)
 
 
 def _ratio(value: float, baseline: float) -> tuple[float | None, tuple[str, ...]]:

@@ -1,25 +1,37 @@
-"""Any two sides compared: variants of one run in pairs; runs and devices without pairs, conditions first."""
+"""Any two sides compared: variants of one run in pairs; runs and devices without, but for the same questions."""
 
 from collections.abc import Iterator, Sequence
-
-import msgspec
+from dataclasses import dataclass
 
 from harness.analyse.accuracy import pair_items
 from harness.analyse.cells import SeenCell, read_cells
 from harness.analyse.conditions import MEASURED, artifacts, conditions
 from harness.analyse.levels import MeasuredCell, measure_cells
+from harness.analyse.matching import Match, match_cells
+from harness.analyse.same_questions import why_not_paired
 from harness.analyse.sides import Differs, Side, SideBySide, SideRow
 from harness.analyse.unpaired import compare_sides
 from harness.errors import InputError, UnknownNameError
 from harness.metrics import metric
 from harness.stats import bounds
 from harness.store import Run
-from harness.values import Value, Workload
+from harness.values import Value
 
 UNPAIRED = (
     "the two sides were not measured in turns: the intervals hold the spread of rounds within each side, "
     "not what changed between them"
 )
+
+UNKNOWN_ARTIFACT = "{} does not say which file it ran: that both sides ran the same one is not known"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A match, and whether its scores are paired by question."""
+
+    match: Match
+    items: bool
+    why_not: str | None = None
 
 
 class Asked(Value, frozen=True, kw_only=True):
@@ -29,9 +41,6 @@ class Asked(Value, frozen=True, kw_only=True):
     devices: tuple[str, ...] = ()
     different_artifacts: bool = False
     """Whether that artifacts of one name differ is what is asked about."""
-
-
-Key = tuple[str | None, str | None, str, Workload]
 
 
 def side_by_side(run: Run, against: Run, asked: Asked) -> SideBySide:
@@ -45,26 +54,29 @@ def side_by_side(run: Run, against: Run, asked: Asked) -> SideBySide:
     side, other = _sides(run, against, asked)
     cells, others = _measured(run, side), _measured(against, other)
     paired = run.id == against.id and side.device == other.device
-    pairs, alone, other_alone = _matched(cells, others, side, other)
-    if not pairs:
+    told = tuple(tool for one in (run, against) if (tool := one.told_by) is not None)
+    found = match_cells(cells, others, side, other, told=bool(told))
+    if not found.matches:
         raise InputError(f"{_words(side)} and {_words(other)} have no cell in common: nothing can be compared")
-    differ = _different_artifacts(pairs)
+    differ = _different_artifacts(found.matches)
     if differ and side.variant == other.variant and not asked.different_artifacts:
         raise InputError(
             f"not the same artifact on both sides: {'; '.join(differ)} "
             "(--different-artifacts compares them all the same)"
         )
     warnings = [f"DIFFERENT ARTIFACTS are compared: {one}" for one in differ]
+    warnings += [UNKNOWN_ARTIFACT.format(tool) for tool in told if run.id != against.id]
+    scored = [Scored(one, items=True) if paired else _with_questions(run, against, one) for one in found.matches]
     return SideBySide(
         side=side,
         other=other,
         paired=paired,
         warnings=tuple(warnings if paired else (*warnings, UNPAIRED)),
-        differing=tuple(_differing(run, against, side, pairs)),
-        rows=tuple(_rows(pairs, paired=paired)),
-        accuracy=tuple(p for cell, o in pairs for p in pair_items(run.id, cell, o)) if paired else (),
-        alone=tuple(map(_cell_words, alone)),
-        other_alone=tuple(map(_cell_words, other_alone)),
+        differing=tuple(_differing(run, against, side, found.matches)),
+        rows=tuple(row for one in scored for row in _rows(one, paired=paired)),
+        accuracy=tuple(p for one in scored if one.items for p in pair_items(run.id, one.match.cell, one.match.other)),
+        alone=tuple(map(_cell_words, found.alone)),
+        other_alone=tuple(map(_cell_words, found.other_alone)),
     )
 
 
@@ -102,48 +114,19 @@ def _measured(run: Run, side: Side) -> list[MeasuredCell]:
     return measure_cells(run, seen)
 
 
-def _matched(
-    cells: Sequence[MeasuredCell], others: Sequence[MeasuredCell], side: Side, other: Side
-) -> tuple[list[tuple[MeasuredCell, MeasuredCell]], list[SeenCell], list[SeenCell]]:
-    """Pairs of cells, then what only the first and only the second side has."""
-    known: dict[Key, MeasuredCell] = {}
-    for cell in others:
-        known.setdefault(_key(cell.seen, other), cell)
-    pairs, alone, taken = [], [], set()
-    for cell in cells:
-        key = _key(cell.seen, side)
-        if key in known and key not in taken:
-            pairs.append((cell, known[key]))
-            taken.add(key)
-        else:
-            alone.append(cell.seen)
-    return pairs, alone, [cell.seen for key, cell in known.items() if key not in taken]
-
-
-def _key(seen: SeenCell, side: Side) -> Key:
-    """What both sides must have in common; how many rounds there were is no part of it."""
-    workload = seen.cell.workload
-    if hasattr(workload, "rounds"):
-        workload = msgspec.structs.replace(workload, rounds=1)
-    variant = seen.cell.variant if side.variant is None else "this"
-    device = seen.cell.device if side.device is None else "this"
-    return variant, seen.runtime, device, workload
-
-
-def _different_artifacts(pairs: Sequence[tuple[MeasuredCell, MeasuredCell]]) -> list[str]:
+def _different_artifacts(matches: Sequence[Match]) -> list[str]:
     found = []
-    for cell, other in pairs:
-        a, b = cell.seen.artifact_sha256, other.seen.artifact_sha256
+    for match in matches:
+        seen, other = match.cell.seen, match.other.seen
+        a, b = seen.artifact_sha256, other.artifact_sha256
         if a is not None and b is not None and a != b:
-            found.append(f"{cell.seen.cell.variant} {a[:12]}… against {other.seen.cell.variant} {b[:12]}…")
+            found.append(f"{seen.cell.variant} {a[:12]}… against {other.cell.variant} {b[:12]}…")
     return list(dict.fromkeys(found))
 
 
-def _differing(
-    run: Run, against: Run, side: Side, pairs: Sequence[tuple[MeasuredCell, MeasuredCell]]
-) -> Iterator[Differs]:
-    ours = _conditions(run, [cell.seen for cell, _ in pairs], side)
-    theirs = _conditions(against, [other.seen for _, other in pairs], side)
+def _differing(run: Run, against: Run, side: Side, matches: Sequence[Match]) -> Iterator[Differs]:
+    ours = _conditions(run, [match.cell.seen for match in matches], side)
+    theirs = _conditions(against, [match.other.seen for match in matches], side)
     for name in dict.fromkeys((*ours, *theirs)):
         value, other = ours.get(name, "not seen"), theirs.get(name, "not seen")
         if value != other:
@@ -174,38 +157,46 @@ def _conditions(run: Run, cells: Sequence[SeenCell], side: Side) -> dict[str, st
     return found
 
 
-def _rows(pairs: Sequence[tuple[MeasuredCell, MeasuredCell]], *, paired: bool) -> Iterator[SideRow]:
-    for cell, other in pairs:
-        for name, own in cell.metrics.items():
-            theirs = other.metrics.get(name)
-            if theirs is None:
-                continue
-            found = compare_sides(cell, other, name, paired=paired)
-            ratio_low, ratio_high = bounds(found.ratio_interval)
-            diff_low, diff_high = bounds(found.diff_interval)
-            yield SideRow(
-                variant=cell.seen.cell.variant,
-                other_variant=other.seen.cell.variant,
-                runtime=cell.seen.runtime,
-                device=cell.seen.cell.device,
-                other_device=other.seen.cell.device,
-                workload=cell.seen.workload,
-                metric=name,
-                unit=metric(name).unit,
-                value=own.value,
-                other_value=theirs.value,
-                ratio=found.ratio,
-                ratio_low=ratio_low,
-                ratio_high=ratio_high,
-                diff=found.diff,
-                diff_low=diff_low,
-                diff_high=diff_high,
-                n=found.n if paired else own.n,
-                other_n=found.n if paired else theirs.n,
-                notes=tuple(dict.fromkeys(found.notes)),
-                artifact_sha256=cell.seen.artifact_sha256,
-                other_artifact_sha256=other.seen.artifact_sha256,
-            )
+def _with_questions(run: Run, against: Run, match: Match) -> Scored:
+    """Of two runs only the same questions make pairs."""
+    if match.cell.graded is None or match.other.graded is None or not match.cell.graded.items:
+        return Scored(match, items=False)
+    why = why_not_paired(run, match.cell, against, match.other)
+    return Scored(match, items=why is None, why_not=why)
+
+
+def _rows(scored: Scored, *, paired: bool) -> Iterator[SideRow]:
+    match = scored.match
+    cell, other = match.cell, match.other
+    for name in match.metrics:
+        own, theirs = cell.metrics[name], other.metrics[name]
+        found = compare_sides(cell, other, name, paired=paired, items=scored.items)
+        ratio_low, ratio_high = bounds(found.ratio_interval)
+        diff_low, diff_high = bounds(found.diff_interval)
+        counts = (found.n, found.n) if paired or scored.items else (own.n, theirs.n)
+        yield SideRow(
+            variant=cell.seen.cell.variant,
+            other_variant=other.seen.cell.variant,
+            runtime=cell.seen.runtime,
+            device=cell.seen.cell.device,
+            other_device=other.seen.cell.device,
+            workload=cell.seen.workload,
+            metric=name,
+            unit=metric(name).unit,
+            value=own.value,
+            other_value=theirs.value,
+            ratio=found.ratio,
+            ratio_low=ratio_low,
+            ratio_high=ratio_high,
+            diff=found.diff,
+            diff_low=diff_low,
+            diff_high=diff_high,
+            n=counts[0],
+            other_n=counts[1],
+            notes=tuple(dict.fromkeys(one for one in (match.note, scored.why_not, *found.notes) if one)),
+            artifact_sha256=cell.seen.artifact_sha256,
+            other_artifact_sha256=other.seen.artifact_sha256,
+        )
 
 
 def _words(side: Side) -> str:

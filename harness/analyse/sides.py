@@ -56,13 +56,14 @@ class SideBySide(Value, frozen=True, kw_only=True):
     side: Side
     other: Side
     paired: bool
-    """Within one run and on one device, by round and item; never across runs."""
+    """Within one run and on one device, by round and item; across runs never by round."""
     warnings: tuple[str, ...]
     """What must be said before any number."""
     differing: tuple[Differs, ...]
     rows: tuple[SideRow, ...]
     accuracy: tuple[PairedItems, ...] = ()
-    """Tasks on the same items, the second side in the place of the baseline; empty where nothing is paired."""
+    """Tasks on the same items, the second side in the place of the baseline. Of two runs only those whose questions
+    were asked in the same words on both sides."""
     alone: tuple[str, ...]
     """Cells that only the first side has, in words."""
     other_alone: tuple[str, ...]

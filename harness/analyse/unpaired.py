@@ -4,7 +4,7 @@ import msgspec
 
 from harness.analyse.findings import NO_BASELINE_VALUE
 from harness.analyse.levels import Measured, MeasuredCell
-from harness.analyse.pairs import PERPLEXITIES, Compared, compare_metric
+from harness.analyse.pairs import PERPLEXITIES, Compared, compare_items, compare_metric
 from harness.analyse.weights import item_values
 from harness.metrics import metric
 from harness.stats import FEWEST_ROUNDS, Interval, unpaired_ratio_interval, welch_interval
@@ -13,11 +13,12 @@ UNEVEN = "the ratio of the medians lies outside of the interval: rounds are unev
 ROUNDING = 1e-9
 
 
-def compare_sides(cell: MeasuredCell, other: MeasuredCell, name: str, *, paired: bool) -> Compared:
+def compare_sides(cell: MeasuredCell, other: MeasuredCell, name: str, *, paired: bool, items: bool = False) -> Compared:
     """The cell's metric over the other's.
 
     Args:
         paired: whether rounds and items of one number belong together, as within one run they do.
+        items: whether items of one number do, because both sides were asked the same questions.
     """
     own, theirs = cell.metrics[name], other.metrics[name]
     sides = (("first", own), ("second", theirs))
@@ -31,6 +32,8 @@ def compare_sides(cell: MeasuredCell, other: MeasuredCell, name: str, *, paired:
         found = Compared(n=own.n, notes=(NO_BASELINE_VALUE,))
     elif paired:
         found = _without_baselines(compare_metric(cell, other, name))
+    elif items and kind == "accuracy":
+        found = _without_baselines(compare_items(cell, other, name))
     elif kind == "exact":
         found = _exact(own.value, theirs.value, own.n)
     elif own.rounds and theirs.rounds:
