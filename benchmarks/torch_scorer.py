@@ -120,9 +120,13 @@ class Bench:
     def answers(self) -> dict[int, Any]:
         return {line["id"]: line for line in read_lines(self.folder / "answers.jsonl")}
 
-    def tokenize(self, texts: Sequence[str], add_special: bool, parse_special: bool) -> list[list[int]]:
-        asked, how = self.folder / "texts.jsonl", {"add_special": add_special, "parse_special": parse_special}
-        write_lines(asked, [{"id": i, "text": t, **how} for i, t in enumerate(texts)])
+    def tokenize(self, texts: Sequence[str], add_special: Sequence[bool], parse_special: bool) -> list[list[int]]:
+        asked = self.folder / "texts.jsonl"
+        lines = [
+            {"id": i, "text": text, "add_special": special, "parse_special": parse_special}
+            for i, (text, special) in enumerate(zip(texts, add_special, strict=True))
+        ]
+        write_lines(asked, lines)
         job = {"kind": "tokenize", "model": self.engine["model"], "requests": str(asked)}
         self.run(OURS, job)
         found = self.answers()

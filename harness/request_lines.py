@@ -49,10 +49,16 @@ class Heads:
 
 def alike(one: list[int], other: list[int]) -> int:
     """With how many equal tokens both begin."""
-    most = min(len(one), len(other))
+    least, most = 0, min(len(one), len(other))
     if one[:most] == other[:most]:
         return most
-    return next(i for i in range(most) if one[i] != other[i])
+    while least + 1 < most:  # equal up to `least`, not up to `most`
+        middle = (least + most) // 2
+        if one[least:middle] == other[least:middle]:
+            least = middle
+        else:
+            most = middle
+    return least
 
 
 def own_texts(lines: Iterable[dict[str, Any]]) -> Iterator[str]:

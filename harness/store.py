@@ -222,8 +222,10 @@ def encode(value: Any) -> bytes:
     Raises:
         ValueError: a float that is not finite.
     """
-    _refuse_non_finite(msgspec.to_builtins(value), "")
-    return msgspec.json.encode(value)
+    body = msgspec.json.encode(value)
+    if b"null" in body:
+        _refuse_non_finite(msgspec.to_builtins(value), "")
+    return body
 
 
 def _refuse_non_finite(value: Any, path: str) -> None:

@@ -88,8 +88,8 @@ class Preparation:
     def tokenizer(self, variant: Variant, artifact: Artifact) -> Tokenizer:
         """The artifact's own tokenizer, asked through the runtime's program."""
 
-        def encode(texts: Sequence[str], add_special: bool, parse_special: bool) -> list[list[int]]:
-            return self.tokenize(artifact, texts, add_special=add_special, parse_special=parse_special)
+        def encode(texts: Sequence[str], add_special: Sequence[bool], parse_special: bool) -> list[list[int]]:
+            return self.tokenize(artifact, texts, add_special, parse_special=parse_special)
 
         if artifact.format == "checkpoint":
             text = checkpoint_text(Path(artifact.path))
@@ -144,13 +144,20 @@ class Preparation:
         return Reference(path=target, variant=variant.name, artifact_sha256=artifact.sha256)
 
     def tokenize(
-        self, artifact: Artifact, texts: Sequence[str], *, add_special: bool = True, parse_special: bool = False
+        self, artifact: Artifact, texts: Sequence[str], add_special: Sequence[bool] = (), *, parse_special: bool = False
     ) -> list[list[int]]:
-        """Encode texts with the artifact's own tokenizer, by the runner."""
+        """Encode texts with the artifact's own tokenizer, by the runner.
+
+        Args:
+            add_special: of each text whether it gets the special tokens that begin a text; empty: all do.
+            parse_special: whether the text of a special token means that token.
+        """
         with tempfile.TemporaryDirectory(prefix="bench-tokenize-") as folder:
             asked, answers = Path(folder) / "requests.jsonl", Path(folder) / "answers.jsonl"
-            how = {"add_special": add_special, "parse_special": parse_special}
-            lines = ({"id": i, "text": text, **how} for i, text in enumerate(texts))
+            lines = (
+                {"id": i, "text": text, "add_special": special, "parse_special": parse_special}
+                for i, (text, special) in enumerate(zip(texts, add_special or [True] * len(texts), strict=True))
+            )
             asked.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
             job = self.runtime.tokenize_job(self.runner, artifact.path, str(asked), str(answers))
             self.run(job, Path(folder), "tokenizing")

@@ -141,7 +141,7 @@ def text_requests(text: Text, tokenizer: Tokenizer, seed: int) -> Requests:
     key = digest(["text", TEXT_REVISION, body, text.window, text.positions, seed, tokenizer.identity])[:32]
 
     def build() -> Iterable[dict[str, Any]]:
-        (tokens,) = tokenizer.encode([body], True, False)
+        (tokens,) = tokenizer.encode([body], [True], False)
         return [{"head": {}}, *window_lines(tokens, text.window, text.positions, seed)]
 
     return _cached(key, build)

@@ -1,13 +1,14 @@
 """What lm-eval asks, as token ids: each distinct piece of text is encoded once, by lm-eval's own rules."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 
 import msgspec
 
 from harness.errors import InputError
-from harness.measure.pieces import Encode, Encoded, encode_all
+from harness.measure.pieces import Encode, Encoded, Parts, encode_all
 from harness.request_lines import Heads, alike
 
 FEWEST_SHARED = 64
@@ -17,8 +18,8 @@ LONGEST_ANSWER = 256
 ANSWER_LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 """How a task may name them; the first that it names counts, as in lm-eval."""
 
-Tokenize = Callable[[Sequence[str], bool, bool], list[list[int]]]
-"""Texts; whether each gets the special tokens that the model begins a text with; whether the text of a special
+Tokenize = Callable[[Sequence[str], Sequence[bool], bool], list[list[int]]]
+"""Texts; of each whether it gets the special tokens that the model begins a text with; whether the text of a special
 token means that token."""
 
 
@@ -62,7 +63,7 @@ def assemble(
         limit = window or context if request["kind"] == "loglikelihood_rolling" else context
         for part in _parts(request, encoded, limit, tokenizer.prefix_token):
             line = {"id": number, **about, "request": request_number, "prompt": prompt, **part}
-            yield from heads.lines(line, head, encoded[head] if head else [])
+            yield from heads.lines(line, head, encoded[head,] if head else [])
             number += 1
 
 
@@ -76,12 +77,8 @@ def _chat_encode(tokenizer: Tokenizer) -> Encode:
     def begins(text: str) -> bool:
         return bool(tokenizer.bos) and text.startswith(tokenizer.bos)
 
-    def encode(texts: Sequence[str], special: bool) -> list[list[int]]:
-        found: dict[str, list[int]] = {}
-        for add_special in (True, False):
-            some = [text for text in texts if (special and not begins(text)) is add_special]
-            found |= dict(zip(some, tokenizer.encode(some, add_special, True), strict=True)) if some else {}
-        return [found[text] for text in texts]
+    def encode(texts: Sequence[str], special: Sequence[bool]) -> list[list[int]]:
+        return tokenizer.encode(texts, [one and not begins(t) for t, one in zip(texts, special, strict=True)], True)
 
     return encode
 
@@ -95,24 +92,39 @@ def _parts(request: dict[str, Any], encoded: Encoded, context: int, prefix_token
                 raise InputError(
                     f"task {request['task']}: document {request['doc']} is empty: leave it out of the data"
                 )
-            return _rolling(encoded[request["args"][0]], context, prefix_token)
+            return _rolling(encoded[request["args"][0],], context, prefix_token)
         case "generate_until":
             return [_generation(request, encoded, context, prefix_token)]
         case other:
             raise InputError(f"lm-eval asks for {other!r} in task {request['task']}, which is not supported")
 
 
-def _texts(request: dict[str, Any]) -> Iterable[str]:
-    args = request["args"]
-    if request["kind"] == "loglikelihood":
-        context, continuation = _moved_blanks(args[0], args[1])
-        yield head_of(request)
-        yield context
-        yield context + continuation
+def _texts(request: dict[str, Any]) -> Iterable[Parts]:
+    if request["kind"] == "loglikelihood_rolling":
+        yield (request["args"][0],)
         return
-    yield args[0]
-    if request["kind"] == "generate_until":
-        yield head_of(request)
+    yield (head_of(request),)
+    yield context_of(request)
+    if request["kind"] == "loglikelihood":
+        yield _whole(request)
+
+
+def context_of(request: dict[str, Any]) -> Parts:
+    """The prompt with what it may share with its neighbours first; before an answer without its trailing blanks."""
+    return _divided(request["args"][0], len(head_of(request)), request["kind"] == "loglikelihood")
+
+
+@lru_cache(maxsize=8)
+def _divided(prompt: str, head: int, strip: bool) -> Parts:
+    """Kept for the answers to one prompt, so that the same strings need not be hashed anew for each."""
+    text = prompt.rstrip() if strip else prompt
+    return text[:head], text[head:]
+
+
+def _whole(request: dict[str, Any]) -> Parts:
+    """Context and continuation; the context's trailing blanks are the continuation's."""
+    prompt, continuation = request["args"][:2]
+    return *context_of(request), prompt[len(prompt.rstrip()) :] + continuation
 
 
 def head_of(request: dict[str, Any]) -> str:
@@ -133,17 +145,9 @@ def _shared(tokens: list[int], head: list[int]) -> int:
     return shared if shared >= FEWEST_SHARED else 0
 
 
-def _moved_blanks(context: str, continuation: str) -> tuple[str, str]:
-    blanks = len(context) - len(context.rstrip())
-    if blanks:
-        return context[:-blanks], context[-blanks:] + continuation
-    return context, continuation
-
-
 def _pair(request: dict[str, Any], encoded: Encoded, limit: int, prefix_token: int) -> dict[str, Any]:
-    context, continuation = _moved_blanks(*request["args"])
-    whole = encoded[context + continuation]
-    if context == "":
+    context, whole = context_of(request), encoded[_whole(request)]
+    if not any(context):
         head = [prefix_token]
         tail = whole[1:] if whole[:1] == head else whole
     else:
@@ -158,7 +162,7 @@ def _pair(request: dict[str, Any], encoded: Encoded, limit: int, prefix_token: i
         )
     room = limit + 1 - len(tail)  # as lm-eval: the last token is only predicted, it never goes through the model
     cut = len(head) > room
-    shared = 0 if cut else _shared(head, encoded[head_of(request)])
+    shared = 0 if cut else _shared(head, encoded[head_of(request),])
     line = {
         "context": head[-room:] if cut else head,
         "shared": shared,
@@ -194,12 +198,12 @@ def _generation(request: dict[str, Any], encoded: Encoded, limit: int, prefix_to
             f"task {request['task']} lets an answer have {longest:,} tokens, which leaves no room for a prompt in a"
             f" context of {limit:,}"
         )
-    tokens = encoded[request["args"][0]] or [prefix_token]
+    tokens = encoded[context_of(request)] or [prefix_token]
     room = limit - longest
     cut = len(tokens) > room
     line = {
         "tokens": tokens[-room:],
-        "shared": 0 if cut else _shared(tokens, encoded[head_of(request)]),
+        "shared": 0 if cut else _shared(tokens, encoded[head_of(request),]),
         "max_tokens": longest,
         "stop": [s for s in ([stop] if isinstance(stop, str) else stop) if s],
     }

@@ -217,7 +217,7 @@ def test_cut_requests_have_the_tokens_that_lm_eval_scores(llama: str, tokenizer_
 
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
 
-    def encode(texts: Sequence[str], add_special: bool, parse_special: bool) -> list[list[int]]:
+    def encode(texts: Sequence[str], add_special: Sequence[bool], parse_special: bool) -> list[list[int]]:
         return [tokenizer(text, add_special_tokens=False).input_ids for text in texts]
 
     texts = [(words(count, seed), ending) for count in range(4, 16) for seed in range(2) for ending in (" A", " lazy")]
@@ -250,9 +250,12 @@ def test_a_chat_prompt_has_the_tokens_that_lm_eval_scores(llama: str, tmp_path: 
     tokenizer.backend_tokenizer.post_processor = template
     tokenizer.save_pretrained(model)
 
-    def encode(texts: Sequence[str], add_special: bool, parse_special: bool) -> list[list[int]]:
+    def encode(texts: Sequence[str], add_special: Sequence[bool], parse_special: bool) -> list[list[int]]:
         assert parse_special
-        return [tokenizer(text, add_special_tokens=add_special).input_ids for text in texts]
+        return [
+            tokenizer(text, add_special_tokens=special).input_ids
+            for text, special in zip(texts, add_special, strict=True)
+        ]
 
     texts = [(f"{words(9, seed)}{SPECIAL}\n{words(3, 50 + seed)}", words(2, seed)) for seed in range(4)]
     texts += [(BEGIN + context, continuation) for context, continuation in texts]
