@@ -2,8 +2,9 @@
 
 Cards in Markdown, made of the figures of the project's claim files, are read and audited as they are (no contradiction
 may be found) and with one fault each: a digit of a figure or of a printed change, two figures of a row swapped, MB
-printed for MiB, a column's figures of two rows swapped. Counted is how often the audit has a contradiction to tell, of
-all faults, and of those that what is printed can show: `50.3` for `50.2` beside `2.6x` fits as well.
+printed for MiB, a column's figures of two rows swapped, a digit of a mean of scores. Counted is how often the audit has
+a contradiction to tell, or a note that a change follows only from figures that were cut, of those that what is printed
+can show: `50.3` for `50.2` beside `2.6x` fits as well.
 """
 
 import argparse
@@ -13,10 +14,12 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from statistics import fmean
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from harness import pipeline
+from harness.analyse.audit.findings import Finding
 from harness.card_figures import cell_of, follows, metric_of
 from harness.claim_files import load_claims
 
@@ -50,6 +53,26 @@ def table_of(name: str) -> tuple[list[str], Table]:
     return header, rows
 
 
+SCORES = "llama32-quantized, scores"
+
+
+def scores_of(name: str) -> tuple[list[str], Table]:
+    """The table of scores, with the differences to the baseline and a line of means that a card would print."""
+    file = load_claims(name)
+    rows = [row for row in file.rows if all(task.values.get(row) for task in file.tasks)]
+    lines = [[task.name, *(_score(task.values, row, file.rows[row].baseline) for row in rows)] for task in file.tasks]
+    columns = ([float(task.values[row] or 0) for task in file.tasks] for row in rows)
+    return ["Benchmark", *(file.rows[row].title or row for row in rows)], [
+        *lines,
+        ["Average", *(f"{fmean(column):.1f}" for column in columns)],
+    ]
+
+
+def _score(values: dict[str, str | None], row: str, base: str | None) -> str:
+    own = values[row] or ""
+    return own if base is None else f"{own} ({float(own) - float(values[base] or 0):+.1f})"
+
+
 def _change(metric: str, figure: str, base: str) -> str:
     own, other = (float(one.replace(",", "")) for one in (figure, base))
     return f"{own / other:.2f}x" if metric.endswith("tok_s") else f"{100 * (own / other - 1):+.1f}%"
@@ -61,9 +84,18 @@ def card(header: list[str], rows: Table) -> str:
 
 
 def contradictions(text: str, folder: Path) -> int:
+    return sum(finding.verdict == "contradiction" for finding in audited(text, folder))
+
+
+def told(text: str, folder: Path) -> list[str]:
+    """What an audit has to say of printed changes and means: contradictions, and what follows only from cut figures."""
+    return [f.sentence for f in audited(text, folder) if f.rule in ("changes", "means") and f.verdict != "follows"]
+
+
+def audited(text: str, folder: Path) -> tuple[Finding, ...]:
     path = folder / "card.md"
     path.write_text(text, encoding="utf-8")
-    return sum(finding.verdict == "contradiction" for finding in pipeline.audit(str(path)).findings)
+    return pipeline.audit(str(path)).findings
 
 
 def _changed(rows: Table) -> list[tuple[int, int]]:
@@ -118,12 +150,19 @@ def swapped_rows(rows: Table, draw: random.Random) -> None:
     rows[a][c], rows[b][c] = f"{other} ({x}", f"{one} ({y}"
 
 
+def wrong_mean(rows: Table, draw: random.Random) -> None:
+    (r,) = [r for r, row in enumerate(rows) if row[0] == "Average"]
+    c = draw.randrange(1, len(rows[r]))
+    rows[r][c] = _other_digit(rows[r][c], draw)
+
+
 FAULTS: dict[str, Callable[[Table, random.Random], None]] = {
     "a digit of a change": digit_of_change,
     "a digit of a figure": digit_of_figure,
     "two columns of a row": swapped_columns,
     "MB for MiB": mb_for_mib,
     "one column of two rows": swapped_rows,
+    "a digit of a mean": wrong_mean,
 }
 
 
@@ -133,32 +172,39 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--claims", nargs="+", default=["llama32-quantized", "litert-qwen25-1.5b"])
     options = parser.parse_args()
-    draw, found, asked, hidden, missed = random.Random(options.seed), Counter[str](), Counter[str](), Counter[str](), []
+    draw, notes, missed = random.Random(options.seed), dict[str, int](), list[str]()
+    found, noted, asked, hidden = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        cards = {one: table_of(one) for one in options.claims}
+        cards = {one: table_of(one) for one in options.claims} | {SCORES: scores_of("llama32-quantized")}
         for one, (header, rows) in cards.items():
-            print(f"{one}, as it is: {contradictions(card(header, rows), folder)} contradictions")
+            whole = card(header, rows)
+            notes[one] = len(told(whole, folder))
+            print(f"{one}, as it is: {contradictions(whole, folder)} contradictions, {notes[one]} notes of changes")
         while asked.total() < options.count:
-            kind, (header, rows) = draw.choice(list(FAULTS)), cards[draw.choice(list(cards))]
+            kind, which = draw.choice(list(FAULTS)), draw.choice(list(cards))
+            header, rows = cards[which]
             spoilt = [list(row) for row in rows]
             try:
                 FAULTS[kind](spoilt, draw)
-            except ValueError:  # the table has no two such cells
+            except (ValueError, IndexError):  # the table has no such cells
                 continue
             if spoilt == rows:
                 continue
             asked[kind] += 1
             if contradictions(card(header, spoilt), folder):
                 found[kind] += 1
+            elif len(told(card(header, spoilt), folder)) > notes[which]:
+                noted[kind] += 1
             elif fits(header, spoilt, rows):
                 hidden[kind] += 1
             else:
                 missed += [f"  {kind}: {b} → {a}" for a, b in changed_cells(spoilt, rows)]
     shown = asked.total() - hidden.total()
-    print(f"found {found.total()} of {shown} that can be seen; {hidden.total()} of {asked.total()} fit what is printed")
+    print(f"contradictions in {found.total()} and notes in {noted.total()} of {shown} that can be seen;")
+    print(f"{hidden.total()} of {asked.total()} fit what is printed")
     for kind in FAULTS:
-        print(f"  {kind}: {found[kind]} of {asked[kind] - hidden[kind]}, {hidden[kind]} fit")
+        print(f"  {kind}: {found[kind]} and {noted[kind]} of {asked[kind] - hidden[kind]}, {hidden[kind]} fit")
     print("\n".join(["missed:", *missed]) if missed else "none missed")
 
 

@@ -19,6 +19,7 @@ _TASK = re.compile(r"\b(benchmarks?|tasks?|datasets?|evals?)\b", re.IGNORECASE)
 _BESIDE = re.compile(
     r"\b(category|capability|shots?|n-shot|metric|measure|questions|samples|language)\b", re.IGNORECASE
 )
+_MEAN = re.compile(r"(overall\s+)?(average|avg\.?|mean|macro[ -]?(average|avg\.?))(\s+score)?", re.IGNORECASE)
 _SHOTS = re.compile(r"shots?", re.IGNORECASE)
 _MEASURE = re.compile(r"metric|measure", re.IGNORECASE)
 FEWEST_METRICS = 2
@@ -197,7 +198,17 @@ def _tasks(table: MarkdownTable, rows: Rows, known: set[str]) -> list[dict[str, 
             task["shots"] = int(row[shots])
         if values[name]:
             made.append(task | {"values": values[name]} | ({"changes": changes[name]} if changes[name] else {}))
-    return made
+    return [_with_mean(task, made) for task in made]
+
+
+def _with_mean(task: dict[str, Any], made: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A line that is called an average is one of its table's tasks, if there are two at least."""
+    names = [one["name"] for one in made if not _is_mean(one)]
+    return {**task, "mean_of": names} if _is_mean(task) and len(names) > 1 else task
+
+
+def _is_mean(task: dict[str, Any]) -> bool:
+    return _MEAN.fullmatch(task["name"].partition(",")[0].strip()) is not None
 
 
 def _free(label: str, measure: str) -> Iterator[str]:

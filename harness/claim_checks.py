@@ -143,6 +143,11 @@ def check_task(document: Document, file: ClaimFile, index: int) -> None:
         for one in (row, file.rows[row].baseline):
             if one is None or task.values.get(one) is None:
                 raise document.error("a change needs a figure of the row and of its baseline", f"{path}.changes.{row}")
+    for place, name in enumerate(task.mean_of):
+        where = f"{path}.mean_of[{place}]"
+        _known(document, "task", name, [one.name for one in file.tasks if not one.mean_of], where)
+        if name in task.mean_of[:place]:
+            raise document.error(f"task {name!r} is there twice", where)
 
 
 # ---------------------------------------------------------------- claims

@@ -1,8 +1,12 @@
-"""A Markdown text as a reader sees it: tables by their cells, and all else; by markdown-it, with GitHub's tables."""
+"""A Markdown text as a reader sees it: tables by their cells, and all else; by markdown-it, with GitHub's tables, and
+with those of raw HTML.
+"""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from harness.html_tables import html_tables
 from harness.values import Value
 
 if TYPE_CHECKING:
@@ -35,7 +39,10 @@ def read_markdown(text: str) -> MarkdownText:
     tables: list[MarkdownTable] = []
     texts: list[str] = []
     above: dict[int, str] = {}
+    lines, read_to = re.split("\r\n|\r|\n", text), 0
     for at, token in enumerate(tokens):
+        if token.map is not None and token.map[0] < read_to:
+            continue  # in a table of HTML, whose blank lines Markdown takes for its end
         if token.type == "heading_open":
             level, title = int(token.tag[1:]), plain_text(tokens[at + 1])
             above = {n: other for n, other in above.items() if n < level} | {level: title}
@@ -48,7 +55,19 @@ def read_markdown(text: str) -> MarkdownText:
             texts.append(plain_text(tokens[at + 1]))
         elif token.type in _WHOLE:
             texts.append(" ".join(token.content.split()))
+            if token.type == "html_block" and token.map is not None and "<table" in token.content.lower():
+                first, read_to = token.map[0], _end_of_table(lines, token.map[1])
+                headings = tuple(above[n] for n in sorted(above))
+                for header, body in html_tables("\n".join(lines[first:read_to])):
+                    tables.append(MarkdownTable(headings=headings, line=first + 1, header=header, rows=tuple(body)))
     return MarkdownText(tables=tuple(tables), texts=tuple(texts))
+
+
+def _end_of_table(lines: Sequence[str], end: int) -> int:
+    """The line after the one that closes a table, not before `end`; `end` where none does."""
+    if any("</table" in line.lower() for line in lines[max(0, end - 1) : end]):
+        return end
+    return next((n + 1 for n in range(end, len(lines)) if "</table" in lines[n].lower()), end)
 
 
 def _rows(tokens: Sequence["Token"], start: int) -> Iterator[tuple[str, ...]]:

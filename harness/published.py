@@ -176,6 +176,8 @@ class PublishedTask(Value, frozen=True, kw_only=True):
     values: dict[Name, Figure | None]
     changes: dict[Name, Points] = {}
     """Row → the printed difference from its baseline, in points, such as `-3.5`."""
+    mean_of: tuple[Filled, ...] = ()
+    """Tasks of this file that this line is called the mean of; empty: it is a task of its own."""
 
 
 class Original(Value, frozen=True, kw_only=True):

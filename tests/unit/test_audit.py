@@ -186,7 +186,7 @@ def _above(card: Audit, row: str) -> Printed | None:
 
 def test_the_card_has_no_contradiction_and_is_audited_at_once(card: Audit) -> None:
     assert card.counts["contradiction"] == 0
-    assert {f.rule for f in card.findings} == set(RULES) - {"originals"}
+    assert {f.rule for f in card.findings} == set(RULES) - {"originals", "means"}
     file = load_claims("llama32-quantized")
     began = time.perf_counter()
     audit(file)

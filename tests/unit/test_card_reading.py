@@ -285,3 +285,126 @@ def test_hostile_tables_become_a_claim_file_or_one_line(
         pipeline.audit(str(card))
     except InputError as error:
         assert "\n" not in str(error)
+
+
+# ---------------------------------------------------------------- means of tasks
+
+SCORES = """| Benchmark | BF16 | SpinQuant | QLoRA |
+|---|--:|--:|--:|
+| MMLU | 49.3 | 47.3 | 49.0 |
+| GSM8K | 44.4 | 41.2 | 42.0 |
+| ARC-C | 59.4 | 57.3 | 58.4 |
+| Average | {} | {} | {} |
+"""
+
+
+@pytest.mark.parametrize(
+    ("averages", "rows"),
+    [
+        (("51.0", "48.6", "49.8"), []),
+        (("51.0", "46.8", "49.8"), ["spinquant"]),
+        (("51.0", "48.6", "58.9"), ["qlora"]),
+        (("53.0", "50.6", "51.8"), []),  # alike in all rows: a weighed mean, and no contradiction
+    ],
+)
+def test_an_average_of_a_table_follows_from_its_tasks(
+    averages: tuple[str, ...], rows: list[str], tmp_path: Path
+) -> None:
+    card = tmp_path / "README.md"
+    card.write_text(SCORES.format(*averages))
+    found = [f for f in pipeline.audit(str(card)).findings if f.rule == "means"]
+    assert [f.row for f in found if f.verdict == "contradiction"] == rows
+    (one,) = [f for f in found if f.verdict != "contradiction"]
+    assert one.verdict == ("note" if averages[0] == "53.0" else "follows")
+
+
+def test_an_average_is_no_task_of_its_own(tmp_path: Path) -> None:
+    (mean,) = [task for task in read(SCORES.format("51.0", "48.6", "49.8"))["tasks"] if "mean_of" in task]
+    assert mean["mean_of"] == ["MMLU", "GSM8K", "ARC-C"]
+    card = tmp_path / "README.md"
+    card.write_text(SCORES.format("51.0", "48.6", "49.8"))
+    changes = pipeline.audit(str(card)).scores
+    assert {change.task for change in changes} == {"MMLU", "GSM8K", "ARC-C"}
+
+
+def test_a_mean_of_what_is_not_there_is_refused(tmp_path: Path) -> None:
+    text = draft(SCORES.format("51.0", "48.6", "49.8"), "card", "README.md").decode()
+    path = tmp_path / "claims.yaml"
+    path.write_text(text.replace("- GSM8K", "- GSM9K"))
+    with pytest.raises(InputError, match=r"mean_of\[1\].*GSM9K|GSM9K.*GSM8K"):
+        pipeline.audit(str(path))
+
+
+# ---------------------------------------------------------------- tables of HTML
+
+HTML = """# Card
+
+Text before.
+
+<table>
+<thead>
+<tr><th rowspan="2">Model</th><th colspan="2">Speed</th><th rowspan="2">Model size (MB)</th></tr>
+<tr><th>Decode (tok/s)</th><th>Prefill (tok/s)</th></tr>
+</thead>
+
+<tbody>
+<tr><td>1B BF16</td><td>19.2</td><td>60.3</td><td>2358</td></tr>
+
+<tr><td>1B <b>SpinQuant</b></td><td>50.2 (2.6x)</td><td>260.5 (4.3x)</td><td>1083 (-54.1%)</td></tr>
+</tbody>
+</table>
+
+| Benchmark | BF16 | SpinQuant |
+|---|--:|--:|
+| MMLU | 49.3 | 47.3 |
+"""
+
+
+def test_tables_of_html_are_read_like_others() -> None:
+    found = read(HTML)
+    rows = {row["title"]: row for row in found["rows"].values()}
+    assert rows["1B BF16"]["values"] == {"decode_tok_s": "19.2", "prefill_tok_s": "60.3", "size_bytes": "2358"}
+    assert rows["1B SpinQuant"]["changes"] == {"decode_tok_s": "2.6x", "prefill_tok_s": "4.3x", "size_bytes": "-54.1%"}
+    assert [task["name"] for task in found["tasks"]] == ["MMLU"]
+
+
+def test_a_header_of_two_lines_names_both() -> None:
+    (table, _) = read_markdown(HTML).tables
+    assert table.header == ("Model", "Speed Decode (tok/s)", "Speed Prefill (tok/s)", "Model size (MB)")
+    assert table.headings == ("Card",)
+
+
+def test_merged_cells_stand_in_each_of_their_places() -> None:
+    text = (
+        "<table><tr><th>Model</th><th>Device</th><th>Decode (tok/s)</th><th>Prefill (tok/s)</th></tr>"
+        '<tr><td rowspan="2">1B</td><td>A</td><td>10</td><td>20</td></tr>'
+        '<tr><td>B</td><td colspan="2">30</td></tr></table>'
+    )
+    (table,) = read_markdown(text).tables
+    assert table.rows == (("1B", "A", "10", "20"), ("1B", "B", "30", "30"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<table><tr><td colspan="99999999999">a</td></tr><tr><td rowspan="-1">b</td></tr></table>',
+        '<table><tr><td rowspan="99999" colspan="99999">a</td></tr>' + "<tr><td>b</td></tr>" * 3 + "</table>",
+        "<table><tr><th>a</th></tr>",
+        "<table>\n\n<table><tr><td>",
+        "<table></table>",
+        "<table><tr></tr><tr></tr></table>",
+    ],
+)
+def test_html_that_is_none_harms_nobody(text: str) -> None:
+    for table in read_markdown(f"# Card\n\n{text}\n\nafter").tables:
+        assert len(table.header) <= 200
+        assert all(len(row) == len(table.header) for row in table.rows)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.sampled_from(["<table>", "</table>", "<tr>", "<td>", "<td rowspan=3>", "<th colspan=2>", "1", "\n\n"]))
+)
+def test_any_html_is_read(parts: list[str]) -> None:
+    for table in read_markdown("".join(parts)).tables:
+        assert all(len(row) == len(table.header) for row in table.rows)

@@ -12,6 +12,7 @@ from harness.analyse.audit.changes import printed_changes
 from harness.analyse.audit.conditions import conditions
 from harness.analyse.audit.findings import Audit, AuditedSource, Finding
 from harness.analyse.audit.headlines import headline_claims
+from harness.analyse.audit.means import printed_means
 from harness.analyse.audit.memory import memory_beside_size
 from harness.analyse.audit.originals import originals
 from harness.analyse.audit.precision import printed_precision
@@ -51,6 +52,7 @@ RULES: dict[str, Rule] = {
     "accuracy": Rule(
         "Accuracy", "What does compression cost, and how much of plain compression's loss is recovered?", accuracy
     ),
+    "means": Rule("Means of tasks", "Does a line that is called a mean follow from its tasks?", printed_means),
     "conditions": Rule("Conditions", "What must be known to measure this again, and is not said?", conditions),
     "precision": Rule("Printed precision", "How well is each figure known?", printed_precision),
 }  # fmt: skip

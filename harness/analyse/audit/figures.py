@@ -34,6 +34,11 @@ def score(task: PublishedTask, row: str) -> Printed | None:
     return None if text is None else printed(text, 100.0 if task.unit == "fraction" else 1.0)
 
 
+def own_tasks(file: ClaimFile) -> list[PublishedTask]:
+    """Those that are no mean of others."""
+    return [task for task in file.tasks if not task.mean_of]
+
+
 def lower_is_better(metric: str) -> bool:
     known = published_metric(metric)
     return known is not None and known.better == "lower"

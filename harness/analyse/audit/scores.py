@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from harness.analyse.audit.figures import compared, score
+from harness.analyse.audit.figures import compared, own_tasks, score
 from harness.analyse.audit.findings import Finding, ScoreChange
 from harness.analyse.audit.intervals import exactly, mean, minus, over, said, spread, times
 from harness.published import ClaimFile, Printed
@@ -13,7 +13,7 @@ def score_changes(file: ClaimFile) -> tuple[ScoreChange, ...]:
     found = []
     for name, row, base in compared(file):
         control = next((n for n, r in file.rows.items() if r.control and r.baseline == base), None)
-        for task in file.tasks if not row.control else ():
+        for task in own_tasks(file) if not row.control else ():
             value, from_ = score(task, name), score(task, base)
             if value is None or from_ is None:
                 continue
