@@ -1,6 +1,7 @@
 """A model card's tables → a draft of a claim file, which is then read and checked as any claim file is."""
 
 import io
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -17,11 +18,13 @@ BASELINE = re.compile(
 )
 _TASK = re.compile(r"\b(benchmarks?|tasks?|datasets?|evals?)\b", re.IGNORECASE)
 _BESIDE = re.compile(
-    r"\b(category|capability|shots?|n-shot|metric|measure|questions|samples|language)\b", re.IGNORECASE
+    r"\b(category|capability|shots?|n-shot|metric|measure|questions|samples|languages?|subsets?|subjects?|splits?)\b",
+    re.IGNORECASE,
 )
 _MEAN = re.compile(r"(overall\s+)?(average|avg\.?|mean|macro[ -]?(average|avg\.?))(\s+score)?", re.IGNORECASE)
 _SHOTS = re.compile(r"shots?", re.IGNORECASE)
 _MEASURE = re.compile(r"metric|measure", re.IGNORECASE)
+_PART = re.compile(r"\blanguages?\b|\bsubsets?\b|\bsubjects?\b|\bsplits?\b", re.IGNORECASE)
 FEWEST_METRICS = 2
 """Columns that make a table one of performance."""
 LONGEST_NAME = 60
@@ -132,9 +135,12 @@ def _add_performance(table: MarkdownTable, metrics: dict[int, tuple[str, str]], 
 def _with_baselines(entries: Sequence[Entry]) -> Iterator[tuple[Entry, Entry | None]]:
     """Each with what its changes are against: of the earlier entries without changes the one they follow from best.
 
-    Where nothing is printed against anything, the last one before that is called like a 16-bit model.
+    Where nothing is printed against anything, the last one before that is called like a 16-bit model, and like the
+    entry's own model where titles name models.
     """
     changed = any(_has_changes(entry) for entry in entries)
+    sixteen_bit = [entry for entry in entries if BASELINE.search(entry.title)]
+    models = any(_of_model(entry, other) for other in sixteen_bit for entry in entries if entry not in sixteen_bit)
     for number, entry in enumerate(entries):
         before = [other for other in entries[:number] if not _has_changes(other)]
         if changed and not _has_changes(entry):
@@ -144,7 +150,14 @@ def _with_baselines(entries: Sequence[Entry]) -> Iterator[tuple[Entry, Entry | N
         elif BASELINE.search(entry.title):
             yield entry, None
         else:
-            yield entry, next((other for other in reversed(before) if BASELINE.search(other.title)), None)
+            sixteen = [other for other in reversed(before) if BASELINE.search(other.title)]
+            yield entry, next((other for other in sixteen if not models or _of_model(entry, other)), None)
+
+
+def _of_model(entry: Entry, base: Entry) -> bool:
+    """Whether a title begins with the model that a 16-bit one names: `Llama 1B QLoRA` beside `Llama 1B bf16`."""
+    named = BASELINE.split(base.title, maxsplit=1)[0].strip(" -_,;:([")
+    return bool(named) and entry.title.lower().startswith(named.lower())
 
 
 def _has_changes(entry: Entry) -> bool:
@@ -171,12 +184,15 @@ def _tasks(table: MarkdownTable, rows: Rows, known: set[str]) -> list[dict[str, 
     first = next(place for place, header in enumerate(table.header) if _TASK.search(header))
     shots = next((place for place, header in enumerate(table.header) if _SHOTS.search(header)), None)
     measure = next((place for place, header in enumerate(table.header) if _MEASURE.search(header)), None)
+    part = next((place for place, header in enumerate(table.header) if _PART.search(header)), None)
     models = {p: h for p, h in enumerate(table.header) if not _TASK.search(h) and not _BESIDE.search(h) and h}
     names: list[str] = []
+    label = ""
     for row in table.rows:
-        label = row[first] or (names[-1] if names else "")
+        label = row[first] or label  # a cell that goes on from the one above
+        whole = ", ".join(one for one in (label, row[part] if part is not None else "") if one)
         said = row[measure] if measure is not None else ""
-        names.append(next(n for n in _free(label, said) if n not in known and n not in names))
+        names.append(next(n for n in _free(whole, said) if n not in known and n not in names))
     entries = []
     for place, header in models.items():
         cells = {
@@ -214,11 +230,10 @@ def _is_mean(task: dict[str, Any]) -> bool:
 def _free(label: str, measure: str) -> Iterator[str]:
     """Names for a task, the plainest first."""
     yield label or "task"
-    yield f"{label}, {measure}"
-    number = 2
-    while True:
-        yield f"{label}, {measure} {number}".strip()
-        number += 1
+    if measure:
+        label = f"{label}, {measure}"
+        yield label
+    yield from (f"{label} {number}".strip() for number in itertools.count(2))
 
 
 def _without_unit(header: str) -> str:

@@ -98,7 +98,9 @@ def test_every_finding_stands_on_the_page_and_in_markdown(card: Audit, tmp_path:
     write_audit(card, tmp_path)
     tables = MarkdownIt("commonmark").enable("table").parse((tmp_path / "audit.md").read_text(encoding="utf-8"))
     headings = [tables[i + 1].content for i, token in enumerate(tables) if token.type == "heading_open"]
-    assert [rule.title for rule in RULES.values() if rule.title not in ("Against the source", "Means of tasks")] == headings[2:-2]
+    assert [
+        rule.title for rule in RULES.values() if rule.title not in ("Against the source", "Means of tasks")
+    ] == headings[2:-2]
     rows = sum(token.type == "tr_open" for token in tables)
     assert rows > len(card.findings) + len(card.scores)
 

@@ -408,3 +408,29 @@ def test_html_that_is_none_harms_nobody(text: str) -> None:
 def test_any_html_is_read(parts: list[str]) -> None:
     for table in read_markdown("".join(parts)).tables:
         assert all(len(row) == len(table.header) for row in table.rows)
+
+
+# ---------------------------------------------------------------- a published card, in its own form
+
+PUBLISHED = PROJECT / "tests" / "recordings" / "cards" / "llama-3.2-tables.md"
+
+
+def test_a_published_card_in_its_own_form_is_read_whole() -> None:
+    found, figures = read(PUBLISHED.read_text()), load_claims("llama32-quantized")
+    rows = {row["title"]: row for row in reversed(found["rows"].values())}
+    for name, row in figures.rows.items():
+        if row.values:
+            title = name.replace("1b", "1B").replace("3b", "3B").replace("-", " ")
+            own = next(one for t, one in rows.items() if t.lower().startswith(title.lower()) and "values" in one)
+            assert own["values"] == row.values, name
+            assert own.get("changes", {}) == row.changes, name
+    tasks = {task["name"]: task for task in found["tasks"]}
+    assert len(tasks) == 29
+    assert {"MMLU (5-shot, macro_avg/acc), Thai", "NIH/Multi-needle", "MMLU, macro_avg/acc"} <= set(tasks)
+    assert "49.0" in tasks["MMLU, macro_avg/acc"]["values"].values()
+    assert rows["Llama 3.2 3B QLoRA"]["baseline"] == "llama-3.2-3b-bf16"
+    assert "baseline" not in rows["Llama 3.1 8B"], "another model"
+
+
+def test_a_published_card_in_its_own_form_contradicts_nothing() -> None:
+    assert contradictions(PUBLISHED) == []
