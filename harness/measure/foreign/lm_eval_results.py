@@ -103,10 +103,6 @@ def _trial(
     path: Path,
     remarks: list[str],
 ) -> ToldTrial:
-    shots = {str(told["n-shot"].get(task)) for task in tasks}
-    asked = told.get("n-samples") or {}
-    counts = {task: mapping(asked.get(task) or {}, f"{path.name}: `n-samples` of {task}") for task in tasks}
-    firsts = sum(one.get("effective") != one.get("original") for one in counts.values())
     items: list[Line] = []
     requests: list[Line] = []
     answers: list[Line] = []
@@ -114,19 +110,9 @@ def _trial(
         file = files[task]
         assert file is not None
         lines = list(read_lines(file))
-        config = mapping(told["configs"][task], f"{path.name}: the configuration of {task}")
-        taken, left = _means(config)
-        remarks += [
-            f"{task}: {one} is a figure of all questions together, and is kept without a metric" for one in left
-        ]
-        own = _items(task, lines, config, taken, file.name)
-        wanted = counts[task].get("effective")
-        if wanted is not None and wanted != len(own):
-            raise InputError(f"{file.name} has {len(own)} questions, {path.name} tells of {wanted}")
-        _check(task, own, taken, told["results"][task], path.name)
-        items += own
-        asked_, given = _requests(task, lines, len(requests))
-        requests += asked_
+        items += _graded(told, task, lines, path, file, remarks)
+        asked, given = _requests(task, lines, len(requests))
+        requests += asked
         answers += given
     config = told["config"]
     model = str(told.get("model_name") or config.get("model") or "unnamed").rstrip("/").rpartition("/")[2]
@@ -135,12 +121,8 @@ def _trial(
         model_file=model,
         runtime=Runtime(name=name_of(f"lm-eval-{config.get('model', 'unknown')}")),
         machine=_machine(str(told.get("pretty_env_info") or "")),
-        workload=Task(
-            task=name,
-            fewshot=int(shot) if len(shots) == 1 and (shot := shots.pop()).isascii() and shot.isdigit() else None,
-            chat=bool(told.get("chat_template")),
-        ),
-        label=f"the first questions only of {firsts} of {len(tasks)} tasks (lm-eval's --limit)" if firsts else "",
+        workload=Task(task=name, fewshot=_shots(told, tasks), chat=bool(told.get("chat_template"))),
+        label=_label(told, tasks, path),
         reported=Reported(
             tool=f"{TOOL} {told.get('lm_eval_version', '')}".strip(),
             values={},
@@ -153,6 +135,40 @@ def _trial(
         answers=tuple(answers),
         versions={task: str(told["versions"].get(task, "")) for task in tasks},
     )
+
+
+def _graded(
+    told: dict[str, Any], task: str, lines: list[Line], path: Path, file: Path, remarks: list[str]
+) -> list[Line]:
+    """The questions of one task, which must be all of them and give the scores of the results."""
+    config = mapping(told["configs"][task], f"{path.name}: the configuration of {task}")
+    taken, left = _means(config)
+    remarks += [f"{task}: {one} is a figure of all questions together, and is kept without a metric" for one in left]
+    own = _items(task, lines, config, taken, file.name)
+    wanted = _count(told, task, path).get("effective")
+    if wanted is not None and wanted != len(own):
+        raise InputError(f"{file.name} has {len(own)} questions, {path.name} tells of {wanted}")
+    _check(task, own, taken, told["results"][task], path.name)
+    return own
+
+
+def _count(told: dict[str, Any], task: str, path: Path) -> dict[str, Any]:
+    """How many questions the task has (`original`), and how many were asked (`effective`)."""
+    counts = told.get("n-samples") or {}
+    return mapping(counts.get(task) or {}, f"{path.name}: `n-samples` of {task}")
+
+
+def _label(told: dict[str, Any], tasks: list[str], path: Path) -> str:
+    counts = [_count(told, task, path) for task in tasks]
+    firsts = sum(one.get("effective") != one.get("original") for one in counts)
+    return f"the first questions only of {firsts} of {len(tasks)} tasks (lm-eval's --limit)" if firsts else ""
+
+
+def _shots(told: dict[str, Any], tasks: list[str]) -> int | None:
+    """Few-shot examples of all tasks; None: they differ, or are not told."""
+    shots = {str(told["n-shot"].get(task)) for task in tasks}
+    (shot,) = shots if len(shots) == 1 else ("",)
+    return int(shot) if shot.isascii() and shot.isdigit() else None
 
 
 def _machine(environment: str) -> Machine:
