@@ -3,6 +3,7 @@
 import io
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ _BESIDE = re.compile(
     re.IGNORECASE,
 )
 _MEAN = re.compile(r"(overall\s+)?(average|avg\.?|mean|macro[ -]?(average|avg\.?))(\s+score)?", re.IGNORECASE)
+_NO_SCORE = re.compile(r"perplexity|\bppl\b|\bbits per\b", re.IGNORECASE)
 _SHOTS = re.compile(r"shots?", re.IGNORECASE)
 _MEASURE = re.compile(r"metric|measure", re.IGNORECASE)
 _PART = re.compile(r"\blanguages?\b|\bsubsets?\b|\bsubjects?\b|\bsplits?\b", re.IGNORECASE)
@@ -101,7 +103,7 @@ def _metrics(table: MarkdownTable) -> dict[int, tuple[str, str]]:
     """Place → (metric, unit) of the columns that are known; of two alike the first."""
     found: dict[int, tuple[str, str]] = {}
     for place, header in enumerate(table.header):
-        metric = metric_of(header)
+        metric = metric_of(table.last[place]) or metric_of(header)
         if metric is None or metric in {name for name, _ in found.values()}:
             continue
         beside = [cell.unit for row in table.rows if (cell := cell_of(row[place])) and cell.unit]
@@ -140,7 +142,8 @@ def _with_baselines(entries: Sequence[Entry]) -> Iterator[tuple[Entry, Entry | N
     """
     changed = any(_has_changes(entry) for entry in entries)
     sixteen_bit = [entry for entry in entries if BASELINE.search(entry.title)]
-    models = any(_of_model(entry, other) for other in sixteen_bit for entry in entries if entry not in sixteen_bit)
+    others = [entry for entry in entries if not BASELINE.search(entry.title)]
+    models = any(_of_model(entry, other) for other in sixteen_bit for entry in others)
     for number, entry in enumerate(entries):
         before = [other for other in entries[:number] if not _has_changes(other)]
         if changed and not _has_changes(entry):
@@ -157,7 +160,9 @@ def _with_baselines(entries: Sequence[Entry]) -> Iterator[tuple[Entry, Entry | N
 def _of_model(entry: Entry, base: Entry) -> bool:
     """Whether a title begins with the model that a 16-bit one names: `Llama 1B QLoRA` beside `Llama 1B bf16`."""
     named = BASELINE.split(base.title, maxsplit=1)[0].strip(" -_,;:([")
-    return bool(named) and entry.title.lower().startswith(named.lower())
+    rest = entry.title[len(named) :]
+    begins = bool(named) and entry.title.lower().startswith(named.lower())
+    return begins and not re.match(r"[A-Za-z0-9]|\.[0-9]", rest)
 
 
 def _has_changes(entry: Entry) -> bool:
@@ -184,15 +189,18 @@ def _tasks(table: MarkdownTable, rows: Rows, known: set[str]) -> list[dict[str, 
     first = next(place for place, header in enumerate(table.header) if _TASK.search(header))
     shots = next((place for place, header in enumerate(table.header) if _SHOTS.search(header)), None)
     measure = next((place for place, header in enumerate(table.header) if _MEASURE.search(header)), None)
-    part = next((place for place, header in enumerate(table.header) if _PART.search(header)), None)
+    parts = (place for place, header in enumerate(table.header) if place != first and _PART.search(header))
+    part = next(parts, None)
     models = {p: h for p, h in enumerate(table.header) if not _TASK.search(h) and not _BESIDE.search(h) and h}
     names: list[str] = []
-    label = ""
+    taken, alike, label = set(known), Counter[str](), ""
     for row in table.rows:
         label = row[first] or label  # a cell that goes on from the one above
         whole = ", ".join(one for one in (label, row[part] if part is not None else "") if one)
         said = row[measure] if measure is not None else ""
-        names.append(next(n for n in _free(whole, said) if n not in known and n not in names))
+        alike[whole] += 1
+        names.append(next(n for n in _free(whole, said, alike[whole]) if n not in taken))
+        taken.add(names[-1])
     entries = []
     for place, header in models.items():
         cells = {
@@ -214,26 +222,38 @@ def _tasks(table: MarkdownTable, rows: Rows, known: set[str]) -> list[dict[str, 
             task["shots"] = int(row[shots])
         if values[name]:
             made.append(task | {"values": values[name]} | ({"changes": changes[name]} if changes[name] else {}))
-    return [_with_mean(task, made) for task in made]
+    means = _means(names, [row[first] for row in table.rows])
+    shown = {task["name"] for task in made}
+    return [task | _with_mean(means.get(task["name"], ()), shown) for task in made]
 
 
-def _with_mean(task: dict[str, Any], made: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """A line that is called an average is one of its table's tasks, if there are two at least."""
-    names = [one["name"] for one in made if not _is_mean(one)]
-    return {**task, "mean_of": names} if _is_mean(task) and len(names) > 1 else task
+def _with_mean(of: Sequence[str], shown: set[str]) -> dict[str, Any]:
+    found = [name for name in of if name in shown]
+    return {"mean_of": found} if len(found) > 1 else {}
 
 
-def _is_mean(task: dict[str, Any]) -> bool:
-    return _MEAN.fullmatch(task["name"].partition(",")[0].strip()) is not None
+def _means(names: Sequence[str], labels: Sequence[str]) -> dict[str, list[str]]:
+    """Of each line that is called an average the tasks above it, up to an earlier average; or all, if there is none."""
+    found: dict[str, list[str]] = {}
+    every: list[str] = []
+    since: list[str] = []
+    for name, label in zip(names, labels, strict=True):
+        if _MEAN.fullmatch(label.strip()):
+            found[name] = since or list(every)
+            since = []
+        elif not _NO_SCORE.search(label):
+            every.append(name)
+            since.append(name)
+    return found
 
 
-def _free(label: str, measure: str) -> Iterator[str]:
-    """Names for a task, the plainest first."""
+def _free(label: str, measure: str, number: int) -> Iterator[str]:
+    """Names for the `number`th task of a label, the plainest first."""
     yield label or "task"
     if measure:
         label = f"{label}, {measure}"
         yield label
-    yield from (f"{label} {number}".strip() for number in itertools.count(2))
+    yield from (f"{label} {number}".strip() for number in itertools.count(max(2, number - 1)))
 
 
 def _without_unit(header: str) -> str:

@@ -14,6 +14,7 @@ from harness.published import (
     UNITS,
     Claim,
     ClaimFile,
+    PublishedTask,
     printed,
     printed_change,
     published_metric,
@@ -143,11 +144,18 @@ def check_task(document: Document, file: ClaimFile, index: int) -> None:
         for one in (row, file.rows[row].baseline):
             if one is None or task.values.get(one) is None:
                 raise document.error("a change needs a figure of the row and of its baseline", f"{path}.changes.{row}")
+    _check_mean(document, file, task, path)
+
+
+def _check_mean(document: Document, file: ClaimFile, task: PublishedTask, path: str) -> None:
+    single = {one.name: None for one in file.tasks if not one.mean_of} if task.mean_of else {}
+    seen: set[str] = set()
     for place, name in enumerate(task.mean_of):
         where = f"{path}.mean_of[{place}]"
-        _known(document, "task", name, [one.name for one in file.tasks if not one.mean_of], where)
-        if name in task.mean_of[:place]:
+        _known(document, "task", name, single, where)
+        if name in seen:
             raise document.error(f"task {name!r} is there twice", where)
+        seen.add(name)
 
 
 # ---------------------------------------------------------------- claims

@@ -223,7 +223,7 @@ def encode(value: Any) -> bytes:
         ValueError: a float that is not finite.
     """
     body = msgspec.json.encode(value)
-    if b"null" in body:
+    if b"null" in body:  # which is how msgspec writes a float that is not finite
         _refuse_non_finite(msgspec.to_builtins(value), "")
     return body
 

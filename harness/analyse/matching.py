@@ -1,5 +1,6 @@
 """Which cells of two sides are the same work, so that their numbers may be set against each other."""
 
+from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -8,7 +9,8 @@ import msgspec
 from harness.analyse.cells import SeenCell
 from harness.analyse.levels import MeasuredCell
 from harness.analyse.sides import Side
-from harness.values import Size, Speed, Task, Workload
+from harness.analyse.trials import observed
+from harness.values import Loaded, Size, Speed, Task, Workload
 
 PREFILL = frozenset({"prefill_tok_s", "ttft_s"})
 DECODE = frozenset({"decode_tok_s", "itl_p50_s", "itl_p95_s", "itl_p99_s"})
@@ -16,6 +18,10 @@ ENGINES = {"llama-bench": "llama.cpp"}
 """Tool that told of a run → the runtime of this project that it measures; settings may follow the tool's name."""
 
 Key = tuple[str | None, str | None, str, Workload]
+
+
+SETTINGS = ("threads", "threads_batch", "kv_type", "load_mode", "flash_attn", "batch", "ubatch", "repack")
+"""Of a runtime: of several cells of one work the one with most of these alike is taken."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +37,11 @@ class Match:
 
 @dataclass(frozen=True)
 class Matched:
-    """What both sides have in common, and what only one of them has."""
+    """What both sides have in common; and of each side, in words, what the other has not."""
 
     matches: tuple[Match, ...]
-    alone: tuple[SeenCell, ...]
-    other_alone: tuple[SeenCell, ...]
+    alone: tuple[str, ...]
+    other_alone: tuple[str, ...]
 
 
 def match_cells(
@@ -48,12 +54,31 @@ def match_cells(
             metric by metric, by what was computed.
     """
     matches, alone, other_alone = _of_one_wish(cells, others, side, other)
-    if told:
-        alike = list(_of_one_work(alone, other_alone, side, other))
-        matches += alike
-        alone = [one for one in alone if all(match.cell is not one for match in alike)]
-        other_alone = [one for one in other_alone if all(match.other is not one for match in alike)]
-    return Matched(tuple(matches), tuple(one.seen for one in alone), tuple(one.seen for one in other_alone))
+    if not told:
+        return Matched(tuple(matches), _words(alone), _words(other_alone))
+    alike = list(_of_one_work(alone, other_alone, side, other))
+    return Matched(
+        (*matches, *alike),
+        _words(alone, [(one.cell, one.metrics) for one in alike]),
+        _words(other_alone, [(one.other, one.metrics) for one in alike]),
+    )
+
+
+def _words(
+    cells: Sequence[MeasuredCell], matched: Sequence[tuple[MeasuredCell, tuple[str, ...]]] = ()
+) -> tuple[str, ...]:
+    """Cells without a match; of those that have one the metrics with a value that have none."""
+    found = []
+    for cell in cells:
+        names = {name for one, names in matched if one is cell for name in names}
+        left = [name for name, one in cell.metrics.items() if name not in names and one.value is not None]
+        seen = cell.seen
+        words = f"{seen.cell.variant or 'the device'} {seen.cell.measure} {seen.workload}".strip()
+        if names and left:
+            found.append(f"{', '.join(left)} of {words}")
+        elif not names:
+            found.append(words)
+    return tuple(found)
 
 
 def _of_one_wish(
@@ -94,21 +119,51 @@ def _place(seen: SeenCell, side: Side) -> tuple[str | None, str]:
 def _of_one_work(
     cells: Sequence[MeasuredCell], others: Sequence[MeasuredCell], side: Side, other: Side
 ) -> Iterator[Match]:
-    """Each metric of the first side with the first cell of the second that did the same."""
-    known: dict[Hashable, MeasuredCell] = {}
+    """Each metric of the first side with those cells of the second that did the same under the likest settings."""
+    known: dict[Hashable, list[MeasuredCell]] = defaultdict(list)
     for cell in others:
         for name in cell.metrics:
             if (work := work_of(cell.seen, name)) is not None:
-                known.setdefault((_place(cell.seen, other), name, work), cell)
+                known[_place(cell.seen, other), name, work].append(cell)
     for cell in cells:
         found: dict[int, tuple[MeasuredCell, list[str]]] = {}
         for name in cell.metrics:
             work = work_of(cell.seen, name)
-            theirs = None if work is None else known.get((_place(cell.seen, side), name, work))
-            if theirs is not None:
+            for theirs in _likest(cell, known.get((_place(cell.seen, side), name, work), ()), name):
                 found.setdefault(id(theirs), (theirs, []))[1].append(name)
         for theirs, names in found.values():
             yield Match(cell, theirs, tuple(names), _how_tests_differ(cell.seen, theirs.seen))
+
+
+def _likest(cell: MeasuredCell, others: Sequence[MeasuredCell], name: str) -> list[MeasuredCell]:
+    """Of those that may be compared the ones with a value, and of these with most settings alike: all, if several."""
+    ranks = [
+        (other.metrics[name].value is not None, _alike(cell.seen, other.seen), other)
+        for other in others
+        if _may_be_one(cell.seen.cell.workload, other.seen.cell.workload)
+    ]
+    best = max((rank[:2] for rank in ranks), default=None)
+    return [other for *rank, other in ranks if tuple(rank) == best]
+
+
+def _may_be_one(load: Workload, other: Workload) -> bool:
+    """Tasks with another number of examples, or with a chat template on one side alone, are not one task."""
+    if not isinstance(load, Task) or not isinstance(other, Task):
+        return True
+    pairs = ((load.fewshot, other.fewshot), (load.chat, other.chat))
+    return all(a is None or b is None or a == b for a, b in pairs)
+
+
+def _alike(seen: SeenCell, other: SeenCell) -> int:
+    ours, theirs = _settings(seen), _settings(other)
+    return sum(ours[name] == theirs[name] for name in SETTINGS)
+
+
+def _settings(seen: SeenCell) -> dict[str, object]:
+    """As the program ran, or else as it was asked."""
+    loaded = observed(seen.counted, Loaded)
+    of = loaded[0] if loaded else seen.cell.runtime
+    return {name: getattr(of, name, None) for name in SETTINGS}
 
 
 def work_of(seen: SeenCell, name: str) -> Hashable | None:
@@ -121,7 +176,7 @@ def work_of(seen: SeenCell, name: str) -> Hashable | None:
         case Task(task=task):
             return ("task", task)
         case Size():
-            return ("size", _engine(seen.runtime))
+            return ("size",)
         case Speed(threads=None, idle_s=0) as speed if name in PREFILL:
             return ("prefill", _engine(seen.runtime), speed.depth, speed.prompt_tokens)
         case Speed(threads=None, idle_s=0) as speed if name in DECODE:
@@ -140,6 +195,6 @@ def _engine(runtime: str | None) -> str | None:
 
 
 def _how_tests_differ(seen: SeenCell, other: SeenCell) -> str | None:
-    if seen.workload == other.workload or not isinstance(seen.cell.workload, Speed):
+    if seen.workload == other.workload or isinstance(seen.cell.workload, Size):
         return None
     return f"one work in two tests: {seen.workload} of {seen.runtime} and {other.workload} of {other.runtime}"

@@ -3,9 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from harness.analyse.accuracy import pair_items
 from harness.analyse.cells import SeenCell, read_cells
 from harness.analyse.conditions import MEASURED, artifacts, conditions
+from harness.analyse.findings import PairedItems
 from harness.analyse.levels import MeasuredCell, measure_cells
 from harness.analyse.matching import Match, match_cells
 from harness.analyse.same_questions import why_not_paired
@@ -22,16 +25,24 @@ UNPAIRED = (
     "not what changed between them"
 )
 
+BY_QUESTION = "paired by question, on those that both sides were asked"
 UNKNOWN_ARTIFACT = "{} does not say which file it ran: that both sides ran the same one is not known"
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A match, and whether its scores are paired by question."""
+    """A match, and its scores paired by question."""
 
     match: Match
-    items: bool
+    pairs: tuple[PairedItems, ...] = ()
     why_not: str | None = None
+
+    @property
+    def items(self) -> bool:
+        return bool(self.pairs)
+
+    def pair(self, name: str) -> PairedItems | None:
+        return next((one for one in self.pairs if one.metric == name), None)
 
 
 class Asked(Value, frozen=True, kw_only=True):
@@ -54,10 +65,12 @@ def side_by_side(run: Run, against: Run, asked: Asked) -> SideBySide:
     side, other = _sides(run, against, asked)
     cells, others = _measured(run, side), _measured(against, other)
     paired = run.id == against.id and side.device == other.device
-    told = tuple(tool for one in (run, against) if (tool := one.told_by) is not None)
+    tools = dict.fromkeys(tool for one in (run, against) if (tool := one.told_by) is not None)
+    told = tuple(tools) if run.id != against.id else ()
     found = match_cells(cells, others, side, other, told=bool(told))
     if not found.matches:
-        raise InputError(f"{_words(side)} and {_words(other)} have no cell in common: nothing can be compared")
+        hint = " (--variant OURS,THEIRS names one of each)" if told and not asked.variants else ""
+        raise InputError(f"{_words(side)} and {_words(other)} have no cell in common: nothing can be compared{hint}")
     differ = _different_artifacts(found.matches)
     if differ and side.variant == other.variant and not asked.different_artifacts:
         raise InputError(
@@ -65,18 +78,18 @@ def side_by_side(run: Run, against: Run, asked: Asked) -> SideBySide:
             "(--different-artifacts compares them all the same)"
         )
     warnings = [f"DIFFERENT ARTIFACTS are compared: {one}" for one in differ]
-    warnings += [UNKNOWN_ARTIFACT.format(tool) for tool in told if run.id != against.id]
-    scored = [Scored(one, items=True) if paired else _with_questions(run, against, one) for one in found.matches]
+    warnings += [UNKNOWN_ARTIFACT.format(tool) for tool in told]
+    scored = [_with_questions(run, against, one, paired=paired) for one in found.matches]
     return SideBySide(
         side=side,
         other=other,
         paired=paired,
-        warnings=tuple(warnings if paired else (*warnings, UNPAIRED)),
+        warnings=tuple(warnings if paired or all(one.items for one in scored) else (*warnings, UNPAIRED)),
         differing=tuple(_differing(run, against, side, found.matches)),
         rows=tuple(row for one in scored for row in _rows(one, paired=paired)),
-        accuracy=tuple(p for one in scored if one.items for p in pair_items(run.id, one.match.cell, one.match.other)),
-        alone=tuple(map(_cell_words, found.alone)),
-        other_alone=tuple(map(_cell_words, found.other_alone)),
+        accuracy=tuple(pair for one in scored for pair in one.pairs),
+        alone=found.alone,
+        other_alone=found.other_alone,
     )
 
 
@@ -125,18 +138,25 @@ def _different_artifacts(matches: Sequence[Match]) -> list[str]:
 
 
 def _differing(run: Run, against: Run, side: Side, matches: Sequence[Match]) -> Iterator[Differs]:
-    ours = _conditions(run, [match.cell.seen for match in matches], side)
-    theirs = _conditions(against, [match.other.seen for match in matches], side)
+    cells, others = [match.cell.seen for match in matches], [match.other.seen for match in matches]
+    alone = all(len({seen.runtime for seen in some if seen.runtime}) < 2 for some in (cells, others))
+    ours, theirs = (_conditions(one, some, side, alone=alone) for one, some in ((run, cells), (against, others)))
     for name in dict.fromkeys((*ours, *theirs)):
         value, other = ours.get(name, "not seen"), theirs.get(name, "not seen")
         if value != other:
             yield Differs(name=name, value=value, other=other)
 
 
-def _conditions(run: Run, cells: Sequence[SeenCell], side: Side) -> dict[str, str]:
-    """Name → value, by runtime; devices and variants that are named on both sides are no part of the name."""
+def _conditions(run: Run, cells: Sequence[SeenCell], side: Side, *, alone: bool) -> dict[str, str]:
+    """Name → value, by runtime; devices and variants that are named on both sides are no part of the name.
+
+    Args:
+        alone: whether each side has one runtime, which then is a condition itself and no part of the names.
+    """
     suite = run.plan.suite
     found = {"suite": suite.name, "planned by bench": run.plan.bench_version}
+    if alone:
+        found["runtime"] = next((seen.runtime for seen in cells if seen.runtime), "none")
     if side.device is not None:
         found["device"] = ", ".join(dict.fromkeys(seen.cell.device for seen in cells))
     variants = {seen.cell.variant for seen in cells}
@@ -151,29 +171,37 @@ def _conditions(run: Run, cells: Sequence[SeenCell], side: Side) -> dict[str, st
     for one in conditions(run, cells):
         if one.name in MEASURED:
             continue
-        where = [one.runtime or ""] if side.device is not None else [one.device, one.runtime or ""]
+        where = [] if side.device is not None else [one.device]
+        where += [] if alone else [one.runtime or ""]
         text = "; ".join(f"{v.value} {f'({v.where})' if v.where else ''}".strip() for v in one.values)
-        found[f"{one.name} ({', '.join(where)})"] = text
+        found[f"{one.name} ({', '.join(where)})" if where else one.name] = text
     return found
 
 
-def _with_questions(run: Run, against: Run, match: Match) -> Scored:
+def _with_questions(run: Run, against: Run, match: Match, *, paired: bool) -> Scored:
     """Of two runs only the same questions make pairs."""
-    if match.cell.graded is None or match.other.graded is None or not match.cell.graded.items:
-        return Scored(match, items=False)
-    why = why_not_paired(run, match.cell, against, match.other)
-    return Scored(match, items=why is None, why_not=why)
+    cell, other = match.cell, match.other
+    if not paired:
+        if cell.graded is None or other.graded is None or not cell.graded.items:
+            return Scored(match)
+        if (why := why_not_paired(run, cell, against, other)) is not None:
+            return Scored(match, why_not=why)
+    return Scored(match, tuple(pair_items(run.id, cell, other)))
 
 
 def _rows(scored: Scored, *, paired: bool) -> Iterator[SideRow]:
     match = scored.match
     cell, other = match.cell, match.other
     for name in match.metrics:
-        own, theirs = cell.metrics[name], other.metrics[name]
         found = compare_sides(cell, other, name, paired=paired, items=scored.items)
+        values = cell.metrics[name].value, other.metrics[name].value
+        counts = (found.n, found.n) if paired else (cell.metrics[name].n, other.metrics[name].n)
+        pair, how = None if paired else scored.pair(name), scored.why_not
+        if pair is not None:  # both sides' values are then those of the questions that both have
+            values, counts, how = (pair.value, pair.baseline_value), (pair.items, pair.items), BY_QUESTION
+            found = msgspec.structs.replace(found, ratio=pair.recovery)
         ratio_low, ratio_high = bounds(found.ratio_interval)
         diff_low, diff_high = bounds(found.diff_interval)
-        counts = (found.n, found.n) if paired or scored.items else (own.n, theirs.n)
         yield SideRow(
             variant=cell.seen.cell.variant,
             other_variant=other.seen.cell.variant,
@@ -181,10 +209,12 @@ def _rows(scored: Scored, *, paired: bool) -> Iterator[SideRow]:
             device=cell.seen.cell.device,
             other_device=other.seen.cell.device,
             workload=cell.seen.workload,
+            other_runtime=other.seen.runtime,
+            other_workload=other.seen.workload,
             metric=name,
             unit=metric(name).unit,
-            value=own.value,
-            other_value=theirs.value,
+            value=values[0],
+            other_value=values[1],
             ratio=found.ratio,
             ratio_low=ratio_low,
             ratio_high=ratio_high,
@@ -193,7 +223,7 @@ def _rows(scored: Scored, *, paired: bool) -> Iterator[SideRow]:
             diff_high=diff_high,
             n=counts[0],
             other_n=counts[1],
-            notes=tuple(dict.fromkeys(one for one in (match.note, scored.why_not, *found.notes) if one)),
+            notes=tuple(dict.fromkeys(one for one in (match.note, how, *found.notes) if one)),
             artifact_sha256=cell.seen.artifact_sha256,
             other_artifact_sha256=other.seen.artifact_sha256,
         )
@@ -201,7 +231,3 @@ def _rows(scored: Scored, *, paired: bool) -> Iterator[SideRow]:
 
 def _words(side: Side) -> str:
     return " ".join(part for part in (side.variant, f"in {side.run}", side.device and f"on {side.device}") if part)
-
-
-def _cell_words(seen: SeenCell) -> str:
-    return f"{seen.cell.variant or 'the device'} {seen.cell.measure} {seen.workload}".strip()

@@ -31,6 +31,9 @@ class SideRow(Value, frozen=True, kw_only=True):
     device: str
     other_device: str
     workload: str
+    other_runtime: str | None
+    other_workload: str
+    """Another one where a test of another tool did the same work."""
     metric: str
     unit: str
     value: float | None

@@ -91,6 +91,8 @@ def _by_items(cell: MeasuredCell, other: MeasuredCell, own: Measured, theirs: Me
     notes = (*notes, "no interval of the ratio: nothing is paired")
     if own.metric == "perplexity" or own.metric in PERPLEXITIES or cell.graded is None or other.graded is None:
         return Compared(ratio=ratio, n=own.n, notes=notes)
+    if cell.seen.until or other.seen.until:
+        return Compared(ratio=ratio, n=own.n, notes=(*notes, "no interval of the difference: one side ended early"))
     ours, others = item_values(cell.graded.items, own.metric), item_values(other.graded.items, own.metric)
     interval = welch_interval(ours, others)
     if interval is None:

@@ -14,8 +14,10 @@ from functools import lru_cache
 
 LINE = re.compile(r"(?<=[A-Za-z0-9])(?=\n)")
 WORD = re.compile(r"(?<=\S)(?= [A-Za-z])")
-CHECKED = 48
-"""Texts that are encoded whole as well, the longest and others spread over all."""
+CHECKED = 24
+"""Of the texts that are cut at lines, and of those that are cut at words only, so many are encoded whole as well: the
+longest, and others spread over all."""
+LONGEST = 4
 
 Encode = Callable[[Sequence[str], Sequence[bool]], list[list[int]]]
 """Texts, and of each whether it gets the special tokens that begin a text."""
@@ -54,7 +56,8 @@ def encode_all(texts: Iterable[Parts], encode: Encode, special: bool) -> Encoded
     if not distinct:
         return Encoded({}, {}, {})
     first, later = _pieces(distinct)
-    checked = {parts: "".join(parts) for parts in _checked(distinct)}
+    lines = [parts for parts in distinct if len(cut(parts)) > 1]
+    checked = {parts: "".join(parts) for parts in dict.fromkeys([*_checked(lines), *_checked(distinct)])}
     begins = dict.fromkeys(WORD.split(piece)[0] for piece in first)
     words = dict.fromkeys(word for piece in first for word in WORD.split(piece)[1:])
     words |= dict.fromkeys(word for piece in later for word in WORD.split(piece))
@@ -109,6 +112,5 @@ def _of_piece(piece: str, begins: dict[str, Tokens], words: dict[str, Tokens]) -
 def _checked(texts: list[Parts]) -> list[Parts]:
     if len(texts) <= CHECKED:
         return texts
-    spread = texts[:: -(-len(texts) // (CHECKED - 4))]
-    longest = sorted(texts, key=lambda parts: sum(map(len, parts)))[-4:]
-    return list(dict.fromkeys([*longest, *spread]))
+    spread = texts[:: -(-len(texts) // (CHECKED - LONGEST))]
+    return [*sorted(texts, key=lambda parts: sum(map(len, parts)))[-LONGEST:], *spread]

@@ -608,3 +608,21 @@ def test_it_dies_with_its_parent(llama: str, tmp_path: Path) -> None:
 
         assert select.select([ended], [], [], 60)[0]
     os.close(write_end)
+
+
+def test_rows_of_logits_are_summed_in_parts() -> None:
+    import torch
+
+    from harness.measure.workers.hf.score import ROWS_AT_ONCE, _of_rows
+
+    rows = 2 * ROWS_AT_ONCE["cpu"] + 1
+    logits = torch.randn(rows, 50, generator=torch.Generator().manual_seed(1)) * 20
+    logits[3, 7] = logits[3, 40] = 200.0  # the first of equal ones counts
+    logits[rows - 1, 9] = torch.nan
+    logits[5] = -torch.inf
+    best, sums = _of_rows(logits)
+    assert best[: rows - 1] == logits[: rows - 1].argmax(-1).tolist() and best[3] == 7
+    expected = torch.logsumexp(logits.double(), -1)
+    right = torch.isfinite(expected)
+    torch.testing.assert_close(sums[right].double(), expected[right], atol=2e-5, rtol=1e-6)
+    assert not torch.isfinite(sums[~right]).any() and right.sum() == rows - 2

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from harness.config import PROJECT
 from harness.errors import InputError, StoreError
+from harness.measure import pieces
 from harness.measure.grade import check_answers
 from harness.measure.pieces import encode_all
 from harness.measure.requests import head_tokens, plain_requests, window_lines
 from harness.measure.token_requests import Tokenizer, assemble
-from harness.request_lines import Heads, read_requests, whole_requests
+from harness.request_lines import Heads, alike, read_requests, whole_requests
 from harness.store import read_lines, write_lines
 
 
@@ -278,12 +279,43 @@ def with_marked_start(texts: Sequence[str], special: Sequence[bool]) -> list[lis
     return [[zlib.crc32(b"_" + word.encode()) for word in f"_{text}".split(" ")] for text in texts]
 
 
-@pytest.mark.parametrize("encode", [by_word, with_marked_start])
+def with_marked_lines(texts: Sequence[str], special: Sequence[bool]) -> list[list[int]]:
+    """Marks the start of a text unless a blank stands there, so that a word may be cut off and a line may not."""
+    marked = [text if text.startswith(" ") else f"_{text}" for text in texts]
+    return by_word(marked, special)
+
+
+@pytest.mark.parametrize("encode", [by_word, with_marked_start, with_marked_lines])
 @given(texts=st.lists(st.text(alphabet="ax1 .\n", max_size=40), max_size=8), special=st.booleans())
 def test_pieces_give_the_tokens_of_the_whole(encode: Any, texts: list[str], special: bool) -> None:
     parts = [tuple(re.split("(?<=x)", text)) for text in texts]
     encoded = encode_all(parts, encode, special)
     assert [encoded[one] for one in parts] == encode(texts, [special] * len(texts))
+
+
+@given(texts=st.lists(st.text(alphabet="ax1 .\n", max_size=40), max_size=8))
+def test_a_tokenizer_of_words_needs_no_whole_texts(texts: list[str]) -> None:
+    """Whatever is checked: with no text encoded whole the pieces are right as well."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pieces, "_checked", lambda _: [])
+        encoded = encode_all([(text,) for text in texts], by_word, special=True)
+    assert [encoded[text,] for text in texts] == by_word(texts, [True] * len(texts))
+
+
+def test_a_few_lines_among_many_texts_are_checked() -> None:
+    texts = [f"is it {n}?" for n in range(2000)]
+    for place in (7, 900, 1999):
+        texts[place] = f"is it {place}\nor not?"
+    encoded = encode_all([(text,) for text in texts], with_marked_lines, special=False)
+    assert [encoded[text,] for text in texts] == with_marked_lines(texts, [False] * len(texts))
+
+
+@given(st.lists(st.integers(0, 2), max_size=12), st.lists(st.integers(0, 2), max_size=12))
+def test_how_far_two_rows_are_alike(one: list[int], other: list[int]) -> None:
+    count = 0
+    while count < min(len(one), len(other)) and one[count] == other[count]:
+        count += 1
+    assert alike(one, other) == count
 
 
 def test_each_distinct_piece_is_encoded_once() -> None:

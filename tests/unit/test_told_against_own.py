@@ -1,5 +1,6 @@
 """What another tool told, against what bench measured: the same work, the same questions, and what is not known."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,49 @@ def test_what_is_not_known_is_said_before_any_number(tmp_path: Path) -> None:
     assert any("does not say which file it ran" in warning for warning in found.warnings)
     assert any("not measured in turns" in warning for warning in found.warnings)
     assert not found.paired
-    assert any("CPU" in one.name for one in found.differing)
+    differing = {one.name: (one.value, one.other) for one in found.differing}
+    assert differing["runtime"] == ("llama.cpp", "llama-bench")
+    assert differing["decode threads"] == ("4", "2")
+    assert not {"batch", "micro-batch", "KV cache type"} & set(differing), "what is alike on both sides"
+
+
+def test_bits_a_weight_are_set_against_each_other(tmp_path: Path) -> None:
+    build_run(tmp_path, name=OWN, measures=MEASURES)
+    found = rows(tmp_path, imported(LLAMA_BENCH, tmp_path))
+    assert [key for key in found if key[1] == "bits_per_weight"]
+
+
+def told_at(tmp_path: Path, counts: dict[int, float]) -> str:
+    """Prefill of 128 tokens at each number of threads, so many times as fast as it was recorded."""
+    first = json.loads(LLAMA_BENCH.read_text().splitlines()[0])
+    lines = [
+        json.dumps({**first, "n_threads": count, "samples_ns": [int(one / times) for one in first["samples_ns"]]})
+        for count, times in counts.items()
+    ]
+    (tmp_path / "told.jsonl").write_text("\n".join(lines) + "\n")
+    return imported(tmp_path / "told.jsonl", tmp_path)
+
+
+@pytest.mark.parametrize("counts", [{1: 0.5, 4: 2.0}, {4: 2.0, 1: 0.5}])
+@pytest.mark.parametrize("first", ["own", "told"])
+def test_of_several_settings_the_likest_is_taken(tmp_path: Path, counts: dict[int, float], first: str) -> None:
+    build_run(tmp_path, name=OWN, measures=MEASURES, threads=4)
+    told = told_at(tmp_path, counts)
+    sides = (OWN, told) if first == "own" else (told, OWN)
+    variants = ("f16", TOLD) if first == "own" else (TOLD, "f16")
+    found = pipeline.side_by_side(*sides, tmp_path, variants=variants)
+    prefills = [row for row in found.rows if row.metric == "prefill_tok_s"]
+    four = [row for row in prefills if "llama-bench-n_threads4" in (row.runtime, row.other_runtime)]
+    assert len(four) == 1
+    if first == "own":
+        assert prefills == four
+
+
+def test_a_measure_that_is_matched_in_part_says_what_is_left(tmp_path: Path) -> None:
+    build_run(tmp_path, name=OWN, measures=MEASURES)
+    found = pipeline.side_by_side(OWN, imported(LLAMA_BENCH, tmp_path), tmp_path, variants=("f16", TOLD))
+    assert any("decode_tok_s" in words and "p128+g32" in words for words in found.alone)
+    assert not any(words == "f16 speed p128+g32" for words in found.alone)
 
 
 def test_nothing_alike_is_refused(tmp_path: Path) -> None:
@@ -71,16 +114,22 @@ def test_nothing_alike_is_refused(tmp_path: Path) -> None:
     told = imported(LLAMA_BENCH, tmp_path)
     with pytest.raises(InputError, match="no cell in common"):
         pipeline.side_by_side(OWN, told, tmp_path, variants=("f16", TOLD))
+    with pytest.raises(InputError, match="OURS,THEIRS"):
+        pipeline.side_by_side(OWN, told, tmp_path)
 
 
 # ---------------------------------------------------------------- lm-eval
 
 
-def measured_here(told: Path, name: str, flips: int, *, words: str = "") -> None:
+def measured_here(
+    told: Path, name: str, flips: int, *, words: str = "", first: int | None = None, version: str | None = None
+) -> None:
     """The imported run as one that bench measured: without the tool's name, and with some answers wrong.
 
     Args:
         words: put before each prompt.
+        first: only so many of each cell's graded questions.
+        version: of every task.
     """
     own = shutil.copytree(told, told.parent / name)
     plan = read_run(told).plan
@@ -92,19 +141,25 @@ def measured_here(told: Path, name: str, flips: int, *, words: str = "") -> None
     (own / "imported.json").unlink()
     lines = []
     for record in read_run(told).records:
-        kept = tuple(one for one in record.observations if not isinstance(one, Reported))
+        kept = tuple(_versioned(one, version) for one in record.observations if not isinstance(one, Reported))
         lines.append(encode(msgspec.structs.replace(record, observations=kept)) + b"\n")
         for answers in (one for one in kept if isinstance(one, Answers)):
             items = list(read_lines(own / answers.items))
             for item in [one for one in items if one["metrics"].get("acc") == 1.0][:flips]:
                 item["metrics"]["acc"] = 0.0
-            write_lines(own / answers.items, items)
+            write_lines(own / answers.items, items[:first])
             asked: list[dict[str, Any]] = [
                 {**line, "prompt": words + line["prompt"]} if "prompt" in line else line
                 for line in read_lines(own / answers.requests)
             ]
             write_lines(own / answers.requests, asked)
     (own / RECORDS).write_bytes(b"".join(lines))
+
+
+def _versioned(one: Any, version: str | None) -> Any:
+    if not isinstance(one, Answers) or version is None:
+        return one
+    return msgspec.structs.replace(one, task_versions=dict.fromkeys(one.task_versions, version))
 
 
 def _hf(runtime: Any) -> Any:
@@ -140,3 +195,32 @@ def test_two_runs_of_bench_pair_their_questions_too(tmp_path: Path) -> None:
     found = pipeline.side_by_side(OWN, other, tmp_path)
     pair = next(pair for pair in found.accuracy if (pair.workload.split()[0], pair.metric) == ("arc_easy", "acc"))
     assert pair.right_to_wrong == 1
+
+
+def test_only_questions_that_both_were_asked_count(tmp_path: Path) -> None:
+    told = import_told(LM_EVAL, tmp_path, Silent())
+    measured_here(told, OWN, flips=1, first=3)
+    found = pipeline.side_by_side(OWN, told.name, tmp_path)
+    row = next(row for row in found.rows if (row.workload.split()[0], row.metric) == ("arc_easy", "acc"))
+    assert row.n == row.other_n == 3
+    assert row.value is not None and row.other_value is not None
+    assert row.diff == pytest.approx(row.value - row.other_value)
+    assert row.ratio is None or row.ratio == pytest.approx(row.value / row.other_value)
+
+
+def test_another_version_or_another_right_answer_is_another_question(tmp_path: Path) -> None:
+    told = import_told(LM_EVAL, tmp_path, Silent())
+    measured_here(told, OWN, flips=0, version="99")
+    found = pipeline.side_by_side(OWN, told.name, tmp_path)
+    assert not found.accuracy and any("version 99" in note for row in found.rows for note in row.notes)
+    other = OWN.replace("00aa", "00bb")
+    measured_here(told, other, flips=0)
+    for path in (tmp_path / other / "items").iterdir():
+        lines = [
+            {**line, "target": 3 - line["target"]} if "target" in line and line["task"] == "arc_easy" else line
+            for line in read_lines(path)
+        ]
+        write_lines(path, lines)
+    found = pipeline.side_by_side(other, told.name, tmp_path)
+    assert any("another right answer" in note for row in found.rows for note in row.notes)
+    assert "arc_easy" not in {pair.workload.split()[0] for pair in found.accuracy}

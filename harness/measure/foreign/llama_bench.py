@@ -113,13 +113,20 @@ def _conditions(entry: dict[str, Any]) -> dict[str, str]:
         "load_mode": "load mode",
         "repack": "weights repacked",
     }
-    found = {name: str(entry[key]) for key, name in names.items() if entry.get(key) not in (None, "")}
-    threads = str(entry.get("n_threads", ""))
+    found = {name: _word(entry[key]) for key, name in names.items() if entry.get(key) not in (None, "")}
+    threads = _word(entry.get("n_threads", ""))
     return found | {
         "llama.cpp version": str(entry["build_commit"]),
         "decode threads": threads,
         "prefill threads": threads,
     }
+
+
+def _word(value: object) -> str:
+    """As pages write the conditions of runs of bench."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _maps(entry: dict[str, Any]) -> bool:
