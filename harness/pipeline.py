@@ -96,6 +96,7 @@ def plan(
         DeviceError: a phone that is needed is out of reach.
     """
     from harness.build.compressed import unmade
+    from harness.build.hub_models import settled
     from harness.measure.devices import planned_facts
     from harness.measure.plan import make_plan, only_asking, select
 
@@ -116,6 +117,7 @@ def plan(
     )
     if wish.shard is not None:
         suite = only_asking(suite)
+    suite = settled(suite, fetch=to_run)
     _check_files(suite, wish.data, hub=to_run)
     look = facts_of or (lambda spec: planned_facts(spec, connected=to_run))
     facts = {spec.name: look(spec) for spec in suite.devices}

@@ -38,6 +38,7 @@ from harness.build.recipes import checkpoint_base_of, compression_of, load_recip
 from harness.build.runners import Runner
 from harness.build.runners.llama_cpp_build import ensure_runner
 from harness.build.runners.llama_cpp_sources import SDIST_SHA256
+from harness.build.unreleased import pack_compressed, plain_layout
 from harness.errors import BuildError, InputError
 from harness.progress import Progress
 from harness.values import (
@@ -208,7 +209,8 @@ class Workshop:
         if isinstance(model.source, RandomSource):
             return self.artifact(base_variant(model))
         if isinstance(model.source, CheckpointSource):
-            return converted_gguf(model, model.source, self.progress)
+            plain = plain_layout(model.name, model.source.path, self.progress)
+            return converted_gguf(model, CheckpointSource(path=str(plain)), self.progress)
         if isinstance(model.source, HubSource):
             return hub_file(model.name, model.source)
         return self._file(model.name, model.source)
@@ -220,6 +222,12 @@ class Workshop:
         tokenizer = self._file(model.name, model.source.tokenizer)
         with self.progress.bar(f"drawing {model.name}") as bar:
             write_random(model.source, tokenizer, target, label=model.label, context=model.context, bar=bar)
+
+    def pack_compressed(self, variant: Variant, target: Path) -> bool:
+        source = variant.model.source
+        if not isinstance(source, CheckpointSource):
+            return False
+        return pack_compressed(variant.model, source, target, self.progress)
 
     def quantize(self, source: Path, target: Path, *, weights: str, embedding: str) -> None:
         with tempfile.TemporaryDirectory(prefix="bench-quantize-") as folder:

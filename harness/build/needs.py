@@ -1,6 +1,7 @@
 """Which entries of the cache a suite needs, found without making anything."""
 
 from contextlib import suppress
+from pathlib import Path
 
 import msgspec
 
@@ -12,9 +13,11 @@ from harness.build.converted import converted_place
 from harness.build.downloads import member_key
 from harness.build.drawn_text import drawn_name
 from harness.build.recipes import base_of, checkpoint_base_of, compression_of
+from harness.build.releases import completed_place, is_release
 from harness.build.runners.llama_cpp_build import build_key, runner_hash
 from harness.build.runners.llama_cpp_sources import SDIST_SHA256
 from harness.build.runners.targets import TARGETS
+from harness.build.unreleased import unreleased_place
 from harness.errors import BuildError, InputError, SetupError
 from harness.values import CheckpointSource, FileSource, HubSource, Model, RandomSource, Suite, Variant, WheelSource
 
@@ -89,12 +92,25 @@ def _of_artifact(variant: Variant) -> set[str]:
 def _of_model(model: Model) -> set[str]:
     source = model.source
     if isinstance(source, CheckpointSource):
-        with suppress(InputError, BuildError):  # it is not there: nothing is made of it
-            own, _ = describe(model.name, find_checkpoint(model.name, source.path))
-            return {f"members/{converted_place(own).name}"}
+        with suppress(InputError, BuildError, SetupError):  # it is not there: nothing is made of it
+            return _of_checkpoint(model.name, source.path)
     if isinstance(source, RandomSource):
         return _of_artifact(base_variant(model)) | _of_source(source.tokenizer)
     return _of_source(source)
+
+
+def _of_checkpoint(name: str, path: str) -> set[str]:
+    """What is made of a user's checkpoint: a GGUF file, and of a release a folder with a tokenizer and one in
+    transformers' layout."""
+    folder = find_checkpoint(name, path)
+    own, _ = describe(name, folder)
+    if not is_release(folder):
+        return {f"members/{converted_place(own).name}"}
+    plain = unreleased_place(name, folder)
+    found = {f"checkpoints/{plain.name}", f"releases/{completed_place(Path(path)).name}"}
+    if plain.is_dir():
+        found.add(f"members/{converted_place(describe(name, plain)[0]).name}")
+    return found
 
 
 def _of_source(source: WheelSource | FileSource | CheckpointSource | HubSource) -> set[str]:

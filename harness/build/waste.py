@@ -32,6 +32,7 @@ KINDS = (
     "runners",
     "build",
     "references",
+    "releases",
     "requests",
     "kernel-checks",
     "task-names",
@@ -146,6 +147,8 @@ def _locks(entry: Entry) -> tuple[str, ...]:
             return (f"member-{entry.name}",)
         case "sources":
             return (f"sources-{entry.name.removesuffix('.part')}",)
+        case "releases":
+            return (f"release-{entry.name.removesuffix('.part').lstrip('.')}",)
         case "references":
             return (f"reference-{entry.name[:16]}",)
         case "build":
