@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
+from harness.config import PROJECT
 from harness.measure.workers.hf.errors import JobFailedError, ModelError
 from harness.measure.workers.released.names import halved, paired
 from harness.measure.workers.released.opening import open_released
@@ -247,3 +250,28 @@ def test_rows_come_back_in_their_order(heads: int) -> None:
     rows = torch.arange(16.0)[:, None].expand(16, 3)
     assert torch.equal(halved(paired(rows, heads), heads), rows)
     assert paired(rows, heads)[:2, 0].tolist() == [0, 16 / heads / 2]
+
+
+MANY = """
+import sys
+from harness.measure.workers.hf.__main__ import main
+sys.exit(max(main([f"{folder}/job.json", f"{folder}/events.jsonl"]) for folder in sys.argv[1:]))
+"""
+
+
+def test_the_torch_scorer_takes_a_release_as_it_is(
+    compressed: dict[str, Path], released: dict[str, Path], tmp_path: Path
+) -> None:
+    asked = [{"id": i, "context": [5, 9 + i, 7], "shared": 0, "continuation": [40 + i, 3]} for i in range(12)]
+    (tmp_path / "requests.jsonl").write_text("".join(json.dumps(line) + "\n" for line in asked))
+    engine = {"threads": 1, "context": 64, "dtype": "float32", "device": "cpu", "program_sha256": "x"}
+    folders = {"ours": compressed["spinquant"], "theirs": released["spinquant"]}
+    for name, model in folders.items():
+        (tmp_path / name).mkdir()
+        job = {"kind": "score", "model": str(model), **engine, "requests": str(tmp_path / "requests.jsonl")}
+        (tmp_path / name / "job.json").write_text(json.dumps({**job, "answers": str(tmp_path / name / "answers")}))
+    argv = [sys.executable, "-c", MANY, *(str(tmp_path / name) for name in folders)]
+    done = subprocess.run(argv, capture_output=True, text=True, cwd=PROJECT)
+    assert done.returncode == 0, done.stderr[-2000:]
+    ours, theirs = ((tmp_path / name / "answers").read_text() for name in folders)
+    assert ours == theirs and ours.count("\n") == 12

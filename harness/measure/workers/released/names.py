@@ -2,7 +2,8 @@
 
 import torch
 
-ENDS = {"tok_embeddings": "model.embed_tokens", "output": "lm_head", "norm": "model.norm"}
+ENDS = {"norm": "model.norm", "tok_embeddings": "model.embed_tokens", "output": "lm_head"}
+"""ExecuTorch takes the type of the first tensor in a file for the checkpoint's: it must be a float."""
 PARTS = {
     "attention.wq": "self_attn.q_proj",
     "attention.wk": "self_attn.k_proj",

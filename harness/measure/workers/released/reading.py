@@ -74,6 +74,17 @@ class Released:
             return self._tensors[f"{meta}.{LORA[kind]}"]
         return self._rows(meta, f"{meta}.{LORA.get(kind, kind)}")
 
+    def begins_with_a_float(self) -> bool:
+        """Whether the file's first tensor is one, by which ExecuTorch takes the type of the whole."""
+        return next(iter(self._tensors.values())).dtype in FLOATS
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """All tensors by Meta's names, norms first, the output layer by itself."""
+        found = {**self._tensors}
+        if self.tied:
+            found[f"{OUTPUT}.weight"] = found[f"{EMBEDDING}.weight"]
+        return dict(sorted(found.items(), key=lambda pair: pair[0] != "norm.weight"))
+
     def shape_of(self, name: str) -> tuple[int, int]:
         """Rows and columns of a matrix, by transformers' name."""
         return self._shape(self._metas[name])
