@@ -29,6 +29,8 @@ from harness.build.compressed import (
 from harness.build.compressed import Manifest as MadeFrom
 from harness.build.converted import converted_gguf
 from harness.build.downloads import download, extract_member
+from harness.build.exported import Wish as ExportWish
+from harness.build.exported import exported, numbers_of
 from harness.build.gguf_files import GgufFacts, read_facts, write_random
 from harness.build.gguf_header import read_header
 from harness.build.gguf_packing import ADAPTOR
@@ -63,6 +65,7 @@ FLOATS = frozenset(("BF16", "F16", "F32"))
 LONGEST_QUANTIZE_S = 6 * 3600
 # Raised when a recipe's output changes for the same inputs, so that old artifacts are not taken for new ones.
 RECIPE_REVISION = 3
+DEFAULT_EXPORT = ExportWish()
 
 
 class Manifest(Value, frozen=True, kw_only=True):
@@ -88,9 +91,9 @@ class Manifest(Value, frozen=True, kw_only=True):
 class Workshop:
     """Makes artifacts; implements what recipes call `Kit`."""
 
-    def __init__(self, runner: Runner | None, progress: Progress) -> None:
-        """Without a runner, one is built when a recipe needs it."""
-        self.runner, self.progress = runner, progress
+    def __init__(self, runner: Runner | None, progress: Progress, export: ExportWish = DEFAULT_EXPORT) -> None:
+        """Without a runner, one is built when a recipe needs it. `export`: how `.pte` files are wanted."""
+        self.runner, self.progress, self.export = runner, progress, export
         self.stamps: dict[str, Stamp | None] = {}
         """Path of an artifact's file → what the file system said of it when its bytes were hashed."""
         self._texts: dict[str, Path | None] = {}
@@ -104,6 +107,8 @@ class Workshop:
         """
         if format == "checkpoint":
             return self._checkpoint(variant)
+        if format == "pte":
+            return self._exported(variant)
         folder = artifact_folder(variant)
         with only_one(f"artifact-{folder.name}"):
             if not (folder / MANIFEST).is_file():
@@ -127,6 +132,13 @@ class Workshop:
             tensor_types=manifest.facts.tensor_types,
             path=str(folder / FILE),
         )
+
+    def _exported(self, variant: Variant) -> Artifact:
+        """Raises BuildError: there is no checkpoint of it, or the export failed."""
+        checkpoint = self._checkpoint(variant)
+        artifact, stamps = exported(variant, checkpoint, numbers_of(variant, checkpoint), self.export, self.progress)
+        self.stamps.update(stamps)
+        return artifact
 
     def _checkpoint(self, variant: Variant) -> Artifact:
         """Raises BuildError: there is none of it, or the program that makes it failed."""

@@ -27,6 +27,7 @@ KINDS = (
     "training",
     "texts",
     "downloads",
+    "exported",
     "members",
     "sources",
     "runners",
@@ -147,6 +148,8 @@ def _locks(entry: Entry) -> tuple[str, ...]:
             return (f"member-{entry.name}",)
         case "sources":
             return (f"sources-{entry.name.removesuffix('.part')}",)
+        case "exported":
+            return (f"exported-{entry.name.removesuffix('.part').lstrip('.')}",)
         case "releases":
             return (f"release-{entry.name.removesuffix('.part').lstrip('.')}",)
         case "references":

@@ -13,6 +13,7 @@ from harness.errors import UnknownNameError
 
 RUNTIMES: dict[str, str] = {
     "llama.cpp": "harness.measure.runtimes.llama_cpp",
+    "executorch": "harness.measure.runtimes.executorch",
     "hf": "harness.measure.runtimes.hf",
 }
 

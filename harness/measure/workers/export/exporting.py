@@ -18,9 +18,9 @@ from executorch.extension.llm.export.config.llm_config import (
     PreqMode,
 )
 
-from harness.measure.workers.export.ends import special_tokens
 from harness.measure.workers.export.hadamard import rotate_down
 from harness.measure.workers.export.jobs import ExportJob
+from harness.measure.workers.hf.ends import special_tokens
 from harness.measure.workers.hf.errors import JobFailedError, ModelError
 from harness.measure.workers.released.params import FILE as PARAMS
 from harness.measure.workers.released.params import Params
@@ -45,6 +45,7 @@ class Exported(msgspec.Struct, frozen=True):
     planned_bytes: tuple[int, ...]
     """Memory that the program plans for activations and its KV cache, allocated when it is loaded."""
     kv_bytes: int
+    shape: dict[str, int]
 
 
 def export(job: ExportJob) -> Exported:
@@ -63,11 +64,11 @@ def export(job: ExportJob) -> Exported:
         part = work / output.name
         made = _export(job, work, part)
         part.rename(output)
-        return made
     except OSError as error:
         raise JobFailedError(f"cannot write {output}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
+    return made
 
 
 def _export(job: ExportJob, work: Path, part: Path) -> Exported:
@@ -178,5 +179,13 @@ def _counted(builder: Any, params: Params, job: ExportJob) -> Exported:
         other_nodes=info.num_non_delegated_nodes,
         operators=dict(sorted(calls.items())),
         planned_bytes=tuple(int(size) for size in plan.non_const_buffer_sizes if size),
+        shape={
+            "layers": params.n_layers,
+            "embedding": params.dim,
+            "heads": params.n_heads,
+            "kv_heads": params.n_kv_heads,
+            "vocabulary": params.vocab_size,
+            "context_trained": _trained(params),
+        },
         kv_bytes=2 * params.n_layers * job.context * params.n_kv_heads * params.head * width,
     )

@@ -19,6 +19,7 @@ class RotatedFeedForward(nn.Module):
     def __init__(self, plain: FeedForward, width: int) -> None:
         super().__init__()
         self.w1, self.w2, self.w3 = plain.w1, plain.w2, plain.w3
+        self.turn: torch.Tensor
         self.core, self.power = split(width)
         if self.core <= 2:
             self.core, self.power = 1, width  # both are Sylvester's: one call of the operator

@@ -50,6 +50,10 @@ class Network:
         self.load_ns = time.monotonic_ns() - start_ns
 
     @property
+    def place(self) -> str:
+        return self.engine.device
+
+    @property
     def shares(self) -> bool:
         return self.why_not is None
 

@@ -16,10 +16,15 @@ def special_tokens(folder: Path) -> tuple[int | None, list[int]]:
         ModelError: no tokenizer.
     """
     tokenizer = load_tokenizer(folder)
+    return tokenizer.bos_token_id, ends_of(folder, tokenizer)
+
+
+def ends_of(folder: Path, tokenizer: Any) -> list[int]:
+    """All tokens that end a text."""
     told = [_read(folder / name) for name in NAMING]
     named = [*(one.get("eos_token_id") for one in told), tokenizer.eos_token_id]
     lists = [one if isinstance(one, list) else [one] for one in named]
-    return tokenizer.bos_token_id, sorted({int(token) for some in lists for token in some if token is not None})
+    return sorted({int(token) for some in lists for token in some if token is not None})
 
 
 def _read(path: Path) -> dict[str, Any]:
