@@ -37,6 +37,8 @@ SCHEMES: dict[str, dict[str, Any]] = {
     "spinquant": {"rotates_down": True},
     "qlora": {"lora_rank": 8, "lora_scale": 2.0},
 }
+EVERYTHING = {"rotates_down": True, "lora_rank": 8, "lora_scale": 0.5}
+"""Of one model for all parts of an export."""
 """What the scheme of each variant has beside integers."""
 
 
@@ -60,11 +62,11 @@ def write_plain(folder: Path, dtype: torch.dtype = torch.float32, **more: Any) -
     return folder
 
 
-def write_compressed(plain: Path, folder: Path, kind: str) -> Path:
-    """The same model rounded to nearest, with what the scheme of `kind` has: adaptors are random and large."""
+def write_compressed(plain: Path, folder: Path, has: dict[str, Any]) -> Path:
+    """The same model rounded to nearest, with what its scheme `has` beside: adaptors are random and large."""
     job = PtqJob(model=str(plain), output=str(folder), threads=1, program_sha256="x")
     made = ptq(job, Report())
-    scheme = msgspec.structs.replace(made.scheme, **SCHEMES[kind])
+    scheme = msgspec.structs.replace(made.scheme, **has)
     adaptors = {}
     generator = torch.Generator().manual_seed(7)
     for name in made.decoder.block_linears() if scheme.lora_rank else ():

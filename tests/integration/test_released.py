@@ -38,7 +38,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def compressed(plain: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("compressed")
-    return {kind: write_compressed(plain, folder / kind, kind) for kind in SCHEMES}
+    return {kind: write_compressed(plain, folder / kind, SCHEMES[kind]) for kind in SCHEMES}
 
 
 @pytest.fixture(scope="module")
