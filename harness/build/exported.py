@@ -25,6 +25,7 @@ CONTEXT = 2048
 """Tokens that Meta's recipes export for."""
 BESIDE = ("generation_config.json", "config.json")
 SAID = "bench-export: "
+JOB, EVENTS = "job.json", "events.jsonl"
 
 
 class Wish(Value, frozen=True):
@@ -163,6 +164,8 @@ def _make(
     }
     try:
         versions, done = _run(job, part, variant.name, progress)
+        if not (part / FILE).is_file():
+            raise BuildError(f"exporting {variant.name} failed: bench-export wrote no file")
         file = ArtifactFile(name=FILE, bytes=(part / FILE).stat().st_size, sha256=sha256_file(part / FILE))
         manifest = Manifest(
             key=folder.name,
@@ -188,6 +191,8 @@ def _make(
             file=file,
         )
         _keep_tokenizer(Path(checkpoint.path), part / TOKENIZER)
+        for name in (JOB, EVENTS):
+            (part / name).unlink()
         write_durably(part / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
         part.rename(folder)
     finally:
@@ -200,8 +205,8 @@ def _run(job: dict[str, object], part: Path, name: str, progress: Progress) -> t
     Raises:
         BuildError: the program failed.
     """
-    (part / "job.json").write_bytes(msgspec.json.encode(job))
-    argv = [*EXPORT_ARGV, str(part / "job.json"), str(part / "events.jsonl")]
+    (part / JOB).write_bytes(msgspec.json.encode(job))
+    argv = [*EXPORT_ARGV, str(part / JOB), str(part / EVENTS)]
     last = "no message"
     with progress.bar(f"exporting {name}"), running(argv, {"BENCH_DIE_WITH_PARENT": "1"}) as process:
         for line in lines_of(process):
@@ -215,7 +220,7 @@ def _run(job: dict[str, object], part: Path, name: str, progress: Progress) -> t
     if process.returncode != 0:
         raise BuildError(f"exporting {name} failed: {one_line(last.removeprefix(SAID))}")
     try:
-        lines = (part / "events.jsonl").read_bytes().splitlines()
+        lines = (part / EVENTS).read_bytes().splitlines()
         versions = msgspec.json.decode(lines[0], type=Done).versions or {}
         return versions, msgspec.json.decode(lines[-1], type=Done)
     except (OSError, IndexError, msgspec.MsgspecError) as error:
