@@ -53,21 +53,22 @@ def has_file(source: HubSource) -> bool:
     return (models_folder() / f"{source.repository}.gguf").is_file()
 
 
-def settled(suite: Suite, *, fetch: bool) -> Suite:
-    """The suite with hub names replaced by the folders of their checkpoints, where there is no GGUF file of them.
+def settled(suite: Suite, *, fetch: bool) -> tuple[Suite, dict[str, str]]:
+    """The suite with hub names replaced by the folders of their checkpoints, where there is no GGUF file of them; and
+    the variants whose checkpoint cannot be fetched, with why: no access, no such name, no network.
 
     Without `fetch`, only folders that are there already are found.
-
-    Raises:
-        InputError: a checkpoint cannot be fetched: no access, no such name, no network.
     """
     kept = {v.model.name for v in suite.variants if v.recipe == AS_IT_IS}
     sources = {v.model.name: v.model.source for v in suite.variants}
-    folders = {
-        name: folder
-        for name, source in sources.items()
-        if isinstance(source, HubSource) and (folder := _folder(name, source, fetch=fetch and name in kept))
-    }
+    folders: dict[str, Path] = {}
+    refused: dict[str, str] = {}
+    for name, source in sources.items():
+        try:
+            if isinstance(source, HubSource) and (folder := _folder(name, source, fetch=fetch and name in kept)):
+                folders[name] = folder
+        except InputError as error:
+            refused[name] = str(error)
     variants = tuple(
         msgspec.structs.replace(
             v, model=msgspec.structs.replace(v.model, source=CheckpointSource(path=str(folders[v.model.name])))
@@ -76,7 +77,8 @@ def settled(suite: Suite, *, fetch: bool) -> Suite:
         else v
         for v in suite.variants
     )
-    return msgspec.structs.replace(suite, variants=variants)
+    lacking = {v.name: refused[v.model.name] for v in variants if v.model.name in refused and v.recipe == AS_IT_IS}
+    return msgspec.structs.replace(suite, variants=variants), lacking
 
 
 def _folder(name: str, source: HubSource, *, fetch: bool) -> Path | None:

@@ -237,12 +237,29 @@ def test_a_hub_name_is_found_in_the_folder_of_models(tmp_path: Path, monkeypatch
     (tmp_path / "s.yaml").write_text(SUITE)
     suite = load_suite(str(tmp_path / "s.yaml"), known_names(), load_devices())
     monkeypatch.setattr(hub_models, "fetched", lambda name, repository: tmp_path / "fetched")
-    assert settled(suite, fetch=False) == suite
-    assert settled(suite, fetch=True).variants[0].model.source == CheckpointSource(path=str(tmp_path / "fetched"))
+    assert settled(suite, fetch=False) == (suite, {})
+    found, refused = settled(suite, fetch=True)
+    assert found.variants[0].model.source == CheckpointSource(path=str(tmp_path / "fetched")) and refused == {}
     folder = release(tmp_path / NAME, **GROUPS)
-    assert settled(suite, fetch=False).variants[0].model.source == CheckpointSource(path=str(folder))
+    assert settled(suite, fetch=False)[0].variants[0].model.source == CheckpointSource(path=str(folder))
     (tmp_path / f"{NAME}.gguf").write_bytes(b"")
-    assert settled(suite, fetch=True) == suite, "a file of the user's own goes first"
+    assert settled(suite, fetch=True) == (suite, {}), "a file of the user's own goes first"
+
+
+def test_without_access_a_variant_is_left_out_and_the_others_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_MODELS", str(tmp_path))
+    monkeypatch.setattr(hub_models, "fetched", _gated)
+    (tmp_path / "s.yaml").write_text(SUITE)
+    done = CliRunner().invoke(main, ["run", "--suite", str(tmp_path / "s.yaml"), "--results", str(tmp_path)])
+    assert done.exit_code == 2 and "nothing in suite 's' can be measured: it is gated" in done.output
+    suite = load_suite(str(tmp_path / "s.yaml"), known_names(), load_devices())
+    assert settled(suite, fetch=True) == (suite, {"v": "it is gated"})
+
+
+def _gated(name: str, repository: str) -> Path:
+    raise InputError("it is gated")
 
 
 def test_a_plan_knows_a_model_of_the_hub_that_is_not_there_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
