@@ -107,6 +107,27 @@ def test_without_it_the_command_that_installs_it_is_named(monkeypatch: pytest.Mo
         programs.find_export()
 
 
+def test_a_phone_runs_none_of_it_and_the_reason_is_said() -> None:
+    from harness.config import load_suite
+    from harness.device_files import load_devices
+    from harness.measure.devices.phone.expected import expected_facts
+    from harness.measure.plan import make_plan
+    from harness.pipeline import known_names
+
+    suite, phone = load_suite("quick", known_names(), load_devices()), load_devices()["oneplus12"]
+    measures = (Speed(prompt_tokens=64, generated_tokens=64), Task(task="knowledge_200"))
+    runtimes = (*suite.runtimes, MMAP, Runtime(name="hf"))
+    suite = msgspec.structs.replace(suite, runtimes=runtimes, devices=(phone,), measures=measures)
+    plan = make_plan(suite, {phone.name: expected_facts(phone, 4)}, ())
+    said = {
+        (c.runtime.name, c.measure): c.unsupported for c in plan.cells if c.runtime is not None and c.variant == "bf16"
+    }
+    assert said["llama.cpp", "speed"] is None and said["llama.cpp", "task"] is None
+    assert "`bench import` takes its logs" in str(said["executorch", "speed"])
+    assert "is scored on the host" in str(said["executorch", "task"])
+    assert said["hf", "task"] == "torch runs on this machine alone"
+
+
 def test_jobs_hold_what_the_program_knows() -> None:
     inputs = Inputs(program="p", model="/a/model.pte", prompt=(1, 2), prefix=(3,), requests="/r", answers="/a")
     speed = executorch.job(cell(Speed(prompt_tokens=2, generated_tokens=4, idle_s=0.5)), inputs, FACTS)

@@ -70,6 +70,13 @@ def supports(cell: Cell, variant: Variant | None) -> str | None:
     return _too_long(cell, variant)
 
 
+def not_on_phones(cell: Cell) -> str:
+    """Why no phone runs this cell."""
+    if isinstance(cell.workload, Task | Text):
+        return "a phone's llama_main gives no log-likelihoods: the same file (its sha256) is scored on the host"
+    return "ExecuTorch's llama_main is not started on phones from here; `bench import` takes its logs"
+
+
 def _too_long(cell: Cell, variant: Variant) -> str | None:
     load, most = cell.workload, exported_context(cell.runtime)
     if most > variant.model.context:
