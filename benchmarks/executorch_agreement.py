@@ -15,6 +15,7 @@ from typing import Any
 from two_scorers import chosen
 
 from harness.build.artifacts import Workshop
+from harness.build.exported import wish_of
 from harness.config import load_suite
 from harness.data.sources import PROMPT_TEXT, read_text
 from harness.device_files import load_devices
@@ -22,7 +23,6 @@ from harness.measure.devices import open_device
 from harness.measure.events import parse_events
 from harness.measure.inputs import Preparation
 from harness.measure.jobs import Inputs
-from harness.measure.ready import export_wish
 from harness.measure.requests import plain_requests
 from harness.measure.runtimes import load_runtime
 from harness.measure.tasks import resolve_task
@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--variants", nargs="*")
     options = parser.parse_args()
     suite = load_suite(options.suite, known_names(), load_devices())
-    workshop = Workshop(None, Silent(), export_wish(suite))
+    workshop = Workshop(None, Silent(), wish_of(suite))
     sides = (Side("executorch", suite, workshop), Side("hf", suite, workshop))
     for variant in suite.variants:
         if not options.variants or variant.name in options.variants:

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import msgspec
+from msgspec import UNSET
 
 from harness.build.cache import Stamp, cache_folder, only_one, sha256_file, stamp_of, used
 from harness.build.checkpoints import OF_TOKENIZER, holds_integers
@@ -16,11 +17,12 @@ from harness.build.runners.executorch import EXPORT_ARGV, find_export
 from harness.errors import BuildError, one_line
 from harness.progress import Progress
 from harness.store import write_durably
-from harness.values import Artifact, ArtifactFile, Sha256, Value, Variant, digest
+from harness.values import Artifact, ArtifactFile, Sha256, Suite, Value, Variant, digest
 
 FILE, MANIFEST, TOKENIZER = "model.pte", "manifest.json", "tokenizer"
 REVISION = 1
 """Raised when the same inputs give another file and the program's hash does not say so."""
+RUNTIME = "executorch"
 CONTEXT = 2048
 """Tokens that Meta's recipes export for."""
 BESIDE = ("generation_config.json", "config.json")
@@ -33,6 +35,15 @@ class Wish(Value, frozen=True):
 
     context: int = CONTEXT
     full_logits: bool = False
+
+
+def wish_of(suite: Suite) -> Wish:
+    """How the suite's runtime wants its files."""
+    runtime = next((r for r in suite.runtimes if r.name == RUNTIME), None)
+    if runtime is None:
+        return Wish()
+    context = CONTEXT if runtime.export_context is UNSET else runtime.export_context
+    return Wish(context=context, full_logits=runtime.full_logits is True)
 
 
 class Numbers(Value, frozen=True):

@@ -7,11 +7,19 @@ import msgspec
 
 from harness.build.artifacts import MANIFEST, Manifest, artifact_folder, base_variant
 from harness.build.cache import cache_folder, sha256_file
-from harness.build.checkpoints import DTYPES, SUMS, checkpoint_folder, describe, find_checkpoint
+from harness.build.checkpoints import (
+    DTYPES,
+    SUMS,
+    checkpoint_folder,
+    describe,
+    find_checkpoint,
+    is_checkpoint_of_its_own,
+)
 from harness.build.compressed import compressed_folder
 from harness.build.converted import converted_place
 from harness.build.downloads import member_key
 from harness.build.drawn_text import drawn_name
+from harness.build.exported import RUNTIME, Wish, numbers_of, pte_folder, wish_of
 from harness.build.recipes import base_of, checkpoint_base_of, compression_of
 from harness.build.releases import completed_place, is_release
 from harness.build.runners.llama_cpp_build import build_key, runner_hash
@@ -27,6 +35,8 @@ def needed(suite: Suite) -> set[str]:
     found: set[str] = set()
     for variant in suite.variants:
         found |= _of_variant(variant)
+        if any(runtime.name == RUNTIME for runtime in suite.runtimes):
+            found |= _of_export(variant, wish_of(suite))
     return found
 
 
@@ -60,6 +70,28 @@ def _of_compression(variant: Variant) -> set[str]:
         if compression.drawn_tokens:
             found.add(f"texts/{drawn_name(base, compression.drawn_tokens, int(compression.settings['seed']))}")
     return found
+
+
+def _of_export(variant: Variant, wish: Wish) -> set[str]:
+    """The `.pte` file of a variant whose checkpoint is there."""
+    with suppress(InputError, BuildError, SetupError):
+        folder = _checkpoint(variant)
+        if folder is not None and folder.is_dir():
+            checkpoint, _ = describe(variant.name, folder)
+            return {f"exported/{pte_folder(numbers_of(variant, checkpoint), checkpoint.sha256, wish).name}"}
+    return set()
+
+
+def _checkpoint(variant: Variant) -> Path | None:
+    """Where the variant's checkpoint is kept, made or not; None where that is not known yet."""
+    source, compression = variant.model.source, compression_of(variant)
+    if isinstance(source, CheckpointSource) and is_checkpoint_of_its_own(variant):
+        return find_checkpoint(variant.model.name, source.path)
+    if compression is not None:
+        base = _base_sha256(checkpoint_base_of(variant))
+        return None if base is None else compressed_folder(variant, compression, base)
+    names = [name for name in _of_artifact(variant) if name.startswith("checkpoints/")]
+    return cache_folder() / names[0] if names else None
 
 
 def _base_sha256(base: Variant) -> str | None:

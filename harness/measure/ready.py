@@ -3,10 +3,9 @@
 from collections.abc import Iterable
 
 import msgspec
-from msgspec import UNSET
 
 from harness.build.artifacts import Workshop
-from harness.build.exported import Wish as ExportWish
+from harness.build.exported import wish_of
 from harness.build.runners import Runner
 from harness.build.runners.choice import candidates
 from harness.build.runners.llama_cpp_build import ensure_runner
@@ -16,7 +15,7 @@ from harness.measure.inputs import Preparation
 from harness.measure.runtimes import load_runtime
 from harness.progress import Progress
 from harness.store import Run
-from harness.values import Artifact, Cell, DeviceSpec, Format, PhoneSpec, Plan, Size, Suite
+from harness.values import Artifact, Cell, DeviceSpec, Format, PhoneSpec, Plan, Size
 
 Key = tuple[str, Format]
 """Variant and format."""
@@ -62,7 +61,7 @@ def prepare(plan: Plan, progress: Progress) -> Ready:
     runners = {name: load_runtime(name).program(progress) for name in names}
     if plan.cross_check:
         load_runtime("hf").program(progress)  # a missing library is said before hours of scoring
-    workshop = Workshop(runners.get("llama.cpp"), progress, export_wish(suite))
+    workshop = Workshop(runners.get("llama.cpp"), progress, wish_of(suite))
     artifacts: dict[Key, Artifact] = {}
     broken: dict[Key, str] = {}
     variants = {variant.name: variant for variant in suite.variants}
@@ -79,15 +78,6 @@ def prepare(plan: Plan, progress: Progress) -> Ready:
         name: Preparation(local, runner, workshop, suite, progress, name) for name, runner in runners.items()
     }
     return Ready(workshop, artifacts, broken, preparations, _builds(plan, progress))
-
-
-def export_wish(suite: Suite) -> ExportWish:
-    """How the suite's runtime wants `.pte` files."""
-    runtime = next((r for r in suite.runtimes if load_runtime(r.name).FORMAT == "pte"), None)
-    if runtime is None:
-        return ExportWish()
-    context = ExportWish().context if runtime.export_context is UNSET else runtime.export_context
-    return ExportWish(context=context, full_logits=runtime.full_logits is True)
 
 
 def _builds(plan: Plan, progress: Progress) -> dict[str, dict[str, Runner]]:

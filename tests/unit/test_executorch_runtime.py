@@ -9,11 +9,10 @@ import msgspec
 import pytest
 
 from harness.build import exported as exporting
-from harness.build.exported import Numbers, Wish, exported, numbers_of
+from harness.build.exported import Numbers, Wish, exported, numbers_of, wish_of
 from harness.build.runners import Runner
 from harness.errors import BuildError
 from harness.measure.jobs import Inputs
-from harness.measure.ready import export_wish
 from harness.measure.runtimes import executorch
 from harness.progress import Silent
 from harness.values import (
@@ -21,6 +20,7 @@ from harness.values import (
     ArtifactFile,
     Bandwidth,
     Cell,
+    CheckpointSource,
     FileSource,
     Load,
     Memory,
@@ -248,9 +248,44 @@ def test_a_suite_says_how_files_are_exported() -> None:
     from harness.pipeline import known_names
 
     suite = load_suite("quick", known_names(), load_devices())
-    assert export_wish(suite) == Wish()
+    assert wish_of(suite) == Wish()
     runtime = msgspec.structs.replace(MMAP, export_context=512, full_logits=True)
-    assert export_wish(msgspec.structs.replace(suite, runtimes=(runtime,))) == Wish(context=512, full_logits=True)
+    assert wish_of(msgspec.structs.replace(suite, runtimes=(runtime,))) == Wish(context=512, full_logits=True)
+
+
+def test_a_suites_files_are_kept_by_gc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import zipfile
+
+    from harness.build.checkpoints import describe
+    from harness.build.exported import pte_folder
+    from harness.build.needs import needed
+    from harness.config import load_suite
+    from harness.device_files import load_devices
+    from harness.pipeline import known_names
+
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "tokenizer.json").write_text("{}")
+    shape = {
+        "dim": 8,
+        "n_layers": 1,
+        "n_heads": 1,
+        "n_kv_heads": 1,
+        "vocab_size": 3,
+        "norm_eps": 1e-5,
+        "rope_theta": 1e4,
+    }
+    (tmp_path / "params.json").write_text(json.dumps(shape))
+    with zipfile.ZipFile(tmp_path / "consolidated.00.pth", "w") as file:
+        file.writestr("consolidated.00/data/0", bytes(64))
+    model = msgspec.structs.replace(MODEL, source=CheckpointSource(path=str(tmp_path)))
+    variant = Variant(name="v", model=model, recipe="released")
+    suite = load_suite("quick", known_names(), load_devices())
+    suite = msgspec.structs.replace(suite, variants=(variant,), baselines=("v",), runtimes=(MMAP,))
+    base = describe("v", tmp_path)[0]
+    kept = pte_folder(numbers_of(variant, base), base.sha256, Wish())
+    assert f"exported/{kept.name}" in needed(suite)
+    other = msgspec.structs.replace(suite, runtimes=(Runtime(name="hf"),))
+    assert not any(name.startswith("exported/") for name in needed(other))
 
 
 def test_settings_of_executorch_change_no_other_runtimes_key() -> None:

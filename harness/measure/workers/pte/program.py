@@ -25,6 +25,7 @@ FORMAT = b"ET12"
 MANIFEST = "manifest.json"
 LONGEST_CALL = 512
 """Tokens of one call where all of its logits come back: more would take gigabytes at a large vocabulary."""
+KV_TYPES = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 REFUSED = (RuntimeError, ValueError, OSError)
 """What ExecuTorch raises for a program that it cannot load or run."""
 
@@ -37,6 +38,7 @@ class Told(msgspec.Struct, frozen=True):
     kv_bytes: int | None = None
     parameters: int | None = None
     shape: dict[str, int] = {}
+    numbers: dict[str, str] = {}
 
 
 class Loaded:
@@ -122,7 +124,7 @@ class Loaded:
             threads_batch=_threadpool_get_thread_count(),
             load_mode=engine.load_mode,
             repack=bool(told.delegates),
-            kv_type="f32",
+            kv_type=KV_TYPES.get(told.numbers.get("dtype", ""), "unknown"),
             flash_attn="on",
             kv_bytes=told.kv_bytes,
             cpu_features=[platform.machine(), *sorted(told.delegates)],
