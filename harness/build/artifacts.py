@@ -37,9 +37,11 @@ from harness.build.gguf_packing import ADAPTOR
 from harness.build.hub_models import hub_file
 from harness.build.programs import finish
 from harness.build.recipes import checkpoint_base_of, compression_of, load_recipe
+from harness.build.releases import is_release
 from harness.build.runners import Runner
 from harness.build.runners.llama_cpp_build import ensure_runner
 from harness.build.runners.llama_cpp_sources import SDIST_SHA256
+from harness.build.safetensors_files import COMPRESSED
 from harness.build.unreleased import pack_compressed, plain_layout
 from harness.errors import BuildError, InputError
 from harness.progress import Progress
@@ -153,6 +155,9 @@ class Workshop:
                 raise BuildError(
                     f"{variant.name}: its checkpoint holds {', '.join(strange)}; {', '.join(sorted(FLOATS))} are known"
                 )
+            if is_release(Path(base.path)):  # the program reads transformers' layout
+                plain = plain_layout(variant.model.name, base.path, self.progress)
+                base = msgspec.structs.replace(base, path=str(plain))
             folder = compressed_checkpoint(variant, compression, base, self.progress)
             artifact, stamps = describe_made(variant.name, folder)
         else:
@@ -222,6 +227,8 @@ class Workshop:
             return self.artifact(base_variant(model))
         if isinstance(model.source, CheckpointSource):
             plain = plain_layout(model.name, model.source.path, self.progress)
+            if (plain / COMPRESSED).is_file():
+                raise BuildError(f"model {model.name!r} is compressed already: recipe 'released' takes it as it is")
             return converted_gguf(model, CheckpointSource(path=str(plain)), self.progress)
         if isinstance(model.source, HubSource):
             return hub_file(model.name, model.source)

@@ -232,6 +232,16 @@ measures: [{{kind: size}}, {{kind: task, task: knowledge_200}}]
 """
 
 
+def test_a_compressed_checkpoint_is_compressed_no_second_time(tmp_path: Path) -> None:
+    from harness.build.artifacts import Workshop
+    from harness.progress import Silent
+
+    for name in ("config.json", "tokenizer.json", "compressed.safetensors"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(BuildError, match="'m' is compressed already: recipe 'released' takes it as it is"):
+        Workshop(None, Silent()).model_file(taken(tmp_path).model)
+
+
 def test_a_hub_name_is_found_in_the_folder_of_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_MODELS", str(tmp_path))
     (tmp_path / "s.yaml").write_text(SUITE)
