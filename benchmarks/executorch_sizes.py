@@ -2,8 +2,8 @@
 
 FILE is a `model.pte` with the exporter's manifest beside it. The prediction is that of the claims' audit, for weights
 of the widths that this ExecuTorch writes: XNNPACK keeps a group's scale in 16 bits, everything else as the checkpoint
-has it; adaptors are widened to 32 bits. Beside it stands the prediction with 32-bit group scales, which the published
-sizes agree with.
+has it; adaptors are widened to 32 bits. To it come the tables of RoPE, which ExecuTorch keeps for every position.
+Beside it stands the prediction with 32-bit group scales, which the published sizes agree with.
 """
 
 import argparse
@@ -61,8 +61,10 @@ def report(path: Path) -> None:
     config = json.loads((path.parent / TOKENIZER / "config.json").read_text())
     model, dtype = shape_of(config), manifest.numbers.dtype
     size = path.stat().st_size
+    tables = 2 * manifest.wish.context * (model.head // 2) * BITS[dtype] // 8
     wanted, wide = (
-        stored_bytes(model, scheme_of(config, dtype, bits)) for bits in (GROUP_SCALE_BITS, PUBLISHED_SCALE_BITS)
+        tables + stored_bytes(model, scheme_of(config, dtype, bits))
+        for bits in (GROUP_SCALE_BITS, PUBLISHED_SCALE_BITS)
     )
     print(
         f"{path.parent.name} {manifest.recipe}: {size:,} bytes, {wanted:,.0f} predicted "

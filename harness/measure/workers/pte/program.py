@@ -25,6 +25,8 @@ FORMAT = b"ET12"
 MANIFEST = "manifest.json"
 LONGEST_CALL = 512
 """Tokens of one call where all of its logits come back: more would take gigabytes at a large vocabulary."""
+WIDTHS = {"float32": 4, "float16": 2, "bfloat16": 2}
+BYTE_TABLE = "embedding_byte"
 KV_TYPES = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 REFUSED = (RuntimeError, ValueError, OSError)
 """What ExecuTorch raises for a program that it cannot load or run."""
@@ -39,6 +41,15 @@ class Told(msgspec.Struct, frozen=True):
     parameters: int | None = None
     shape: dict[str, int] = {}
     numbers: dict[str, str] = {}
+    operators: dict[str, int] = {}
+
+    @property
+    def table_bytes(self) -> int:
+        """Of the embedding table, which no delegate has."""
+        rows, columns = self.shape.get("vocabulary", 0), self.shape.get("embedding", 0)
+        if any(BYTE_TABLE in name for name in self.operators):
+            return rows * (columns + 4)
+        return rows * columns * WIDTHS.get(self.numbers.get("dtype", ""), 4)
 
 
 class Loaded:
@@ -105,6 +116,8 @@ class Loaded:
         rest = sum(told.planned_bytes) - (told.kv_bytes or 0)
         kept += [{"kind": "compute", "name": "planned", "bytes": rest}] if told.planned_bytes and rest > 0 else []
         size = self.path.stat().st_size
+        if told.delegates and engine.load_mode == "none":  # the file's bytes stay beside what was packed of them
+            kept.append({"kind": "model", "name": "packed", "bytes": max(0, size - told.table_bytes)})
         events.write(
             "loaded",
             load_ns=self.load_ns,
