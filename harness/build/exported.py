@@ -5,6 +5,7 @@ import shutil
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec import UNSET
@@ -191,15 +192,8 @@ def _make(
             threads=threads,
             versions=versions,
             wall_s=round(time.monotonic() - begun_s, 3),
-            peak_rss_bytes=done.peak_rss_bytes,
-            delegates=done.delegates,
-            delegated_nodes=done.delegated_nodes,
-            other_nodes=done.other_nodes,
-            operators=done.operators,
-            planned_bytes=done.planned_bytes,
-            kv_bytes=done.kv_bytes,
-            shape=done.shape,
             file=file,
+            **_counted(done),
         )
         _keep_tokenizer(Path(checkpoint.path), part / TOKENIZER)
         for name in (JOB, EVENTS):
@@ -208,6 +202,13 @@ def _make(
         part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _counted(done: Done) -> dict[str, Any]:
+    """What the program said of its work, as the manifest has it."""
+    found = msgspec.structs.asdict(done)
+    del found["versions"]
+    return found
 
 
 def _run(job: dict[str, object], part: Path, name: str, progress: Progress) -> tuple[dict[str, str], Done]:
