@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # Tests that run side by side. Each file stays in one process, since tests of a file share what was made for it.
 WORKERS ?= 2
 
-.PHONY: run test torch reports check lint format clean
+.PHONY: run test torch executorch reports check lint format clean
 
 # Two of the quick suite's variants are made with torch. `make run TORCH=no` does without: they are left out, and the
 # page says so.
@@ -22,6 +22,8 @@ test: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -n $(WORKERS)
 
 torch: $(VENV)/torch.stamp
+
+executorch: $(VENV)/executorch.stamp
 
 # The committed pages, from the committed runs and claim files.
 reports: $(VENV)/run.stamp
@@ -60,7 +62,13 @@ $(VENV)/torch.stamp: $(VENV)/run.stamp requirements/torch.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements/torch.txt
 	touch $@
 
-$(VENV)/test.stamp: $(VENV)/torch.stamp requirements/test.txt
+# The runtime executorch: the wheel alone, since it names requirements of backends that are not used here.
+$(VENV)/executorch.stamp: $(VENV)/torch.stamp requirements/executorch.txt requirements/executorch-wheel.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements/executorch.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements/executorch-wheel.txt
+	touch $@
+
+$(VENV)/test.stamp: $(VENV)/executorch.stamp requirements/test.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/test.txt
 	touch $@
 

@@ -91,6 +91,8 @@ class RuntimeFile(Value, frozen=True):
     ubatch: Whole = 512
     dtype: str = "float32"
     processor: str = "cpu"
+    export_context: Whole | UnsetType = UNSET
+    full_logits: bool | UnsetType = UNSET
 
 
 class SuiteFile(Value, frozen=True):

@@ -13,6 +13,7 @@ from harness.values import (
     BandwidthSeen,
     EnergySeen,
     Files,
+    Hello,
     Loaded,
     LoadSeen,
     MemorySeen,
@@ -112,6 +113,8 @@ def peak_rss_bytes(seen: MemorySeen) -> int | None:
     return max(values) if values else None
 
 
+INTERPRETED = ("bench-executorch",)
+"""Programs that are Python's: interpreter and libraries are in the process before a model is."""
 Seen = dict[type, list[Any]]
 """Observations of one trial by kind, in their order."""
 
@@ -138,7 +141,11 @@ def _of_files(seen: Seen) -> dict[str, float | None]:
 
 def _of_memory(seen: Seen) -> dict[str, float | None]:
     one: MemorySeen = seen[MemorySeen][0]
+    peak, before = peak_rss_bytes(one), one.rss_before_load_bytes
+    interpreted = any(hello.program in INTERPRETED for hello in seen.get(Hello, ()))
+    over = peak - before if interpreted and peak is not None and before is not None else None
     return {
+        "peak_over_interpreter_bytes": over,
         "peak_rss_bytes": peak_rss_bytes(one),
         "peak_anon_bytes": one.peak_anon_bytes,
         "peak_file_bytes": one.peak_file_bytes,

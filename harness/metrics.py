@@ -68,6 +68,14 @@ METRICS: dict[str, Metric] = _table(
         definition="Largest RssFile seen by the same sampler: mapped files, weights included when they are mapped.",
     ),
     Metric(
+        name="peak_over_interpreter_bytes",
+        title="Peak memory over the interpreter's own",
+        unit="bytes",
+        better="lower",
+        kind="memory",
+        definition="Peak memory less what the process held before it loaded anything, where it runs in an interpreter.",
+    ),
+    Metric(
         name="kv_cache_bytes",
         title="KV cache",
         unit="bytes",

@@ -96,6 +96,7 @@ def plan(
         DeviceError: a phone that is needed is out of reach.
     """
     from harness.build.compressed import unmade
+    from harness.build.hub_models import settled
     from harness.measure.devices import planned_facts
     from harness.measure.plan import make_plan, only_asking, select
 
@@ -116,11 +117,12 @@ def plan(
     )
     if wish.shard is not None:
         suite = only_asking(suite)
-    _check_files(suite, wish.data, hub=to_run)
+    suite, refused = settled(suite, fetch=to_run)
+    _check_files(suite, wish.data, hub=to_run, but=frozenset(refused))
     look = facts_of or (lambda spec: planned_facts(spec, connected=to_run))
     facts = {spec.name: look(spec) for spec in suite.devices}
     _check_apart(facts)
-    planned = make_plan(suite, facts, tuple(command), unmade(suite.variants))
+    planned = make_plan(suite, facts, tuple(command), {**unmade(suite.variants), **refused})
     return msgspec.structs.replace(planned, shard=wish.shard, cross_check=wish.cross_check)
 
 
@@ -460,8 +462,11 @@ def _refuse_task_files(suite: Suite) -> None:
         )
 
 
-def _check_files(suite: Suite, data: Path | None, *, models: bool = True, hub: bool = True) -> None:
-    """What a plan can know to be missing is said before anything is made; `hub`: also models known by hub names."""
+def _check_files(
+    suite: Suite, data: Path | None, *, models: bool = True, hub: bool = True, but: frozenset[str] = frozenset()
+) -> None:
+    """What a plan can know to be missing is said before anything is made; `hub`: also models known by hub names;
+    `but`: variants that are left out."""
     from harness.build.checkpoints import find_checkpoint
     from harness.build.hub_models import hub_file
     from harness.measure.tasks import resolve_task
@@ -470,7 +475,7 @@ def _check_files(suite: Suite, data: Path | None, *, models: bool = True, hub: b
         source = variant.model.source
         if isinstance(source, FileSource) and not Path(source.path).is_file():
             raise InputError(f"model {variant.model.name!r}: no file at {source.path}")
-        if isinstance(source, HubSource) and hub:
+        if isinstance(source, HubSource) and hub and variant.name not in but:
             hub_file(variant.model.name, source)
         if isinstance(source, CheckpointSource):
             find_checkpoint(variant.model.name, source.path)

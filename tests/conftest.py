@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+from importlib.util import find_spec
 
 import pytest
 from hypothesis import settings
@@ -28,6 +29,11 @@ NEEDS = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not STRICT and find_spec("executorch") is None:
+        reason = "ExecuTorch is not installed (`make executorch`)"
+        for item in items:
+            if item.get_closest_marker("executorch"):
+                item.add_marker(pytest.mark.skip(reason=reason))
     for marker, (program, package) in NEEDS.items():
         if STRICT or shutil.which(program):
             continue

@@ -32,6 +32,8 @@ from harness.values import (
 )
 
 MOST_DISCARDED = 0.2
+IN_AN_INTERPRETER = ("executorch",)
+"""Runtimes whose program is Python's."""
 
 
 @dataclass(frozen=True)
@@ -91,15 +93,17 @@ def workload_names(plan: Plan) -> dict[Workload, str]:
     return names
 
 
-def expected_metrics(workload: Workload, *, phone: bool = False) -> tuple[str, ...]:
-    """Metrics that a cell of this workload should yield, in the order of the report; `phone`: on one."""
+def expected_metrics(workload: Workload, *, phone: bool = False, runtime: str | None = None) -> tuple[str, ...]:
+    """Metrics that a cell of this workload should yield, in the order of the report; `phone`: on one; `runtime`: of
+    that name."""
     match workload:
         case Size():
             return ("size_bytes", "bits_per_weight")
         case Bandwidth():
             return ("read_bandwidth_bytes_s",)
         case Memory():
-            return ("peak_rss_bytes", "peak_anon_bytes", "peak_file_bytes", "kv_cache_bytes")
+            over = ("peak_over_interpreter_bytes",) if runtime in IN_AN_INTERPRETER else ()
+            return ("peak_rss_bytes", *over, "peak_anon_bytes", "peak_file_bytes", "kv_cache_bytes")
         case Speed():
             if workload.idle_s:
                 return ("prefill_from_idle_tok_s", "ttft_from_idle_s")

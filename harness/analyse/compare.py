@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from msgspec import UNSET
+
 from harness.analyse.accuracy import distances, pair_items, task_scores
 from harness.analyse.cells import SeenCell, read_cells
 from harness.analyse.conditions import artifacts, conditions, differing, see_run
@@ -33,15 +35,17 @@ from harness.analyse.places import place
 from harness.analyse.roof import roofs
 from harness.analyse.rows import in_order, metric_rows, others_of
 from harness.analyse.threads import thread_counts
-from harness.analyse.trials import has_random_weights
+from harness.analyse.trials import has_random_weights, observed
 from harness.errors import InputError
 from harness.stats import bounds
 from harness.store import Run
-from harness.values import Speed
+from harness.values import Loaded, Speed, Timing, TrialRecord
 
 __all__ = ["Report", "analyse"]
 
 WEAK_BANDWIDTH_SHARE = 0.5
+EXECUTORCH, X86 = "ExecuTorch ", "x86_64"
+"""How ExecuTorch's programs describe themselves, and the processor whose kernels for floats are portable ones."""
 
 
 class _Found:
@@ -177,9 +181,10 @@ def _weak(run: Run, cell: MeasuredCell) -> list[WeakBaseline]:
     share = cell.metrics.get("bandwidth_share")
     if isinstance(cell.seen.cell.workload, Speed) and cell.seen.cell.workload.depth:
         return []  # deep in a context the cache and its arithmetic are read too, which no baseline can help
-    if variant not in run.plan.suite.baselines or share is None or share.value is None:
+    portable = is_portable(cell.seen.counted)
+    if variant not in run.plan.suite.baselines or not (portable or (share is not None and share.value is not None)):
         return []
-    if share.value >= WEAK_BANDWIDTH_SHARE:
+    if not portable and share is not None and share.value is not None and share.value >= WEAK_BANDWIDTH_SHARE:
         return []
     return [
         WeakBaseline(
@@ -188,6 +193,17 @@ def _weak(run: Run, cell: MeasuredCell) -> list[WeakBaseline]:
             runtime=cell.seen.runtime,
             device=cell.seen.cell.device,
             workload=cell.seen.workload,
-            share=share.value,
+            share=None if portable or share is None else share.value,
+            portable=True if portable else UNSET,
         )
     ]
+
+
+def is_portable(records: Sequence[TrialRecord]) -> bool:
+    """Whether ExecuTorch ran without a delegate on a processor other than Arm's: on kernels that no phone is measured
+    with."""
+    timed = [r for r in records if any(isinstance(o, Timing) for o in r.observations)]
+    return any(
+        loaded.description.startswith(EXECUTORCH) and loaded.cpu_features == (X86,)
+        for loaded in observed(timed, Loaded)
+    )

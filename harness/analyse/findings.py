@@ -6,6 +6,8 @@ Differences (`diff`) exist for metrics over items only: everything else is judge
 
 from typing import Literal
 
+from msgspec import UNSET, UnsetType
+
 from harness.analyse.limits import Footprint, Frontier, Roof
 from harness.analyse.places import InCell
 from harness.analyse.verdicts.values import Check
@@ -255,14 +257,25 @@ class Trouble(InCell, frozen=True):
 
 
 class WeakBaseline(Value, frozen=True):
-    """A baseline whose decode reads memory at less than half the speed it could: no speed headline."""
+    """A baseline whose decode reads memory at less than half the speed it could, or that runs on kernels made for no
+    processor: no speed headline."""
 
     run: str
     baseline: str
     runtime: str | None
     device: str
     workload: str
-    share: float
+    share: float | None
+    """Of the read bandwidth; None: it is weak by its kernels."""
+    portable: bool | UnsetType = UNSET
+    """Set where ExecuTorch ran it on its portable kernels: not comparable with what a phone runs."""
+
+    @property
+    def said(self) -> str:
+        """What is wrong with it, behind its name."""
+        if self.share is None:
+            return "runs on ExecuTorch's portable kernels here: not comparable"
+        return f"decodes at {100 * self.share:.0f} % of the read bandwidth"
 
 
 class VariantSeen(Value, frozen=True):

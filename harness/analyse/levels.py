@@ -87,7 +87,8 @@ def _measured(
 ) -> MeasuredCell:
     workload = seen.cell.workload
     if not isinstance(workload, Task | Text):
-        names = expected_metrics(workload, phone=bool(observed(seen.counted, Surroundings)))
+        phone = bool(observed(seen.counted, Surroundings))
+        names = expected_metrics(workload, phone=phone, runtime=seen.runtime)
         if isinstance(workload, Speed) and observed(seen.counted, Reported):  # each test of another tool has its own
             names = tuple(name for name in names if name in seen.values) or names[:1]
         return MeasuredCell(seen, {name: _of_rounds(seen, name) for name in names})

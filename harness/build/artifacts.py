@@ -29,15 +29,20 @@ from harness.build.compressed import (
 from harness.build.compressed import Manifest as MadeFrom
 from harness.build.converted import converted_gguf
 from harness.build.downloads import download, extract_member
+from harness.build.exported import Wish as ExportWish
+from harness.build.exported import exported, numbers_of
 from harness.build.gguf_files import GgufFacts, read_facts, write_random
 from harness.build.gguf_header import read_header
 from harness.build.gguf_packing import ADAPTOR
 from harness.build.hub_models import hub_file
 from harness.build.programs import finish
 from harness.build.recipes import checkpoint_base_of, compression_of, load_recipe
+from harness.build.releases import is_release
 from harness.build.runners import Runner
 from harness.build.runners.llama_cpp_build import ensure_runner
 from harness.build.runners.llama_cpp_sources import SDIST_SHA256
+from harness.build.safetensors_files import COMPRESSED
+from harness.build.unreleased import pack_compressed, plain_layout
 from harness.errors import BuildError, InputError
 from harness.progress import Progress
 from harness.values import (
@@ -62,6 +67,7 @@ FLOATS = frozenset(("BF16", "F16", "F32"))
 LONGEST_QUANTIZE_S = 6 * 3600
 # Raised when a recipe's output changes for the same inputs, so that old artifacts are not taken for new ones.
 RECIPE_REVISION = 3
+DEFAULT_EXPORT = ExportWish()
 
 
 class Manifest(Value, frozen=True, kw_only=True):
@@ -87,9 +93,9 @@ class Manifest(Value, frozen=True, kw_only=True):
 class Workshop:
     """Makes artifacts; implements what recipes call `Kit`."""
 
-    def __init__(self, runner: Runner | None, progress: Progress) -> None:
-        """Without a runner, one is built when a recipe needs it."""
-        self.runner, self.progress = runner, progress
+    def __init__(self, runner: Runner | None, progress: Progress, export: ExportWish = DEFAULT_EXPORT) -> None:
+        """Without a runner, one is built when a recipe needs it. `export`: how `.pte` files are wanted."""
+        self.runner, self.progress, self.export = runner, progress, export
         self.stamps: dict[str, Stamp | None] = {}
         """Path of an artifact's file → what the file system said of it when its bytes were hashed."""
         self._texts: dict[str, Path | None] = {}
@@ -103,6 +109,8 @@ class Workshop:
         """
         if format == "checkpoint":
             return self._checkpoint(variant)
+        if format == "pte":
+            return self._exported(variant)
         folder = artifact_folder(variant)
         with only_one(f"artifact-{folder.name}"):
             if not (folder / MANIFEST).is_file():
@@ -127,6 +135,13 @@ class Workshop:
             path=str(folder / FILE),
         )
 
+    def _exported(self, variant: Variant) -> Artifact:
+        """Raises BuildError: there is no checkpoint of it, or the export failed."""
+        checkpoint = self._checkpoint(variant)
+        artifact, stamps = exported(variant, checkpoint, numbers_of(variant, checkpoint), self.export, self.progress)
+        self.stamps.update(stamps)
+        return artifact
+
     def _checkpoint(self, variant: Variant) -> Artifact:
         """Raises BuildError: there is none of it, or the program that makes it failed."""
         source, compression = variant.model.source, compression_of(variant)
@@ -140,6 +155,9 @@ class Workshop:
                 raise BuildError(
                     f"{variant.name}: its checkpoint holds {', '.join(strange)}; {', '.join(sorted(FLOATS))} are known"
                 )
+            if is_release(Path(base.path)):  # the program reads transformers' layout
+                plain = plain_layout(variant.model.name, base.path, self.progress)
+                base = msgspec.structs.replace(base, path=str(plain))
             folder = compressed_checkpoint(variant, compression, base, self.progress)
             artifact, stamps = describe_made(variant.name, folder)
         else:
@@ -208,7 +226,10 @@ class Workshop:
         if isinstance(model.source, RandomSource):
             return self.artifact(base_variant(model))
         if isinstance(model.source, CheckpointSource):
-            return converted_gguf(model, model.source, self.progress)
+            plain = plain_layout(model.name, model.source.path, self.progress)
+            if (plain / COMPRESSED).is_file():
+                raise BuildError(f"model {model.name!r} is compressed already: recipe 'released' takes it as it is")
+            return converted_gguf(model, CheckpointSource(path=str(plain)), self.progress)
         if isinstance(model.source, HubSource):
             return hub_file(model.name, model.source)
         return self._file(model.name, model.source)
@@ -220,6 +241,12 @@ class Workshop:
         tokenizer = self._file(model.name, model.source.tokenizer)
         with self.progress.bar(f"drawing {model.name}") as bar:
             write_random(model.source, tokenizer, target, label=model.label, context=model.context, bar=bar)
+
+    def pack_compressed(self, variant: Variant, target: Path) -> bool:
+        source = variant.model.source
+        if not isinstance(source, CheckpointSource):
+            return False
+        return pack_compressed(variant.model, source, target, self.progress)
 
     def quantize(self, source: Path, target: Path, *, weights: str, embedding: str) -> None:
         with tempfile.TemporaryDirectory(prefix="bench-quantize-") as folder:

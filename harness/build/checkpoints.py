@@ -12,15 +12,17 @@ from typing import Any
 
 import msgspec
 
+from harness.build import releases
 from harness.build.cache import cache_folder, only_one, sha256_file, stamp_of, used
 from harness.build.gguf_header import read_header as read_gguf_header
+from harness.build.hub_models import has_file
 from harness.build.programs import finish
 from harness.build.recipes import compression_of
 from harness.build.runners.hf import ARGV, find_hf
 from harness.build.safetensors_files import COMPRESSED, INDEX, SINGLE, Tensor, read_header, read_json, weight_files
 from harness.errors import BuildError, InputError
 from harness.progress import Progress
-from harness.values import Artifact, ArtifactFile, CheckpointSource, Variant, digest
+from harness.values import Artifact, ArtifactFile, CheckpointSource, HubSource, Variant, digest
 
 KEPT = ("*.json", "*.jinja", "*.model", "*.txt")
 """Files that make up a checkpoint beside its weights. Code and pickled weights are never loaded: no part of it."""
@@ -50,16 +52,31 @@ class CheckpointText(msgspec.Struct, frozen=True):
     eos: str
 
 
+class Weighed(msgspec.Struct, frozen=True):
+    """What a checkpoint's tensors come to."""
+
+    parameters: int
+    bytes: int
+    types: dict[str, int]
+    """How many are stored in each type; empty where no header says it."""
+
+
 def is_checkpoint_of_its_own(variant: Variant) -> bool:
-    """Whether its model's checkpoint is taken as it is."""
-    return isinstance(variant.model.source, CheckpointSource) and variant.recipe == AS_IT_IS
+    """Whether its model's checkpoint is taken as it is, once it is there."""
+    source = variant.model.source
+    if isinstance(source, HubSource):
+        return variant.recipe == AS_IT_IS and not has_file(source)
+    return isinstance(source, CheckpointSource) and variant.recipe == AS_IT_IS
 
 
 def holds_integers(variant: Variant) -> bool:
     """Whether its checkpoint is a compressed one: made by a recipe here, or taken as it is."""
     source = variant.model.source
     if isinstance(source, CheckpointSource) and variant.recipe == AS_IT_IS:
-        return (Path(source.path) / COMPRESSED).is_file()
+        folder = Path(source.path)
+        if releases.is_release(folder):
+            return releases.read_shape(folder).quantization_args is not None
+        return (folder / COMPRESSED).is_file()
     return compression_of(variant) is not None
 
 
@@ -75,14 +92,17 @@ def makes_no_checkpoint(variant: Variant) -> str | None:
 
 
 def find_checkpoint(name: str, path: str) -> Path:
-    """The folder of a user's checkpoint.
+    """The folder of a user's checkpoint, or the one that completes it by a tokenizer.
 
     Raises:
         InputError: no such folder, or files are missing in it; they are named.
+        BuildError: the tokenizer of a release is damaged.
     """
     folder = Path(path)
     if not folder.is_dir():
         raise InputError(f"model {name!r}: no folder at {path}")
+    if releases.is_release(folder):
+        return releases.complete(name, folder)
     missing = [file for file in ("config.json", "tokenizer.json") if not (folder / file).is_file()]
     if missing:
         raise InputError(f"model {name!r}: {path} has no {' and no '.join(missing)}: no Hugging Face checkpoint")
@@ -122,28 +142,41 @@ def describe(variant: str, folder: Path) -> tuple[Artifact, dict[str, Any]]:
     Raises:
         BuildError: a damaged file, or weights that are named and missing.
     """
-    weights = weight_files(folder)
+    release = releases.is_release(folder)
+    weights = (folder / releases.WEIGHTS,) if release else weight_files(folder)
     beside = (path for pattern in KEPT for path in folder.glob(pattern) if path.is_file() and path.name != MANIFEST)
     paths = sorted({*weights, *beside})
     stamps = {str(path): stamp_of(path) for path in paths}
     files = tuple(ArtifactFile(name=p.name, bytes=p.stat().st_size, sha256=sha256_file(p)) for p in paths)
-    named = [pair for path in weights for pair in read_header(path)[0].items()]
-    tensors = [tensor for _, tensor in named]
-    types: dict[str, int] = {}
-    for tensor in tensors:
-        types[tensor.dtype] = types.get(tensor.dtype, 0) + 1
+    if release:
+        stored = releases.tensor_bytes(folder)
+        weighed = Weighed(releases.parameters(releases.read_shape(folder), stored), stored, {})
+    else:
+        weighed = _weighed(weights)
     artifact = Artifact(
         variant=variant,
         format="checkpoint",
         sha256=sha256_of(files),
         files=files,
-        parameters=sum(weights_of(name, tensor) for name, tensor in named) or None,
-        tensor_bytes=sum(t.data_offsets[1] - t.data_offsets[0] for t in tensors) or None,
+        parameters=weighed.parameters or None,
+        tensor_bytes=weighed.bytes or None,
         decode_bytes=None,
-        tensor_types=types,
+        tensor_types=weighed.types,
         path=str(folder),
     )
     return artifact, stamps
+
+
+def _weighed(files: tuple[Path, ...]) -> Weighed:
+    named = [pair for path in files for pair in read_header(path)[0].items()]
+    types: dict[str, int] = {}
+    for _, tensor in named:
+        types[tensor.dtype] = types.get(tensor.dtype, 0) + 1
+    return Weighed(
+        parameters=sum(weights_of(name, tensor) for name, tensor in named),
+        bytes=sum(t.data_offsets[1] - t.data_offsets[0] for _, t in named),
+        types=types,
+    )
 
 
 def weights_of(name: str, tensor: Tensor) -> int:

@@ -61,7 +61,7 @@ def converted_gguf(model: Model, source: CheckpointSource, progress: Progress) -
     with only_one(f"member-{target.name}"):
         if not target.is_file():
             types = [kind for kind in artifact.tensor_types if kind != "F32"] or ["F32"]
-            _convert(folder, target, model.name, TYPES.get(types[0], "f32") if len(types) == 1 else "f32", progress)
+            convert(folder, target, model.name, TYPES.get(types[0], "f32") if len(types) == 1 else "f32", progress)
         used(target)
     return target
 
@@ -71,8 +71,13 @@ def converted_place(checkpoint: Artifact) -> Path:
     return cache_folder("members") / f"{digest([checkpoint.sha256, SDIST_SHA256, REVISION])[:16]}.gguf"
 
 
-def _convert(folder: Path, target: Path, name: str, kind: str, progress: Progress) -> None:
-    """The converter trusts what it finds: it sees links to known files, none of which names code."""
+def convert(folder: Path, target: Path, name: str, kind: str, progress: Progress) -> None:
+    """Write the GGUF file of a folder in transformers' layout. The converter trusts what it finds: it sees links to
+    known files, none of which names code.
+
+    Raises:
+        BuildError: a file names code, or the converter failed.
+    """
     converter = llama_sources(progress) / CONVERTER
     part = target.with_name(f"{target.name}.part")
     with tempfile.TemporaryDirectory(prefix="bench-convert-") as work, progress.bar(f"GGUF of {name}"):

@@ -11,10 +11,11 @@ import msgspec
 from harness.build.gguf_files import copy_fields, open_gguf
 from harness.build.gguf_header import read_header as read_gguf_header
 from harness.build.recipes import compression_of
+from harness.build.releases import is_release, read_shape
 from harness.build.safetensors_files import COMPRESSED, Tensor, read_header, read_json
 from harness.errors import BuildError
 from harness.progress import Bar
-from harness.values import Variant
+from harness.values import CheckpointSource, Variant
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,13 +91,39 @@ class Checkpoint:
 
 def has_no_gguf(variant: Variant) -> str | None:
     """Why no GGUF file can say what the variant's numbers are, or None."""
-    compression = compression_of(variant)
-    if compression is None:
+    known = scheme_of_variant(variant)
+    if known is None:
         return None
-    if compression.settings.get("rotates_down"):
+    if known.rotates_down:
         return "llama.cpp has no place for R4, the rotation before down projections"
-    group = int(compression.settings["group"])
-    return None if group % BLOCK == 0 else f"GGUF blocks hold {BLOCK} weights; groups of {group} are none"
+    return None if known.group % BLOCK == 0 else f"GGUF blocks hold {BLOCK} weights; groups of {known.group} are none"
+
+
+class Known(NamedTuple):
+    """What is known of a compressed variant's numbers before it is made."""
+
+    rotates_down: bool
+    group: int
+
+
+def scheme_of_variant(variant: Variant) -> Known | None:
+    """None for a variant of floats, and for one whose checkpoint is not there yet."""
+    compression, source = compression_of(variant), variant.model.source
+    if compression is not None:
+        return Known(bool(compression.settings.get("rotates_down")), int(compression.settings["group"]))
+    return scheme_of(Path(source.path)) if isinstance(source, CheckpointSource) else None
+
+
+def scheme_of(folder: Path) -> Known | None:
+    """Whether a compressed checkpoint rotates down projections as they come, and its group; None for any other, and
+    where there is none."""
+    if is_release(folder):
+        shape = read_shape(folder)
+        return None if shape.quantization_args is None else Known(shape.rotates_down, shape.group)
+    if not (folder / COMPRESSED).is_file():
+        return None
+    scheme = Checkpoint(folder).scheme
+    return Known(scheme.rotates_down, scheme.group)
 
 
 def pack(base: Path, folder: Path, target: Path, label: str, bar: Bar) -> None:

@@ -27,11 +27,13 @@ KINDS = (
     "training",
     "texts",
     "downloads",
+    "exported",
     "members",
     "sources",
     "runners",
     "build",
     "references",
+    "releases",
     "requests",
     "kernel-checks",
     "task-names",
@@ -146,6 +148,10 @@ def _locks(entry: Entry) -> tuple[str, ...]:
             return (f"member-{entry.name}",)
         case "sources":
             return (f"sources-{entry.name.removesuffix('.part')}",)
+        case "exported":
+            return (f"exported-{entry.name.removesuffix('.part').lstrip('.')}",)
+        case "releases":
+            return (f"release-{entry.name.removesuffix('.part').lstrip('.')}",)
         case "references":
             return (f"reference-{entry.name[:16]}",)
         case "build":

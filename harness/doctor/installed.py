@@ -27,6 +27,7 @@ MAKE = "bench run --measures size --variants int4-ptq"
 """Builds the runner, downloads the model and makes the artifact, and measures next to nothing."""
 EXTRAS = {
     "torch": "PyTorch as a runtime",
+    "executorch": "ExecuTorch as a runtime",
     "phones": "Android phones",
 }
 NEEDED_DISK = 4 << 30

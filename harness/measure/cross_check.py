@@ -9,15 +9,15 @@ from typing import Any
 
 import msgspec
 
-from harness.build.checkpoints import DTYPES, makes_no_checkpoint, special_texts
-from harness.build.recipes import compression_of
+from harness.build.checkpoints import DTYPES, holds_integers, makes_no_checkpoint, special_texts
+from harness.build.releases import is_release
 from harness.errors import BenchError
 from harness.measure.floor import Floor
 from harness.measure.parts import unit_of
 from harness.measure.requests import CHAT, asked_texts
 from harness.measure.runtimes import hf
 from harness.store import read_lines
-from harness.values import Cell, CrossChecked, Task, TrialRecord, Variant
+from harness.values import Cell, CheckpointSource, CrossChecked, Task, TrialRecord, Variant
 
 FLOAT32_NATS = 1e-4
 BATCH_SIZES = (1, 8)
@@ -129,8 +129,13 @@ def _why_not(cell: Cell, variant: Variant) -> str | None:
         return "it is no task"
     if cell.runtime.name == "llama.cpp" and cell.runtime.kv_type == "q8_0":
         return "q8_0 KV cache"  # it rounds more than 16-bit weights do, which is all that the reference knows of
-    if compression_of(variant) is not None:
+    if cell.runtime.name == "executorch":
+        return "its files round what the checkpoint's floats do not"
+    if holds_integers(variant):
         return "lm-eval's own model knows nothing of the scheme's integers"
+    source = variant.model.source
+    if isinstance(source, CheckpointSource) and is_release(Path(source.path)):
+        return "lm-eval's own model does not read Meta's layout"
     if cell.runtime.name == "llama.cpp" and variant.recipe not in DTYPES:
         return f"the weights of recipe {variant.recipe!r} exist in llama.cpp's format only, or are rounded for it"
     return makes_no_checkpoint(variant)

@@ -9,6 +9,7 @@ import msgspec
 from harness.build.artifacts import Workshop
 from harness.build.cache import cache_folder, only_one, sha256_file, used
 from harness.build.checkpoints import checkpoint_text, tokenizer_sha256
+from harness.build.exported import TOKENIZER as PTE_TOKENIZER
 from harness.build.gguf_header import read_chat_template
 from harness.build.hub_models import hub_file
 from harness.build.runners import Runner
@@ -91,8 +92,8 @@ class Preparation:
         def encode(texts: Sequence[str], add_special: Sequence[bool], parse_special: bool) -> list[list[int]]:
             return self.tokenize(artifact, texts, add_special, parse_special=parse_special)
 
-        if artifact.format == "checkpoint":
-            text = checkpoint_text(Path(artifact.path))
+        if artifact.format != "gguf":
+            text = checkpoint_text(text_folder(artifact))
             prefix, template, bos, eos = text.prefix_token, text.chat_template, text.bos, text.eos
         else:
             chat = read_chat_template(Path(artifact.path))
@@ -110,6 +111,8 @@ class Preparation:
         """What the tokenizer follows from; the same for all variants of a model, where that can be known."""
         if artifact.format == "checkpoint":
             return tokenizer_sha256(artifact)
+        if artifact.format == "pte":
+            return sha256_file(text_folder(artifact) / "tokenizer.json")
         source = variant.model.source
         if isinstance(source, HubSource):
             return sha256_file(hub_file(variant.model.name, source))
@@ -159,7 +162,8 @@ class Preparation:
                 for i, (text, special) in enumerate(zip(texts, add_special or [True] * len(texts), strict=True))
             )
             asked.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
-            job = self.runtime.tokenize_job(self.runner, artifact.path, str(asked), str(answers))
+            model = artifact.path if artifact.format == "gguf" else str(text_folder(artifact))
+            job = self.runtime.tokenize_job(self.runner, model, str(asked), str(answers))
             self.run(job, Path(folder), "tokenizing")
             return _tokens_of(answers, len(texts))
 
@@ -181,6 +185,11 @@ class Preparation:
         if not parsed.done:
             raise BuildError(f"{what} failed: {parsed.error or outcome.stderr_tail.strip()[-200:] or 'no message'}")
         return outcome
+
+
+def text_folder(artifact: Artifact) -> Path:
+    """Where the tokenizer of an artifact that is no GGUF file lies."""
+    return Path(artifact.path).with_name(PTE_TOKENIZER) if artifact.format == "pte" else Path(artifact.path)
 
 
 def _tokens_of(answers: Path, count: int) -> list[list[int]]:

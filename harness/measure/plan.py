@@ -219,7 +219,20 @@ def _cells_of(
         case _:
             for runtime in suite.runtimes:
                 settled = _with_threads(_resolved(runtime, facts), load)
-                yield from (_cell(v, settled, device, load) for v in variants)
+                for v in variants:
+                    cell = _cell(v, settled, device, load)
+                    why = _not_on_phones(cell) if facts.phone is not UNSET else None
+                    yield cell if why is None else msgspec.structs.replace(cell, unsupported=why)
+
+
+def _not_on_phones(cell: Cell) -> str | None:
+    """Why the cell's runtime is not run on a phone, or None."""
+    assert cell.runtime is not None
+    module = load_runtime(cell.runtime.name)
+    if not hasattr(module, "not_on_phones"):
+        return None
+    why: str = module.not_on_phones(cell)
+    return why
 
 
 def _for_all(load: Workload) -> Workload:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from harness.build.artifacts import Workshop
+from harness.build.exported import wish_of
 from harness.build.runners import Runner
 from harness.build.runners.choice import candidates
 from harness.build.runners.llama_cpp_build import ensure_runner
@@ -60,7 +61,7 @@ def prepare(plan: Plan, progress: Progress) -> Ready:
     runners = {name: load_runtime(name).program(progress) for name in names}
     if plan.cross_check:
         load_runtime("hf").program(progress)  # a missing library is said before hours of scoring
-    workshop = Workshop(runners.get("llama.cpp"), progress)
+    workshop = Workshop(runners.get("llama.cpp"), progress, wish_of(suite))
     artifacts: dict[Key, Artifact] = {}
     broken: dict[Key, str] = {}
     variants = {variant.name: variant for variant in suite.variants}

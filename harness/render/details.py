@@ -109,7 +109,10 @@ def differing_section(report: Report) -> Section:
 def weak_sentences(setting: Setting) -> list[str]:
     """One for every baseline that is no fair opponent for speed."""
     return [
-        f"{one.baseline} decodes at {number(100 * one.share, 0)} % of the read bandwidth of this device "
+        f"{one.baseline} {one.said} ({one.workload}): ratios of speed against it say more about its kernels than about "
+        "the compression, so they are no headline."
+        if one.share is None
+        else f"{one.baseline} decodes at {number(100 * one.share, 0)} % of the read bandwidth of this device "
         f"({one.workload}), less than half: ratios of speed against it say more about its kernels than about "
         "the compression, so they are no headline."
         for one in setting.weak.values()

@@ -17,7 +17,15 @@ from harness.render.words import metric_title, number, points, quantity, status_
 from harness.values import digest
 
 NOT_DRAWN = frozenset(
-    {"bits_per_weight", "itl_p50_s", "itl_p99_s", "peak_anon_bytes", "peak_file_bytes", "kv_cache_bytes"}
+    {
+        "bits_per_weight",
+        "itl_p50_s",
+        "itl_p99_s",
+        "peak_over_interpreter_bytes",
+        "peak_anon_bytes",
+        "peak_file_bytes",
+        "kv_cache_bytes",
+    }
 )
 """Beside another plot that says the same better; all are in the tables."""
 

@@ -152,8 +152,7 @@ def _beside(setting: Setting, row: Row, speed: bool) -> str:
     base = _quantity(setting, row, row.baseline, row.baseline_value)
     said = gain(row.metric, row.ratio, row.ratio_low, row.ratio_high).against(str(row.baseline))
     if speed and (weak := setting.weak.get(str(row.baseline))):
-        share = number(100 * weak.share, 0)
-        return f"{said} ({base}), no headline: {row.baseline} decodes at {share} % of the read bandwidth"
+        return f"{said} ({base}), no headline: {row.baseline} {weak.said}"
     return f"{said} ({base})"
 
 

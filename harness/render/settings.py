@@ -118,7 +118,7 @@ class Setting:
                 continue
             if one.baseline not in self.run.baselines:
                 continue
-            if one.baseline not in found or one.share < found[one.baseline].share:
+            if one.baseline not in found or (one.share or 0.0) < (found[one.baseline].share or 0.0):
                 found[one.baseline] = one
         return found
 

@@ -5,8 +5,8 @@ from typing import Literal
 
 from harness.values.basic import Count, Name, Positive, Sha256, Value, Whole
 
-Format = Literal["gguf", "checkpoint"]
-"""One GGUF file, or a folder in the layout of Hugging Face."""
+Format = Literal["gguf", "checkpoint", "pte"]
+"""One GGUF file, a folder in the layout of Hugging Face, or one file of ExecuTorch."""
 
 
 class ArtifactFile(Value, frozen=True):

@@ -105,6 +105,11 @@ class Runtime(Value, frozen=True):
     """What torch computes in; llama.cpp computes as the weights' kernels do."""
     processor: Literal["cpu", "cuda"] = "cpu"
     """Where torch computes."""
+    export_context: Tokens | UnsetType = UNSET
+    """Tokens of KV cache that a `.pte` file is exported for; left out: 2,048."""
+    full_logits: bool | UnsetType = UNSET
+    """Whether a `.pte` file returns the logits of all tokens of a call, which questions are answered faster with and
+    prompts are read slower; left out: of the last one."""
 
 
 class DeviceSpec(Value, frozen=True):

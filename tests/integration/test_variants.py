@@ -31,6 +31,7 @@ from harness.config import PROJECT, load_suite
 from harness.device_files import load_devices
 from harness.errors import BuildError
 from harness.measure.runtimes import hf
+from harness.measure.workers.released.writing import write_released
 from harness.pipeline import known_names
 from harness.progress import Silent
 from harness.store import read_lines, read_run
@@ -234,6 +235,22 @@ def test_a_checkpoint_of_ones_own_becomes_the_same_variants(
         assert (folders[0] / COMPRESSED).read_bytes() == (folders[1] / COMPRESSED).read_bytes(), name
         packed = [GGUFReader(one.path).tensors for one in (workshop.ensure(by_name[name]), made[name][0])]
         assert [(t.name, t.data.tobytes()) for t in packed[0]] == [(t.name, t.data.tobytes()) for t in packed[1]]
+
+
+@pytest.mark.parametrize("name", ["qlora"])
+def test_a_release_in_metas_layout_becomes_the_same_files(
+    suite: Suite, workshop: Workshop, made: dict[str, tuple[Artifact, Checkpoint]], tmp_path: Path, name: str
+) -> None:
+    variant = next(v for v in suite.variants if v.name == name)
+    write_released(workshop.checkpoint(variant), tmp_path / "release")
+    model = msgspec.structs.replace(variant.model, source=CheckpointSource(path=str(tmp_path / "release")))
+    artifact = workshop.ensure(Variant(name="taken", model=model, recipe="released"))
+    for ours, theirs in ((made[name][0].path, artifact.path), (made[name][0].adaptor, artifact.adaptor)):
+        assert (ours is None) == (theirs is None)
+        if ours is not None and theirs is not None:
+            tensors = [{t.name: t.data.tobytes() for t in GGUFReader(path).tensors} for path in (ours, theirs)]
+            assert tensors[0] == tensors[1]
+    assert artifact.parameters == made[name][0].parameters
 
 
 def test_interrupted_building_says_how_to_go_on_and_does(bench: Bench, tmp_path: Path) -> None:

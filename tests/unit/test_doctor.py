@@ -234,7 +234,7 @@ def test_an_exact_pin_is_compared() -> None:
 
 def test_packages_of_bench_and_its_extras_are_told_apart() -> None:
     names = [part.name for part in find_packages()]
-    assert names in (["Python packages", "extra torch", "extra phones"], ["Python packages"])
+    assert names in (["Python packages", "extra torch", "extra executorch", "extra phones"], ["Python packages"])
 
 
 def test_no_compiler_makes_measuring_impossible(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from harness.derivations import quantile, trial_values
 from harness.errors import UnknownNameError
 from harness.metrics import METRICS, check_names
-from harness.values import MemorySeen, Timing, TrialRecord
+from harness.values import Hello, MemorySeen, Timing, TrialRecord
 
 
 def timing(logits_ns: int, token_ns: tuple[int, ...], prompt: int = 64) -> Timing:
@@ -76,6 +76,9 @@ def test_peak_memory_is_the_high_water_mark_or_rss_and_swap(swapped: int | None,
     values = trial_values(record(seen))
     assert values["peak_rss_bytes"] == peak
     assert "peak_file_bytes" not in values, "what was not seen is absent, never 0"
+    assert "peak_over_interpreter_bytes" not in values, "bench-llama is no interpreter"
+    hello = Hello(program="bench-executorch", runner_sha256="x", llama_version="", kind="memory", pid=1)
+    assert trial_values(record(hello, seen))["peak_over_interpreter_bytes"] == peak - 10
 
 
 @given(st.lists(st.floats(min_value=-1e6, max_value=1e6), min_size=1, max_size=40), st.floats(0, 1))

@@ -194,8 +194,7 @@ class _Judge:
         for row in rows:
             for weak in self.found[row.row].report.weak_baselines:
                 if (weak.run, weak.baseline) == (row.run, row.baseline):
-                    share = f"{100 * weak.share:.0f} %"
-                    return f"{weak.baseline} decodes at {share} of the read bandwidth: no headline over such a baseline"
+                    return f"{weak.baseline} {weak.said}: no headline over such a baseline"
         return None
 
     def _moved(self, rows: Sequence[Beside]) -> bool:

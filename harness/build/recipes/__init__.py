@@ -106,6 +106,10 @@ class Kit(Protocol):
         """The variant's compressed checkpoint, made first if it is missing."""
         ...
 
+    def pack_compressed(self, variant: Variant, target: Path) -> bool:
+        """Of a compressed checkpoint that is taken as it is: write its integers; False where it is no such one."""
+        ...
+
     def quantize(self, source: Path, target: Path, *, weights: str, embedding: str) -> None:
         """llama.cpp's quantizer, as a program."""
         ...

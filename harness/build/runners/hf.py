@@ -17,6 +17,8 @@ ARGV = (sys.executable, "-m", WORKER)
 SOURCES = Path(__file__).resolve().parents[2] / "measure" / "workers" / "hf"
 SCHEME = SOURCES.with_name("scheme")
 """What compressed checkpoints compute."""
+RELEASED = SOURCES.with_name("released")
+"""How Meta's layout is read."""
 NEEDS = ("torch", "transformers", "tokenizers", "safetensors", "accelerate")
 INSTALL = (
     "`pip install torch==2.13.0` first and by itself, then "
@@ -37,7 +39,7 @@ def find_hf() -> Runner:
 
 @cache
 def _sha256() -> str:
-    return digest([hashes_of(SOURCES, SCHEME), {name: version(name) for name in NEEDS}])
+    return digest([hashes_of(SOURCES, SCHEME, RELEASED), {name: version(name) for name in NEEDS}])
 
 
 def hashes_of(*folders: Path) -> list[tuple[str, str]]:

@@ -52,6 +52,12 @@ def supports(cell: Cell, variant: Variant | None) -> str | None:
     return None
 
 
+def not_on_phones(cell: Cell) -> str:
+    """Why no phone runs this cell."""
+    del cell
+    return "torch runs on this machine alone"
+
+
 def resolved(runtime: Runtime, facts: DeviceFacts) -> Runtime:
     """The runtime with `auto` thread counts replaced by what they mean on this device."""
     threads = facts.cores if runtime.threads == "auto" else runtime.threads

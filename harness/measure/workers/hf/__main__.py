@@ -25,6 +25,7 @@ KINDS = {
     "generate": "harness.measure.workers.hf.generate:run",
     "tokenize": "harness.measure.workers.hf.texts:run",
     "checkpoint": "harness.measure.workers.hf.checkpoint:run",
+    "layout": "harness.measure.workers.hf.release:run",
     "cross_check": "harness.measure.workers.hf.cross_check:run",
 }
 """kind → `function(job, events)`; imported late, since each loads only what it needs."""

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,10 @@ import torch
 
 from harness.measure.workers.hf.errors import BadInputError, JobFailedError, ModelError
 from harness.measure.workers.hf.files import Answers, Events, Tally, read_requests
-from harness.measure.workers.hf.jobs import NO_ROW, DistanceRequest, ReferenceJob, ScoreJob
+from harness.measure.workers.hf.jobs import NO_ROW, DistanceRequest, ReferenceJob
 from harness.measure.workers.hf.network import Network
 from harness.measure.workers.hf.packing import chain
+from harness.measure.workers.hf.scorer import Positions, Questions, Scorer
 
 MAGIC, VERSION = b"BENCHREF", 1
 HEADER_BYTES = 24
@@ -23,12 +24,16 @@ Halves = npt.NDArray[np.float16]
 
 
 def run_reference(job: ReferenceJob, events: Events) -> None:
+    write_reference(job, events, lambda: Network(job))
+
+
+def write_reference(job: Positions, events: Events, opening: Callable[[], Scorer]) -> None:
     """Write a reference file: log-probabilities as half floats, see docs/runner-protocol.md."""
     requests = _requests(Path(job.requests), job.context)
     rows = sorted(row for request in requests for row in request.rows)
     if not rows or rows != list(range(len(rows))):
         raise BadInputError("rows must be 0 to n - 1, each once")
-    network = Network(job)
+    network = opening()
     network.opened(events)
     part = Path(f"{job.output}.partial")
     tally = Tally(len(requests), 0)
@@ -51,7 +56,7 @@ def run_reference(job: ReferenceJob, events: Events) -> None:
     tally.write(events)
 
 
-def run_distance(job: ScoreJob, events: Events) -> None:
+def run_distance(job: Questions, events: Events, opening: Callable[[], Scorer]) -> None:
     """Answer each request with its distances to the job's reference."""
     assert job.reference is not None
     requests = _requests(Path(job.requests), job.context)
@@ -60,7 +65,7 @@ def run_distance(job: ScoreJob, events: Events) -> None:
         if max(request.rows) >= len(reference):
             raise BadInputError(f"request {request.id}: row {max(request.rows)} is outside of the reference")
     with Answers(Path(job.answers)) as answers:
-        network = Network(job)
+        network = opening()
         if reference.shape[1] != network.vocabulary:
             raise BadInputError(
                 f"the reference's vocabulary of {reference.shape[1]} is not the model's of {network.vocabulary}"
@@ -98,7 +103,7 @@ def read_reference(path: Path) -> Halves:
         raise BadInputError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _compare(network: Network, request: DistanceRequest, reference: Halves) -> dict[str, object]:
+def _compare(network: Scorer, request: DistanceRequest, reference: Halves) -> dict[str, object]:
     kl: list[float | None] = [None] * len(request.positions)
     top1: list[bool | None] = [None] * len(request.positions)
     logprob: list[float] = [0.0] * len(request.positions)
@@ -121,7 +126,7 @@ def _compare(network: Network, request: DistanceRequest, reference: Halves) -> d
     return {"id": request.id, "kl": kl, "top1": top1, "logprob": logprob}
 
 
-def _logits(network: Network, request: DistanceRequest) -> Iterator[tuple[list[int], torch.Tensor]]:
+def _logits(network: Scorer, request: DistanceRequest) -> Iterator[tuple[list[int], torch.Tensor]]:
     """Places in the request's lists with their logits, some at a time; the request goes through the network once."""
     network.check_tokens([max(request.tokens)], f"request {request.id}")
     order = sorted(range(len(request.positions)), key=lambda place: request.positions[place])

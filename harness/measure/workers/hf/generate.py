@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -25,6 +25,14 @@ class Generated(msgspec.Struct, frozen=True):
     """Without an end-of-generation token."""
     stopped: str
     """`stop`, `eog`, `length` or `context`."""
+
+
+class Reader(Protocol):
+    """Logits [1, vocabulary] of the last token read."""
+
+    def start(self, tokens: list[int], shared: int) -> torch.Tensor: ...
+
+    def next(self, token: int, position: int) -> torch.Tensor: ...
 
 
 class TreeReader:
@@ -96,7 +104,7 @@ def check(request: GenerateRequest, context: int) -> None:
         raise BadInputError(f"{name}: has {size} tokens, the job's context only {context}")
 
 
-def choices(reader: TreeReader | PlainReader, request: GenerateRequest) -> Iterator[int]:
+def choices(reader: Reader, request: GenerateRequest) -> Iterator[int]:
     """The most likely token, again and again."""
     logits = reader.start(request.tokens, request.shared)
     for position in range(len(request.tokens), 2**31):

@@ -73,7 +73,15 @@ class CheckpointJob(Strict, frozen=True, kw_only=True, tag_field="kind", tag="ch
     program_sha256: str
 
 
-Job = ScoreJob | ReferenceJob | GenerateJob | CrossCheckJob | TokenizeJob | CheckpointJob
+class LayoutJob(Strict, frozen=True, kw_only=True, tag_field="kind", tag="layout"):
+    model: FilePath
+    """A checkpoint in Meta's layout or in transformers'."""
+    output: FilePath
+    """The folder to make, in the other layout."""
+    program_sha256: str
+
+
+Job = ScoreJob | ReferenceJob | GenerateJob | CrossCheckJob | TokenizeJob | CheckpointJob | LayoutJob
 
 
 class ScoreRequest(Strict, frozen=True, kw_only=True):

@@ -17,6 +17,8 @@ from harness.measure.workers.hf.files import Events
 from harness.measure.workers.hf.jobs import Engine
 from harness.measure.workers.hf.packing import Limits, Pass, Row, plan
 from harness.measure.workers.hf.weights import open_model
+from harness.measure.workers.released.opening import open_released
+from harness.measure.workers.released.reading import is_released
 from harness.measure.workers.scheme.layers import unrounded
 from harness.measure.workers.scheme.layout import read_scheme
 from harness.measure.workers.scheme.loading import open_compressed
@@ -46,6 +48,10 @@ class Network:
         self.why_not = self._why_no_tree()
         self.model.set_attn_implementation(PLAIN if self.why_not else NAME)
         self.load_ns = time.monotonic_ns() - start_ns
+
+    @property
+    def place(self) -> str:
+        return self.engine.device
 
     @property
     def shares(self) -> bool:
@@ -189,12 +195,16 @@ def _last_logits(network: Network, passes: list[Pass], cache: PrefixCache, rows:
 def load(engine: Engine) -> Any:
     """Raises ModelError: the folder holds no whole checkpoint that transformers can load from safetensors."""
     folder = Path(engine.model)
-    if not (folder / "config.json").is_file():
+    release = is_released(folder)
+    if not release and not (folder / "config.json").is_file():
         raise ModelError(f"cannot open {folder}: no config.json")
     if engine.device == "cuda" and not torch.cuda.is_available():
         raise JobFailedError("no CUDA device is seen, or torch is built without CUDA; known devices: cpu")
-    dtype, scheme = getattr(torch, engine.dtype), read_scheme(folder)
-    if scheme is not None:
+    dtype = getattr(torch, engine.dtype)
+    scheme = None if release else read_scheme(folder)
+    if release:
+        model = open_released(folder, dtype, PLAIN)
+    elif scheme is not None:
         model = open_compressed(folder, scheme, dtype, PLAIN)
     else:
         model = open_model(folder, folder, dtype=dtype, use_safetensors=True, attn_implementation=PLAIN)

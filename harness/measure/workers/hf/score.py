@@ -1,7 +1,7 @@
 """Log-likelihoods: each distinct beginning goes through the network once; see packing.py."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -14,6 +14,7 @@ from harness.measure.workers.hf.files import Answers, Events, Tally, each_reques
 from harness.measure.workers.hf.jobs import ScoreJob, ScoreRequest
 from harness.measure.workers.hf.network import Network
 from harness.measure.workers.hf.packing import Limits, Part, Pass, Row, needed, plan, singly
+from harness.measure.workers.hf.scorer import Questions, Scorer
 
 BIG_ENDIAN = np.dtype(">i4")
 """Bytes of rows sort as their tokens do."""
@@ -106,12 +107,17 @@ def check(request: ScoreRequest, context: int) -> None:
 
 
 def run(job: ScoreJob, events: Events) -> None:
+    score(job, events, lambda: Network(job))
+
+
+def score(job: Questions, events: Events, opening: Callable[[], Scorer]) -> None:
+    """Answers all requests of the job by the network that `opening` opens."""
     if job.reference is not None:
-        run_distance(job, events)
+        run_distance(job, events, opening)
         return
     asked = ask(each_request(Path(job.requests), ScoreRequest), job.context)
     with Answers(Path(job.answers)) as answers:
-        network = Network(job)
+        network = opening()
         network.check_tokens([asked.largest], f"request {asked.largest_in}")
         network.opened(events)
         known = sum(1 for readers in asked.readers for wanted in readers if wanted.id in answers.earlier)
@@ -120,11 +126,11 @@ def run(job: ScoreJob, events: Events) -> None:
     tally.write(events, run_tokens=tokens, request_tokens=asked.tokens, passes=passes)
 
 
-def _score(network: Network, asked: Asked, answers: Answers, tally: Tally) -> tuple[int, int]:
+def _score(network: Scorer, asked: Asked, answers: Answers, tally: Tally) -> tuple[int, int]:
     """Runs what the missing answers need; the passes follow from all requests, answered or not."""
     sums = [[Sum(w) for w in readers if w.id not in answers.earlier] for readers in asked.readers]
-    passes = plan(asked.rows, LIMITS[network.engine.device]) if network.shares else singly(asked.rows)
-    cache = network.cache(max((one.prefix + one.size for one in passes), default=1))
+    passes = plan(asked.rows, LIMITS[network.place]) if network.shares else singly(asked.rows)
+    cache = network.cache(max((one.prefix + one.size for one in passes), default=1) if network.shares else 1)
     count = tokens = 0
     for one, wanted in zip(passes, needed(passes, [bool(s) for s in sums]), strict=True):
         if not wanted:

@@ -1,7 +1,7 @@
 """A compressed checkpoint as a model that computes with the scheme's numerics."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from accelerate import init_empty_weights
@@ -11,9 +11,22 @@ from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 from harness.measure.workers.hf.errors import ModelError
 from harness.measure.workers.hf.weights import UNREADABLE
 from harness.measure.workers.scheme.layers import Adaptor, QuantizedEmbedding, QuantizedLinear, put
-from harness.measure.workers.scheme.layout import FILE, Scheme, Weights
+from harness.measure.workers.scheme.layout import FILE, Matrix, Scheme, Weights
 
 OUTPUT = "lm_head"
+
+
+class HasWeights(Protocol):
+    """Compressed weights by transformers' names, whatever files they lie in."""
+
+    path: Path
+    names: set[str]
+    read: set[str]
+    """Those that were asked for."""
+
+    def tensor(self, name: str) -> torch.Tensor: ...
+
+    def matrix(self, name: str, rows: int, columns: int) -> Matrix: ...
 
 
 def open_compressed(folder: Path, scheme: Scheme, dtype: torch.dtype, attention: str) -> Any:
@@ -31,7 +44,18 @@ def open_compressed(folder: Path, scheme: Scheme, dtype: torch.dtype, attention:
             )
     except UNREADABLE as error:
         raise ModelError(f"cannot load {folder}: {error}") from error
-    weights = Weights(folder / FILE)
+    fill(model, Weights(folder / FILE), scheme, dtype)
+    if (folder / "generation_config.json").is_file():
+        model.generation_config = GenerationConfig.from_pretrained(folder)
+    return model.eval()
+
+
+def fill(model: Any, weights: HasWeights, scheme: Scheme, dtype: torch.dtype) -> None:
+    """Puts layers of the scheme's numerics into a model without weights.
+
+    Raises:
+        ModelError: the files hold more or less than the model has.
+    """
     for name, module in list(model.named_modules()):
         if isinstance(module, nn.Linear):
             put(model, name, _linear(name, module, weights, scheme, dtype))
@@ -42,13 +66,10 @@ def open_compressed(folder: Path, scheme: Scheme, dtype: torch.dtype, attention:
         if parameter.is_meta:
             put(model, name, nn.Parameter(_vector(name, parameter, weights).to(dtype), requires_grad=False))
     if more := sorted(weights.names - weights.read):
-        raise ModelError(f"cannot load {folder / FILE}: the model has no place for {more[0]}")
-    if (folder / "generation_config.json").is_file():
-        model.generation_config = GenerationConfig.from_pretrained(folder)
-    return model.eval()
+        raise ModelError(f"cannot load {weights.path}: the model has no place for {more[0]}")
 
 
-def _linear(name: str, module: nn.Linear, weights: Weights, scheme: Scheme, dtype: torch.dtype) -> QuantizedLinear:
+def _linear(name: str, module: nn.Linear, weights: HasWeights, scheme: Scheme, dtype: torch.dtype) -> QuantizedLinear:
     if module.bias is not None:
         raise ModelError(f"{name} has a bias: no such layer is compressed here")
     adaptor = None
@@ -64,7 +85,7 @@ def _linear(name: str, module: nn.Linear, weights: Weights, scheme: Scheme, dtyp
     return QuantizedLinear(matrix.weight.to(dtype), rotates=rotates, adaptor=adaptor)
 
 
-def _vector(name: str, parameter: torch.Tensor, weights: Weights) -> torch.Tensor:
+def _vector(name: str, parameter: torch.Tensor, weights: HasWeights) -> torch.Tensor:
     found = weights.tensor(name)
     if found.shape != parameter.shape:
         raise ModelError(f"cannot load {weights.path}: {name} is {list(found.shape)}, not {list(parameter.shape)}")
