@@ -42,6 +42,11 @@ class Side(Value, frozen=True):
     runner_sha256: str | None
     """None: the run does not say, so that the program of today is taken."""
 
+    @property
+    def identity(self) -> tuple[str, str | None]:
+        """What is measured."""
+        return self.artifact_sha256, self.runner_sha256
+
 
 class Pair(Value, frozen=True):
     """One cell to be measured with both sides."""
@@ -50,6 +55,19 @@ class Pair(Value, frozen=True):
     """Of the newer run."""
     new: Side
     good: Side
+
+    @property
+    def alike(self) -> bool:
+        """Whether both sides are one artifact run by one program, so that nothing can differ but the machine."""
+        return self.new.identity == self.good.identity
+
+
+class Rerun(Value, frozen=True):
+    """A plan of pairs."""
+
+    plan: Plan
+    couples: tuple[tuple[str, str], ...]
+    """Of each pair, in the order in which they were asked for: keys of its new and its good cell."""
 
 
 def side_of(run: Run, cell: Cell) -> Side | None:
@@ -86,25 +104,16 @@ def pair_plan(
     title: str,
     facts: Mapping[str, DeviceFacts],
     more: Sequence[Cell] = (),
-) -> Plan:
+) -> Rerun:
     """Every pair's cell with both sides, in `rounds` rounds; `more`: cells without a variant that they need.
 
     `night`: the newer run's plan, whose settings hold. Cells that are given twice are measured once.
     """
     names = _Names()
-    cells: dict[str, Cell] = {}
-    couples: list[tuple[Cell, ...]] = []
-    for pair in pairs:
-        new, good = names.of(pair)
-        load = _in_rounds(pair.cell.workload, rounds)
-        couple = tuple(cell_of(side, pair.cell.runtime, pair.cell.device, load) for side in (new, good))
-        if couple[0].key not in cells:
-            couples.append(couple)
-            cells |= {cell.key: cell for cell in couple}
-    for cell in more:
-        alone = cell_of(None, cell.runtime, cell.device, _in_rounds(cell.workload, rounds))
-        couples.insert(0, (alone,))
-        cells[alone.key] = alone
+    couples = [_couple(names, pair, rounds) for pair in pairs]
+    alone = [cell_of(None, cell.runtime, cell.device, _in_rounds(cell.workload, rounds)) for cell in more]
+    turns = {group[0].key: group for group in (*((cell,) for cell in alone), *couples)}
+    cells = {cell.key: cell for group in turns.values() for cell in group}
     used = {cell.device for cell in cells.values()}
     suite = Suite(
         name=name[:LONGEST_NAME],
@@ -117,14 +126,15 @@ def pair_plan(
         seed=night.suite.seed,
         source=night.suite.source,
     )
-    return Plan(
+    plan = Plan(
         suite=suite,
         facts={device: facts[device] for device in used},
         cells=tuple(cells.values()),
-        trials=tuple(_in_turns(couples, rounds, suite.seed)),
+        trials=tuple(_in_turns(tuple(turns.values()), rounds, suite.seed)),
         bench_version=__version__,
         compares=tuple(names.compared.values()),
     )
+    return Rerun(plan=plan, couples=tuple((new.key, good.key) for new, good in couples))
 
 
 class _Names:
@@ -135,7 +145,7 @@ class _Names:
         self.variants: dict[str, Variant] = {}
 
     def of(self, pair: Pair) -> tuple[Variant, Variant]:
-        identity = digest([[side.variant, side.artifact_sha256, side.runner_sha256] for side in (pair.new, pair.good)])
+        identity = digest([[side.variant, *side.identity] for side in (pair.new, pair.good)])
         if identity not in self.compared:
             own = pair.new.variant.name
             number = 1 + sum(one.variant == own for one in self.compared.values())
@@ -163,6 +173,12 @@ def _stored(side: Side, name: str) -> Variant:
 def _alike(cell: Cell, other: Cell) -> bool:
     names = [one.runtime.name if one.runtime else None for one in (cell, other)]
     return (cell.variant, cell.device) == (other.variant, other.device) and names[0] == names[1]
+
+
+def _couple(names: _Names, pair: Pair, rounds: int) -> tuple[Cell, Cell]:
+    new, good = names.of(pair)
+    runtime, device, load = pair.cell.runtime, pair.cell.device, _in_rounds(pair.cell.workload, rounds)
+    return cell_of(new, runtime, device, load), cell_of(good, runtime, device, load)
 
 
 def _in_rounds(load: Workload, rounds: int) -> Workload:

@@ -36,7 +36,12 @@ class Floor:
     def __init__(self, folder: Path, *cells: Cell) -> None:
         self.folder, self.plan = folder, SimpleNamespace(cells=cells)
         native = SimpleNamespace(runner=NATIVE)
-        self.ready = SimpleNamespace(artifact=self.artifact, preparations={"llama.cpp": native})
+        self.own: dict[str, Runner] = {}
+        self.ready = SimpleNamespace(
+            artifact=self.artifact,
+            preparations={"llama.cpp": native},
+            own_runner=lambda of: self.own.get(str(of.variant)),
+        )
         self.devices, self.variants = {"d": None}, dict.fromkeys(FILES)
 
     def artifact(self, of: Cell) -> Artifact:
@@ -44,6 +49,9 @@ class Floor:
 
     def preparation(self, of: Cell) -> None:
         del of
+
+    def runner(self, of: Cell) -> Runner:
+        return self.own.get(str(of.variant), NATIVE)
 
 
 @pytest.fixture
@@ -93,6 +101,16 @@ def test_wrong_kernels_fail_their_own_kind_of_weights(tmp_path: Path, asked: lis
             host.ensure(floor.plan.cells[0])
     host.ensure(floor.plan.cells[1])
     assert asked == ["int4", "large-f16"]
+
+
+def test_a_program_that_a_variant_names_answers_for_itself(tmp_path: Path, asked: list[str]) -> None:
+    floor: Any = Floor(tmp_path, cell("small-f16", ASKS), cell("large-f16", ASKS))
+    floor.own["large-f16"] = Runner(path="older", sha256="1" * 64)
+    for one in floor.plan.cells:
+        HostTrust(floor, "d").ensure(one)
+    assert asked == ["small-f16", "small-f16"]  # one kind of weights, two programs
+    HostTrust(floor, "d").ensure(floor.plan.cells[1])
+    assert len(asked) == 2
 
 
 def test_torchs_kernels_and_what_only_works_are_not_asked_here(tmp_path: Path, asked: list[str]) -> None:

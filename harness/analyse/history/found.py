@@ -54,6 +54,27 @@ class NotMeasured(Value, frozen=True):
     reason: str
 
 
+class Message(Value, frozen=True):
+    """What is told of alerts that have one cause; a night tells of each once."""
+
+    id: str
+    title: str
+    since: str
+    """Start of the first night after the step, UTC, ISO 8601."""
+    run: str
+    """That night's run."""
+    differences: tuple[str, ...]
+    """What changed with it, such as `runner: 1a2b → 3c4d`."""
+    lines: tuple[str, ...]
+    """A line a series: how much, and how sure."""
+
+    @property
+    def text(self) -> str:
+        """All of it, line by line."""
+        changed = (f"changed with it: {'; '.join(self.differences)}",) if self.differences else ()
+        return "\n".join((f"since {self.since} ({self.run})", *changed, *self.lines))
+
+
 class NightFound(Value, frozen=True, kw_only=True):
     """All that a night found, beside its records."""
 
@@ -69,6 +90,8 @@ class NightFound(Value, frozen=True, kw_only=True):
     failures: tuple[NotMeasured, ...] = ()
     missing: tuple[str, ...] = ()
     """Series (ids) that are missing for more nights than the limit allows."""
+    messages: tuple[Message, ...] = ()
+    """Of alerts that no night before has told."""
     troubles: tuple[str, ...] = ()
     """What of the night itself did not work, such as a webhook out of reach; one line each."""
 
