@@ -1,6 +1,7 @@
 """Which entries of the cache a suite needs, found without making anything."""
 
 from contextlib import suppress
+from pathlib import Path
 
 import msgspec
 
@@ -12,6 +13,7 @@ from harness.build.converted import converted_place
 from harness.build.downloads import member_key
 from harness.build.drawn_text import drawn_name
 from harness.build.recipes import base_of, checkpoint_base_of, compression_of
+from harness.build.recipes.stored import runner_of
 from harness.build.runners.llama_cpp_build import build_key, runner_hash
 from harness.build.runners.llama_cpp_sources import SDIST_SHA256
 from harness.build.runners.targets import TARGETS
@@ -38,6 +40,9 @@ def needed_tools() -> set[str]:
 
 def _of_variant(variant: Variant) -> set[str]:
     found = _of_artifact(variant) | _of_model(variant.model)
+    with suppress(BuildError):  # a runner that is gone is not needed
+        if (runner := runner_of(variant)) is not None:
+            found.add(f"runners/{Path(runner.path).parent.name}")
     base = base_of(variant)
     return (found if base is None else found | _of_artifact(base)) | _of_compression(variant)
 
