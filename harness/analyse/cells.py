@@ -32,6 +32,7 @@ from harness.values import (
 )
 
 MOST_DISCARDED = 0.2
+HOLDS_NO_SPEED = "this machine does not hold its speed, and only a sustained figure counts"
 
 
 @dataclass(frozen=True)
@@ -253,10 +254,7 @@ def _limited(counted: list[TrialRecord], spoiled: list[TrialRecord]) -> str | No
     share = gone / (gone + len(observed(counted, Timing)) or 1)
     if share <= MOST_DISCARDED:
         return None
-    return (
-        f"{share:.0%} of the timed windows were discarded: this machine does not hold its speed, "
-        "and only a sustained figure counts"
-    )
+    return f"{share:.0%} of the timed windows were discarded: {HOLDS_NO_SPEED}"
 
 
 def _values(cell: Cell, counted: list[TrialRecord], bandwidth: ReadBandwidth) -> dict[str, dict[int, float]]:
