@@ -4,17 +4,22 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from harness.analyse.history.cuts import find_cuts
 from harness.analyse.history.missing import Place, find_missing
 from harness.analyse.history.nights import Cell, RunSeen, Seen
+from harness.analyse.history.plateaus import Compare
+from harness.analyse.history.scores import Paired, Scores, in_pairs
 from harness.analyse.history.settings import Settings
 from harness.analyse.history.values import Point, Series
+from harness.analyse.history.watch import changes
 from harness.metrics import metric
 from harness.values import digest
 
 
 def assemble(runs: Sequence[RunSeen], now: datetime, settings: Settings) -> Iterator[Series]:
-    """Every series of nights that are in order, without changes."""
+    """Every series of nights that are in order, with its changes."""
     asked: dict[tuple[str, str, str], list[int]] = defaultdict(list)
     found: dict[tuple[Cell, str], list[tuple[int, Seen]]] = defaultdict(list)
     for night, run in enumerate(runs):
@@ -25,7 +30,16 @@ def assemble(runs: Sequence[RunSeen], now: datetime, settings: Settings) -> Iter
     times = [run.started for run in runs]
     for (cell, name), those in found.items():
         nights = asked[cell.suite, cell.device, cell.host]
-        yield _series(runs, cell, name, those, Place(nights, times, now), settings)
+        series = _series(runs, cell, name, those, Place(nights, times, now), settings)
+        scores = [seen.scores for _, seen in those]
+        yield replace(series, changes=changes(series, settings, _comparer(scores)))
+
+
+def _comparer(scores: Sequence[Scores | None]) -> Compare:
+    def compare(old: int, new: int) -> Paired | None:
+        return in_pairs(scores[old], scores[new])
+
+    return compare
 
 
 def series_id(cell: Cell, name: str) -> str:
@@ -74,7 +88,7 @@ def _series(
         kind=of.kind,
         points=tuple(points),
         conditions=conditions,
-        cuts=find_cuts(points, conditions, of.kind),
+        cuts=find_cuts(points, conditions, of.kind, across_runtimes=settings.across_runtimes),
         missing=find_missing(points, [seen.failed for _, seen in those], place, settings),
         command=_command(runs[those[-1][0]].command, cell),
     )

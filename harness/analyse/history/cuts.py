@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from statistics import median
 
+from harness.analyse.history.surroundings import VERSION
 from harness.analyse.history.values import Cut, Difference, Point
 from harness.metrics import Kind
 
@@ -38,14 +39,23 @@ PRESENCE = frozenset({"told by"})
 UNSEEN = frozenset({"unknown", "none"})
 
 
-def cuts_series(name: str, kind: Kind) -> bool:
+def of_runtime(name: str) -> bool:
+    """Whether a condition is which version or build of the runtime it was."""
+    return name == "runner" or (name.endswith(VERSION) and name not in BETWEEN)
+
+
+def cuts_series(name: str, kind: Kind, *, across_runtimes: bool = False) -> bool:
     """Whether values of that kind before and after a change of this condition are not comparable."""
+    if across_runtimes and of_runtime(name):
+        return False
     if name in BETWEEN or (name in OF_PROCESSOR and kind == "exact") or (name == "reference" and kind != "distance"):
         return False
     return name not in OF_MACHINE or kind in ON_MACHINE
 
 
-def find_cuts(points: Sequence[Point], conditions: Sequence[Mapping[str, str]], kind: Kind) -> tuple[Cut, ...]:
+def find_cuts(
+    points: Sequence[Point], conditions: Sequence[Mapping[str, str]], kind: Kind, *, across_runtimes: bool = False
+) -> tuple[Cut, ...]:
     """Cuts in order. A point without a value says nothing of conditions; an unseen condition differs from none."""
     found: list[Cut] = []
     known: dict[str, str] | None = None
@@ -57,7 +67,9 @@ def find_cuts(points: Sequence[Point], conditions: Sequence[Mapping[str, str]], 
         if known is None:
             known = dict(own)
             continue
-        differences = tuple(d for d in _differences(known, own) if cuts_series(d.what, kind))
+        differences = tuple(
+            d for d in _differences(known, own) if cuts_series(d.what, kind, across_runtimes=across_runtimes)
+        )
         if differences:
             found.append(Cut(at=index, differences=differences, before=_level(points[start:index])))
             known, start = {}, index

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import msgspec
 
-from harness.analyse.cells import HOLDS_NO_SPEED, SeenCell, read_cells
+from harness.analyse.cells import HOLDS_NO_SPEED, read_cells
+from harness.analyse.history.scores import Scores, scores_of
 from harness.analyse.history.surroundings import surroundings
-from harness.analyse.levels import Measured, measure_cells
+from harness.analyse.levels import Measured, MeasuredCell, measure_cells
 from harness.errors import StoreError
 from harness.metrics import BY_ROUND, metric
 from harness.store import Run, read_run
@@ -48,6 +49,8 @@ class Seen(msgspec.Struct, frozen=True):
     conditions: int
     """Index into the run's conditions."""
     artifact_sha256: str | None
+    scores: Scores | None
+    """Of an accuracy cell."""
 
 
 class RunSeen(msgspec.Struct, frozen=True):
@@ -61,14 +64,13 @@ class RunSeen(msgspec.Struct, frozen=True):
     command: tuple[str, ...]
     conditions: tuple[dict[str, str], ...]
     seen: tuple[Seen, ...]
-    records: int
 
 
 def see_run(folder: Path) -> RunSeen | str | None:
     """A night; in words why the run is none; or None where it is not meant to be one."""
     try:
         run = read_run(folder)
-        if getattr(run.plan, "compares", msgspec.UNSET) is not msgspec.UNSET:
+        if run.plan.compares is not msgspec.UNSET:
             return None
         if run.plan.shard is not None:
             return f"{run.id}: is shard {run.plan.shard} of a night: `bench merge` joins the shards"
@@ -88,7 +90,6 @@ def see_run(folder: Path) -> RunSeen | str | None:
         run.plan.command,
         tuple(dict(one) for one in conditions),
         seen,
-        len(run.records),
     )
 
 
@@ -134,10 +135,11 @@ def _seen(run: Run, conditions: dict[tuple[tuple[str, str], ...], int], marks: t
         )
         around = conditions.setdefault(tuple(surroundings(run, seen).items()), len(conditions))
         for one in cell.metrics.values():
-            yield _one(key, seen, one, around, marks)
+            yield _one(key, cell, one, around, marks)
 
 
-def _one(key: Cell, seen: SeenCell, one: Measured, conditions: int, marks: tuple[str, ...]) -> Seen:
+def _one(key: Cell, cell: MeasuredCell, one: Measured, conditions: int, marks: tuple[str, ...]) -> Seen:
+    seen = cell.seen
     value, reason = one.value, one.reason
     if value is not None and not math.isfinite(value):
         value, reason = None, f"the value is no number ({one.value})"
@@ -152,6 +154,7 @@ def _one(key: Cell, seen: SeenCell, one: Measured, conditions: int, marks: tuple
         marks=(*marks, *map(_mark, one.notes if of_rounds else seen.notes)) if value is not None else marks,
         conditions=conditions,
         artifact_sha256=seen.artifact_sha256,
+        scores=scores_of(cell, one.metric),
     )
 
 

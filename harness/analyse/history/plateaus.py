@@ -1,95 +1,67 @@
-"""Metrics that do not vary by chance from night to night: exact ones, and scores over the same items.
+"""Metrics that do not vary by chance from night to night: exact ones, and scores over the same questions.
 
 The same artifact gives the same value. An exact metric that moves has changed. A score that moves is set against the
-first night of its level, item by item; until the paired test is sure, the level goes on, so that small losses of many
-nights add up instead of each becoming the new normal.
+first night of its level, question by question; until the paired test is sure the level goes on, so that small losses
+of many nights add up instead of each becoming the new normal.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 from harness.analyse.history.cuts import segments
 from harness.analyse.history.levels_of import change_of, counted
+from harness.analyse.history.scores import Paired
 from harness.analyse.history.settings import Settings
-from harness.analyse.history.values import Change, Series, Tier
-from harness.values import Value
+from harness.analyse.history.values import Change, Series
+
+Compare = Callable[[int, int], Paired | None]
+"""Indices of two points of a series, the older first → the two in pairs; None: they have nothing in common."""
 
 
-class Paired(Value, frozen=True):
-    """Two nights of a score by the items that they have in common, new − old."""
-
-    items: int
-    diff: float
-    p: float
-    """Two-sided, that such a difference comes about where none is."""
-    test: str
-    """In words."""
+def uncompared(_old: int, _new: int) -> None:
+    """For a history of which only the values are known."""
+    return
 
 
-def wanted(series: Series, settings: Settings, known: Mapping[tuple[int, int], Paired]) -> tuple[int, int] | None:
-    """The next pair of points (old, new) whose items have to be compared; None: no more."""
-    if series.kind not in ("accuracy", "distance"):
-        return None
+def plateau_changes(series: Series, settings: Settings, compare: Compare) -> Iterator[Change]:
+    """Changes in order, the worse ones alerts. Points that cannot be compared are no change."""
     for part in segments(len(series.points), series.cuts):
-        for old, new, paired in _walk(series, part, settings, known):
-            if paired is None:
-                return old, new
-    return None
+        own = counted(series, part)
+        yield from _exact(series, own) if series.kind == "exact" else _scored(series, own, settings, compare)
 
 
-def plateau_changes(series: Series, settings: Settings, pairs: Mapping[tuple[int, int], Paired]) -> Iterator[Change]:
-    """Changes in order. A pair of points that nobody compared is no change."""
-    for part in segments(len(series.points), series.cuts):
-        yield from _exact(series, part) if series.kind == "exact" else _paired(series, part, settings, pairs)
-
-
-def _exact(series: Series, part: range) -> Iterator[Change]:
-    own = counted(series, part)
-    starts = [
-        place for place in range(1, len(own)) if series.points[own[place]].value != series.points[own[place - 1]].value
-    ]
+def _exact(series: Series, own: list[int]) -> Iterator[Change]:
+    values = [series.points[index].value for index in own]
+    starts = [place + 1 for place, (old, new) in enumerate(pairwise(values)) if old != new]
     bounds = [0, *starts, len(own)]
     for place, start in enumerate(starts, 1):
         before, after = own[bounds[place - 1] : start], own[start : bounds[place + 1]]
-        change = change_of(series, before, after, rule="an exact metric has another value", nights=len(own) - start)
-        yield _alerting(change) if change.worse else change
+        yield _change(series, before, after, "an exact metric has another value")
 
 
-def _paired(
-    series: Series, part: range, settings: Settings, pairs: Mapping[tuple[int, int], Paired]
-) -> Iterator[Change]:
-    own = counted(series, part)
-    steps = [
-        (old, new, paired)
-        for old, new, paired in _walk(series, part, settings, pairs)
-        if paired is not None and paired.p <= settings.accuracy_level
-    ]
-    ends = [*(new for _, new, _ in steps[1:]), part.stop]
-    for (old, new, paired), end in zip(steps, ends, strict=False):
-        before, after = [i for i in own if old <= i < new], [i for i in own if new <= i < end]
-        rule = f"{paired.test} over the same {paired.items:,} items: {paired.diff:+.4g}, p = {paired.p:.2g}"
-        change = change_of(series, before, after, rule=rule, nights=sum(i >= new for i in own))
-        yield _alerting(change) if change.worse else change
+def _scored(series: Series, own: list[int], settings: Settings, compare: Compare) -> Iterator[Change]:
+    steps = list(_sure(series, own, settings, compare))
+    starts = [start for start, _ in steps]
+    bounds = [0, *starts, len(own)]
+    for place, (start, paired) in enumerate(steps, 1):
+        before, after = own[bounds[place - 1] : start], own[start : bounds[place + 1]]
+        rule = f"{paired.test} over the same {paired.units:,} units: {paired.diff:+.4g}, p = {paired.p:.2g}"
+        yield _change(series, before, after, rule)
 
 
-def _walk(
-    series: Series, part: range, settings: Settings, known: Mapping[tuple[int, int], Paired]
-) -> Iterator[tuple[int, int, Paired | None]]:
-    """(first point of the level, point with another value, what is known of the two)."""
-    own = counted(series, part)
-    if not own:
-        return
-    first = own[0]
-    for index in own[1:]:
-        if series.points[index].value == series.points[first].value:
+def _sure(series: Series, own: list[int], settings: Settings, compare: Compare) -> Iterator[tuple[int, Paired]]:
+    """(place in `own` at which another level begins, the test against the first night of the level before)."""
+    first = 0
+    for place in range(1, len(own)):
+        old, new = series.points[own[first]].value, series.points[own[place]].value
+        if old is None or new is None or old == new or abs(new - old) < settings.score_share * abs(old):
             continue
-        paired = known.get((first, index))
-        yield first, index, paired
-        if paired is not None and paired.p <= settings.accuracy_level:
-            first = index
+        paired = compare(own[first], own[place])
+        if paired is not None and paired.p <= settings.score_level:
+            yield place, paired
+            first = place
 
 
-def _alerting(change: Change) -> Change:
-    from msgspec.structs import replace
-
-    tier: Tier = "alert"
-    return replace(change, tier=tier)
+def _change(series: Series, before: list[int], after: list[int], rule: str) -> Change:
+    plain = change_of(series, before, after, rule=rule)
+    return change_of(series, before, after, rule=rule, tier="alert") if plain.worse else plain

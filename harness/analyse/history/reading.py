@@ -4,7 +4,9 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from harness.analyse.history.acknowledging import read_acks
 from harness.analyse.history.assembling import assemble
+from harness.analyse.history.found import read_found
 from harness.analyse.history.judging import judged
 from harness.analyse.history.nights import STAMP, RunSeen, see_run
 from harness.analyse.history.settings import Settings
@@ -24,16 +26,20 @@ def read_history(
     suites: Sequence[str] = (),
     devices: Sequence[str] = (),
 ) -> History:
-    """The history of all runs in folders, with the changes that it shows.
+    """The history of all runs in folders, with its changes, and what nights found and people said of them.
 
     Args:
         where: run folders, or folders of runs, in which only runs with a time in their names are nights.
         made: now, if it is another time than the clock says; UTC.
         suites: only these; none: all.
         devices: only series of these.
+
+    Raises:
+        StoreError: what a night found or somebody acknowledged cannot be read. Runs that cannot are named instead.
     """
     now = made or datetime.now(UTC)
-    runs, unreadable = _read(_folders([where] if isinstance(where, Path) else where), now)
+    places = [where] if isinstance(where, Path) else list(where)
+    runs, unreadable = _read(_folders(places), now)
     runs = [run for run in runs if not suites or run.suite in suites]
     runs.sort(key=lambda run: (run.started, run.run))
     series = [one for one in assemble(runs, now, settings or Settings()) if not devices or one.device in devices]
@@ -43,7 +49,9 @@ def read_history(
         series=tuple(sorted(series, key=_order)),
         unreadable=tuple(unreadable),
     )
-    return judged(history, settings or Settings())
+    folders = [one for one in places if not (one / PLAN).is_file()]
+    confirmed = [one for folder in folders for night in read_found(folder) for one in night.confirmations]
+    return judged(history, confirmed, [ack for folder in folders for ack in read_acks(folder)])
 
 
 def iso(when: datetime) -> str:

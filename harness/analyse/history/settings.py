@@ -47,8 +47,13 @@ class Settings(Value, frozen=True, kw_only=True):
     strict_share: Share = 0.03
     strict_nights: Number = 3
 
-    accuracy_level: Share = 0.001
-    """Largest p of a paired test for a change of accuracy: it alerts without a rerun."""
+    score_level: Share = 0.001
+    """Largest p of a paired test of a score against the first night of its level: it alerts without a rerun."""
+    score_share: Share = 0.002
+    """A score that moves less, as a share of itself, is not tested: the order of sums may move it by that."""
+
+    across_runtimes: bool = False
+    """Whether another version or build of the runtime stands beside a change, where it otherwise cuts a history."""
 
     missing_nights: Number = 2
     """More nights in a row than this without a value alert."""

@@ -5,12 +5,14 @@ from harness.analyse.conditions import of_facts
 from harness.analyse.phone_conditions import of_phone, of_surroundings
 from harness.analyse.trials import conditions_of, observed
 from harness.store import Run
-from harness.values import Answers, Surroundings, Task, Text, Variant
+from harness.values import Answers, Hello, Surroundings, Task, Text, Variant
 
 NOT_ASKED = frozenset({"rounds", "until", "variants", "depth", "depths", "threads", "thread_counts", "task", "text"})
 """Fields of a measure that do not change what one value means, or that its name holds."""
 WORDS = frozenset({"host (hash)"})
 NOT_SEEN = "not seen"
+VERSION = " version"
+"""Ends the names of conditions that are versions of the runtime, and of bench itself."""
 
 
 def surroundings(run: Run, seen: SeenCell) -> dict[str, str]:
@@ -31,7 +33,12 @@ def surroundings(run: Run, seen: SeenCell) -> dict[str, str]:
     if not seen.counted:
         return found
     record = seen.counted[0]
-    found |= {name: value for name, value in conditions_of(record).items() if name != "machine facts"}
+    of_runtime = {name for hello in observed([record], Hello) for name in ("llama.cpp", *hello.versions)}
+    found |= {
+        f"{name}{VERSION}" if name in of_runtime else name: value
+        for name, value in conditions_of(record).items()
+        if name != "machine facts"
+    }
     found["schema of records"] = str(record.schema)
     if record.environment is not None:
         found |= {"bench version": record.environment.bench_version, "Python": record.environment.python}

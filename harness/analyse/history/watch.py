@@ -1,18 +1,19 @@
 """The changes of a series, and which of them ask for a rerun tonight. Functions of a history up to tonight, no more."""
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from harness.analyse.history.cuts import segments
+from harness.analyse.history.found import Confirmed
+from harness.analyse.history.judging import size
 from harness.analyse.history.levels_of import change_of, counted, values_at
 from harness.analyse.history.newest import Newest, newest
-from harness.analyse.history.plateaus import Paired, plateau_changes
+from harness.analyse.history.plateaus import Compare, plateau_changes, uncompared
 from harness.analyse.history.settings import Settings
 from harness.analyse.history.steps import find_steps, may_lie
 from harness.analyse.history.strict import beyond_fence
-from harness.analyse.history.values import Change, History, Series
+from harness.analyse.history.values import Change, History, Point, Series
 from harness.metrics import Kind
 from harness.values import Value
 
@@ -20,17 +21,15 @@ PLATEAUS: frozenset[Kind] = frozenset({"exact", "accuracy", "distance"})
 """The same artifact gives the same value: each new value is a question by itself."""
 
 
-def changes(
-    series: Series, settings: Settings | None = None, pairs: Mapping[tuple[int, int], Paired] | None = None
-) -> tuple[Change, ...]:
+def changes(series: Series, settings: Settings | None = None, compare: Compare = uncompared) -> tuple[Change, ...]:
     """Every lasting change, oldest first, and what the newest nights look like.
 
     Args:
-        pairs: of an accuracy series, what a paired test of two of its points said (`plateaus.wanted` names them).
+        compare: two points of a series of scores in pairs.
     """
     settings = settings or Settings()
     if series.kind in PLATEAUS:
-        return tuple(plateau_changes(series, settings, pairs or {}))
+        return tuple(plateau_changes(series, settings, compare))
     found = [change for part in segments(len(series.points), series.cuts) for change in _steps(series, part, settings)]
     watch = tonight(series, settings)
     if watch is not None and not any(_same(one, watch, settings) for one in found):
@@ -95,37 +94,50 @@ class Watch(Value, frozen=True):
     change: Change
 
 
-def watches(history: History, run: str, settings: Settings | None = None) -> tuple[Watch, ...]:
+def watches(
+    history: History, run: str, settings: Settings | None = None, reruns: Sequence[Confirmed] = ()
+) -> tuple[Watch, ...]:
     """Watches of the series whose newest point is of that run, the largest step first.
 
     Left out are those that nothing can be rerun for: metrics of the device and those without chance, series whose
-    artifact is still that of the last good night, changes that a rerun has confirmed or that somebody knows of.
+    artifact and runner are still those of the last good night, changes that a rerun has confirmed, that somebody
+    knows of, or that `settings.reruns` reruns did not confirm.
+
+    Args:
+        reruns: those of the nights before.
     """
     settings = settings or Settings()
+    nights = {night.run: index for index, night in enumerate(history.nights)}
     found = []
     for series in history.series:
         if not series.points or history.nights[series.points[-1].night].run != run or series.kind == "device":
             continue
         watch = tonight(series, settings)
-        if watch is None or _settled(series, watch, settings):
+        if watch is None or _settled(series, watch, settings) or _tired(series, watch, settings, reruns, nights):
             continue
         good = last_good(series, watch)
         if good is not None:
-            found.append(
-                Watch(series=series.id, new_run=run, good_run=history.nights[good].run, worse=True, change=watch)
-            )
-    return tuple(sorted(found, key=lambda one: -_strength(one.change)))
+            good_run = history.nights[good].run
+            found.append(Watch(series=series.id, new_run=run, good_run=good_run, worse=True, change=watch))
+    return tuple(sorted(found, key=lambda one: -size(one.change)))
 
 
 def last_good(series: Series, change: Change) -> int | None:
-    """Night of the newest point before a change with another artifact than the newest point's; None: there is none."""
-    newest_artifact = series.points[-1].artifact_sha256
+    """Night of the newest point before a change that was measured with another artifact or runner than the newest.
+
+    None: there is none, so that what changed is the device or its state.
+    """
+    newest_made = _made(series, series.points[-1])
     part = next(part for part in segments(len(series.points), series.cuts) if change.at in part)
     for index in reversed(counted(series, range(part.start, change.at))):
-        own = series.points[index].artifact_sha256
-        if own is not None and newest_artifact is not None and own != newest_artifact:
+        made = _made(series, series.points[index])
+        if None not in (made[0], newest_made[0]) and made != newest_made:
             return series.points[index].night
     return None
+
+
+def _made(series: Series, point: Point) -> tuple[str | None, str | None]:
+    return point.artifact_sha256, series.conditions[point.conditions].get("runner")
 
 
 def _settled(series: Series, watch: Change, settings: Settings) -> bool:
@@ -135,5 +147,11 @@ def _settled(series: Series, watch: Change, settings: Settings) -> bool:
     )
 
 
-def _strength(change: Change) -> float:
-    return abs(change.after - change.before) / abs(change.before) if change.before else math.inf
+def _tired(
+    series: Series, watch: Change, settings: Settings, reruns: Sequence[Confirmed], nights: Mapping[str, int]
+) -> bool:
+    """Whether so many reruns since the step began have shown nothing that another one would only cost."""
+    before = max(0, watch.at - settings.recent - settings.fewest_before)
+    since = series.points[before].night
+    done = [one for one in reruns if one.series == series.id and nights.get(one.new_run, -1) >= since]
+    return sum(one.confirmation is not None for one in done) >= settings.reruns
