@@ -49,15 +49,15 @@ class Point(Value, frozen=True):
 
 
 class Missing(Value, frozen=True):
-    """Nights in a row that gave the series no value."""
+    """Nights in a row that gave the series no value that counts."""
 
     first: int
     """Index into the series' points; for nights without a run, of the first point after them."""
     nights: int
     what: str
-    """`no run`, or why the cells failed."""
+    """`no run`, `not planned`, `thermally limited: …`, or why the cells failed."""
     alert: bool
-    """Whether there are more of them than the limit allows."""
+    """Whether there are more of them than the limit allows, up to the newest night."""
 
 
 class Cut(Value, frozen=True):
@@ -66,6 +66,9 @@ class Cut(Value, frozen=True):
     at: int
     """Index of the first point after it."""
     differences: tuple[Difference, ...]
+    before: float | None = None
+    after: float | None = None
+    """Medians of the values on both sides: told, never judged."""
 
 
 class Confirmation(Value, frozen=True):
