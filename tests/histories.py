@@ -71,7 +71,9 @@ def series(
     factor, points = 1.0, []
     for day, night in times.items():
         factor *= (steps or {}).get(day, 1.0)
-        points.append(_point(one.kind, night, day, NUMBERS[name] * factor, noise, source, (lost or {}).get(day), day in noisy))
+        points.append(
+            _point(one.kind, night, day, NUMBERS[name] * factor, noise, source, (lost or {}).get(day), day in noisy)
+        )
     values: dict[str, Any] = {
         **place, "id": digest([name, place])[:16], "metric": name, "title": TITLES.get(name, one.title), "unit": one.unit,
         "better": one.better, "kind": one.kind, "points": tuple(points), "conditions": KERNEL,
@@ -122,9 +124,7 @@ BETWEEN = (
 )
 CONFIRMED = Confirmation(run="20261103T031500Z-confirm-1f0c-77aa", pairs=6, ratio=0.921, bound=0.938, confirmed=True)
 REFUTED = Confirmation(run="20261104T031500Z-confirm-1f0c-12cd", pairs=6, ratio=0.998, bound=1.006, confirmed=False)
-KNOWN = Acknowledgement(
-    by="ada", reason="the larger KV cache is wanted since context 4096", at="2026-10-02T09:12:00Z"
-)
+KNOWN = Acknowledgement(by="ada", reason="the larger KV cache is wanted since context 4096", at="2026-10-02T09:12:00Z")
 
 
 def example(count: int = 130) -> History:
@@ -192,14 +192,21 @@ def _told(times: Mapping[int, int], count: int) -> list[Series]:
 
 def firmware() -> tuple[Difference, ...]:
     names = ("firmware", "kernel")
-    return (*(Difference(what=n, before=KERNEL[0][n], after=KERNEL[1][n]) for n in names), Difference(what="cooler", before=None, after="fan"))
+    return (
+        *(Difference(what=n, before=KERNEL[0][n], after=KERNEL[1][n]) for n in names),
+        Difference(what="cooler", before=None, after="fan"),
+    )
 
 
 def _plain(times: Mapping[int, int]) -> list[Series]:
     """Series that nothing happened to, among them short and empty ones."""
     few = dict(list(times.items())[-3:])
     return [
-        *(series(times, name, device="galaxy-s24", variant=v) for name in ("decode_tok_s", "prefill_tok_s", "ttft_s") for v in ("f16", "int4-ptq")),
+        *(
+            series(times, name, device="galaxy-s24", variant=v)
+            for name in ("decode_tok_s", "prefill_tok_s", "ttft_s")
+            for v in ("f16", "int4-ptq")
+        ),
         series(times, "size_bytes", device="galaxy-s24"),
         series(few, "decode_tok_s", device="galaxy-s24", variant="int4-qlora"),
         series({}, "decode_tok_s", device="galaxy-s24", variant="planned"),
@@ -208,11 +215,19 @@ def _plain(times: Mapping[int, int]) -> list[Series]:
 
 def _weekly(times: Mapping[int, int]) -> list[Series]:
     """Accuracy, of which one night lost points."""
-    place = {"suite": "accuracy", "host": HOSTS[1], "device": "local", "runtime": "hf", "workload": "mmlu, 14,042 items"}
+    place = {
+        "suite": "accuracy",
+        "host": HOSTS[1],
+        "device": "local",
+        "runtime": "hf",
+        "workload": "mmlu, 14,042 items",
+    }
     last = max(times)
     worse = series(times, "acc", steps={last: 0.974}, **place)
     return [
-        with_changes(worse, step(worse, len(worse.points) - 1, rule="paired by item: 312 right → wrong, 143 wrong → right")),
+        with_changes(
+            worse, step(worse, len(worse.points) - 1, rule="paired by item: 312 right → wrong, 143 wrong → right")
+        ),
         series(times, "acc", variant="f16", **place),
         series(times, "kl_divergence", variant="int4-spinquant", **place),
     ]
@@ -220,7 +235,7 @@ def _weekly(times: Mapping[int, int]) -> list[Series]:
 
 def ordered(found: list[Series]) -> list[Series]:
     """Those with alerts first, then those with changes."""
-    return sorted(found, key=lambda one: (-max((c.tier == "alert") + 1 for c in one.changes) if one.changes else 0))
+    return sorted(found, key=lambda one: -max((c.tier == "alert") + 1 for c in one.changes) if one.changes else 0)
 
 
 def large(count: int = 200, days: int = 1825, seed: int = 1) -> History:
@@ -232,9 +247,17 @@ def large(count: int = 200, days: int = 1825, seed: int = 1) -> History:
     found = []
     for number in range(count):
         place = {"device": f"phone-{number // 40}", "variant": f"int4-recipe-{number // 5 % 8}"}
-        steps = {day: 1 - source.choice((0.06, -0.05)) for day in source.sample(range(50, days - 10), 3)} if number % 10 == 0 else {}
+        steps = (
+            {day: 1 - source.choice((0.06, -0.05)) for day in source.sample(range(50, days - 10), 3)}
+            if number % 10 == 0
+            else {}
+        )
         one = series(times, names[number % 5], steps=steps, noise=0.03, **place)
         changes = tuple(step(one, day) for day in sorted(steps))
         cuts = (Cut(at=days // 2, differences=firmware()),) if number % 20 == 5 else ()
         found.append(msgspec.structs.replace(one, changes=changes, cuts=cuts))
-    return History(made=f"{(START + timedelta(days=days - 1)):%Y-%m-%d}T06:00:00Z", nights=tuple(made), series=tuple(ordered(found)))
+    return History(
+        made=f"{(START + timedelta(days=days - 1)):%Y-%m-%d}T06:00:00Z",
+        nights=tuple(made),
+        series=tuple(ordered(found)),
+    )

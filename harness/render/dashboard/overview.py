@@ -1,12 +1,12 @@
 """What the overview shows and every page needs: nights, metrics, a row a series, tiles of devices × suites."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
 from harness.analyse.history.values import History, Series
-from harness.render.dashboard.scripts import Table, kept, line, night_key, series_key
+from harness.render.dashboard.scripts import Table, line, night_key, series_key
 from harness.render.dashboard.sparks import Window, spark
 from harness.render.dashboard.states import STATES, day, headline, open_gap, seconds, spread, standing, state
 from harness.render.dashboard.told import gap_data, metric_words, size
@@ -16,16 +16,13 @@ STRIP_DAYS = 30
 DAY_S = 86400
 
 
-def overview_data(history: History, versions: dict[str, str], links: dict[str, str]) -> dict[str, Any]:
-    """Everything but points; `versions` are those of the files of series and nights, `links` of runs."""
+def overview_data(history: History, versions: Mapping[str, str], links: Mapping[str, str]) -> dict[str, Any]:
+    """Everything but points; `versions` are those of the other files of data, `links` of runs."""
     times = [seconds(night.started) for night in history.nights]
-    newest = max(times, default=seconds(history.made))
-    windows = {
-        "recent": Window(newest - RECENT_DAYS * DAY_S, newest),
-        "all": Window(min(times, default=newest), newest),
-    }
+    newest = _newest(history, times)
+    window = Window(newest - RECENT_DAYS * DAY_S, newest)
     places = _places(history)
-    rows = [_row(one, places, times, windows, versions) for one in _sorted(history.series)]
+    rows = [_row(one, places, times, window, versions) for one in _sorted(history.series)]
     return {
         "made": line(history.made),
         "madeAt": seconds(history.made),
@@ -35,9 +32,26 @@ def overview_data(history: History, versions: dict[str, str], links: dict[str, s
         "series": rows,
         "tiles": _tiles(history, places, times, day(newest)),
         "recentDays": RECENT_DAYS,
+        "sparksVersion": versions["sparks"],
         "states": STATES,
         "unreadable": [line(one) for one in history.unreadable],
     }
+
+
+def sparks_data(history: History) -> dict[str, Any]:
+    """Series → its sparkline of all nights."""
+    times = [seconds(night.started) for night in history.nights]
+    newest = _newest(history, times)
+    window = Window(min(times, default=newest), newest)
+    return {series_key(one.id): spark(one, _times(one, times), window) for one in history.series}
+
+
+def _newest(history: History, times: Sequence[int]) -> int:
+    return max(times, default=seconds(history.made))
+
+
+def _times(series: Series, times: Sequence[int]) -> list[int]:
+    return [times[point.night] for point in series.points]
 
 
 def _sorted(series: Sequence[Series]) -> list[Series]:
@@ -57,7 +71,7 @@ def _places(history: History) -> dict[tuple[str, str], str]:
 
 
 def _nights(
-    history: History, times: Sequence[int], versions: dict[str, str], links: dict[str, str]
+    history: History, times: Sequence[int], versions: Mapping[str, str], links: Mapping[str, str]
 ) -> dict[str, list[Any]]:
     keys = [night_key(night.run) for night in history.nights]
     suites, hosts = Table(), Table()
@@ -78,11 +92,10 @@ def _row(
     series: Series,
     places: dict[tuple[str, str], str],
     times: Sequence[int],
-    windows: dict[str, Window],
-    versions: dict[str, str],
+    window: Window,
+    versions: Mapping[str, str],
 ) -> dict[str, Any]:
     key = series_key(series.id)
-    ours = [times[point.night] for point in series.points]
     gap = open_gap(series)
     return {
         "id": key,
@@ -103,7 +116,7 @@ def _row(
         "latest": _latest(series),
         "steps": [[one.at, one.worse, one.tier] for one in series.changes],
         "cuts": [series.points[cut.at].night for cut in series.cuts if cut.at < len(series.points)],
-        "spark": {name: spark(series, ours, window) for name, window in windows.items()},
+        "spark": spark(series, _times(series, times), window),
     }
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -49,9 +50,15 @@ def kept(text: str) -> str:
     return HARMFUL.sub("�", text)
 
 
-def shortened(value: float) -> float | int:
+def shortened(values: Sequence[float]) -> list[float]:
     """Without digits that nothing was measured to; whole numbers stay exact."""
-    return int(value) if value == int(value) else float(f"{value:.{DIGITS}g}")
+    import numpy as np
+
+    exact = np.asarray(values, dtype=float)
+    size = np.floor(np.log10(np.abs(exact), out=np.zeros_like(exact), where=exact != 0))
+    # Of whole numbers alone the size may be beyond DIGITS, and those stay; so the scale is a whole power of ten.
+    scale = 10.0 ** np.clip(DIGITS - 1 - size, 0, 22)
+    return list(np.where(exact == np.floor(exact), exact, np.round(exact * scale) / scale).tolist())
 
 
 class Table:

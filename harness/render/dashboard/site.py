@@ -8,13 +8,26 @@ from pathlib import Path
 from harness import __version__
 from harness.analyse.history.values import History
 from harness.errors import InputError, StoreError
-from harness.render.dashboard.overview import overview_data
+from harness.render.dashboard.overview import overview_data, sparks_data
 from harness.render.dashboard.scripts import line, script, series_key, version
-from harness.render.dashboard.series_data import night_scripts, series_script
+from harness.render.dashboard.series_data import Columns, night_scripts, series_data
 from harness.render.files import write_files
 
 UPLOT = "uPlot-1.6.32"
-PARTS = ("core", "words", "route", "judge", "filters", "overview", "chart", "night", "series", "compare", "keys", "start")
+PARTS = (
+    "core",
+    "words",
+    "route",
+    "judge",
+    "filters",
+    "overview",
+    "chart",
+    "night",
+    "series",
+    "compare",
+    "keys",
+    "start",
+)
 """The page's own script, part by part, in the order in which they need each other."""
 WHAT = "the dashboard"
 _OWN = re.compile(r"(series|night)-[0-9a-f]{16}\.js")
@@ -22,7 +35,9 @@ _LINK = re.compile(r"(https?://[^\s\"'<>\\]+|(?![/\\])[^\s\"'<>\\:]+)")
 """An address of a web server, or a path beside the page: nothing that runs."""
 
 
-def write_dashboard(history: History, out: Path, *, title: str = "Nightly", links: Mapping[str, str] | None = None) -> Path:
+def write_dashboard(
+    history: History, out: Path, *, title: str = "Nightly", links: Mapping[str, str] | None = None
+) -> Path:
     """Write the site into `out` and return its first page; files of series and nights that are no more are removed.
 
     What the first page names is written before it, so that who reads meanwhile sees the old night or the new one.
@@ -52,16 +67,19 @@ def write_dashboard(history: History, out: Path, *, title: str = "Nightly", link
 
 
 def _write_data(history: History, out: Path) -> dict[str, str]:
-    """Files of series and nights; returns the version of each."""
+    """All but the overview; returns the version of each file by its key."""
     versions: dict[str, str] = {}
-    for series in history.series:
+    columns = [Columns(series) for series in history.series]
+    for series, of in zip(history.series, columns, strict=True):
         key = series_key(series.id)
-        body = series_script(series)
+        body = script(f"series/{key}", series_data(series, of))
         versions[key] = version(body)
         write_files({f"data/series-{key}.js": body}, out, WHAT)
-    nights = night_scripts(history)
+    nights = night_scripts(history, columns)
     write_files({f"data/night-{key}.js": body for key, body in nights.items()}, out, WHAT)
-    return versions | {key: version(body) for key, body in nights.items()}
+    sparks = script("sparks", sparks_data(history))
+    write_files({"data/sparks.js": sparks}, out, WHAT)
+    return {**versions, "sparks": version(sparks), **{key: version(body) for key, body in nights.items()}}
 
 
 def _page(title: str, versions: Mapping[str, str]) -> bytes:

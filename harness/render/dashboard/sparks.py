@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from harness.analyse.history.values import Series
+from harness.analyse.history.values import Change, Series
 from harness.render.dashboard.states import bounds
 
 WIDTH, HEIGHT = 240, 40
@@ -54,11 +54,18 @@ def spark(series: Series, times: Sequence[int], window: Window) -> dict[str, Any
         "line": _line(dots, scale),
         "band": _band(dots, scale) if len(shown) > MOST_DOTS else "",
         "levels": _levels(series, times, first, window, scale) if changes else "",
-        "changes": [[window.x(times[one.at]), ("w" if one.worse else "b") + one.tier[0]] for one in changes],
+        "changes": [[window.x(times[one.at]), _kind(one)] for one in changes],
         "cuts": [window.x(times[cut.at]) for cut in series.cuts if first <= cut.at < len(times)],
         "gaps": _gaps(series, times, window),
         "end": [dots[-1].x, scale(dots[-1].middle)] if dots else None,
     }
+
+
+def _kind(change: Change) -> str:
+    """`wa` worse, alert; `ww` worse, watch; `ba` and `bw` better; `known` acknowledged."""
+    if change.acknowledged is not None and change.worse:
+        return "known"
+    return ("w" if change.worse else "b") + change.tier[0]
 
 
 def _dots(series: Series, times: Sequence[int], shown: Sequence[int], window: Window) -> list[_Dot]:

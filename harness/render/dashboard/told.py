@@ -104,4 +104,6 @@ def gap_data(gap: Missing) -> dict[str, Any]:
 
 def differences(found: tuple[Difference, ...]) -> list[list[str | None]]:
     """`[what, before, after]`; None: it was not there."""
-    return [[line(one.what), *(None if side is None else line(side) for side in (one.before, one.after))] for one in found]
+    return [
+        [line(one.what), *(None if side is None else line(side) for side in (one.before, one.after))] for one in found
+    ]

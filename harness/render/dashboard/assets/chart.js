@@ -103,7 +103,7 @@ bench.chart = (() => {
     let year = "";
     return splits.map((at) => {
       const [y, m, d] = bench.words.day(at).split("-");
-      const name = new Date(at * 1e3).toLocaleString("en-GB", { month: "short", timeZone: "UTC" });
+      const name = bench.words.MONTHS[m - 1].slice(0, 3);
       const first = y !== year;
       year = y;
       const text = step >= 86400 * 27 ? name : `${Number(d)} ${name}`;

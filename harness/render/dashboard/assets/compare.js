@@ -73,7 +73,7 @@ bench.pages.compare = (() => {
     return Promise.all(keys.map(async (name) => {
       const [one, other] = [first.get(name), second.get(name)];
       const [x, y] = [upTo(one, date), upTo(other, date)];
-      return { one: one || other, other: other || one, ...judged(one || other, await value(one, x, a), await value(other, y, b), { run: x === y && x !== -1, without: "not measured in one run" }) };
+      return { one: one || other, other: other || one, ...judged(one || other, await value(one, x, a), await value(other, y, b), { run: x === y && x !== -1, spread: both(one, other) }) };
     }));
   }
 
@@ -81,8 +81,14 @@ bench.pages.compare = (() => {
     const [x, y] = [on(one, a), on(one, b)];
     const [low, high] = [Math.min(x, y), Math.max(x, y)];
     const cut = x >= 0 && y >= 0 && one.cuts.some((night) => low < night && night <= high);
-    const how = { spread: one.spread, without: "too few nights to know their noise", apart: cut ? "a cut lies between" : "" };
+    const how = { spread: one.spread, apart: cut ? "a cut lies between" : "" };
     return judged(one, await value(one, x, a), await value(one, y, b), how);
+  }
+
+  /** The spread of nights that two series have together, as if each had that of one. */
+  function both(one, other) {
+    if (!one || !other || one.spread === null || other.spread === null) return null;
+    return Math.sqrt((one.spread ** 2 + other.spread ** 2) / 2);
   }
 
   function judged(one, a, b, how) {
@@ -114,7 +120,7 @@ bench.pages.compare = (() => {
   function fill(result, by, found) {
     const { KINDS, WORDS, badness } = bench.judge;
     const order = (row) => KINDS.indexOf(row.found.kind);
-    found.sort((x, y) => order(x) - order(y) || badness(y.metric, y.found) - badness(x.metric, x.found));
+    found.sort((x, y) => order(x) - order(y) || badness(y.metric, y.found, y.a) - badness(x.metric, x.found, x.a));
     const only = bench.route.get("show");
     const counts = make("div", "counts", ...KINDS.map((kind) => {
       const many = found.filter((row) => row.found.kind === kind).length;
@@ -134,9 +140,9 @@ bench.pages.compare = (() => {
   }
 
   function how(by) {
-    const nights = "Beside a ratio stands what 99 of 100 pairs of unchanged nights would leave in doubt, from the spread of this series' own nights.";
-    const run = "Where both sides were measured in one run, the interval is that of the ratio over its rounds (95 %); else there is none.";
-    return by === "night" ? nights : run;
+    const nights = "from how much the series' own nights differ (99 %)";
+    const run = `Intervals are of the ratio over the rounds of one run (95 %) where both sides were measured in one; else they come ${nights}.`;
+    return by === "night" ? `Intervals of ratios come ${nights}.` : run;
   }
 
   function cells({ one, a, b, found, metric }, by) {
@@ -154,7 +160,7 @@ bench.pages.compare = (() => {
   }
 
   function ratio(found, metric, a, b) {
-    if (found.kind === "missing") return "";
+    if (found.kind === "missing" || found.kind === "absent") return "";
     if (metric.points) return a.value === b.value ? "the same" : w.points(b.value - a.value);
     if (found.ratio === null || !(found.ratio > 0)) return "no ratio: A is 0";
     if (found.kind === "apart") return make("span", "sub", w.times(found.ratio, null, null));

@@ -34,6 +34,8 @@ const bench = (() => {
   }
 
   const seriesData = (one) => load(`series/${one.id}`, `data/series-${one.id}.js?${one.version}`);
+  /** Pictures of all nights, which few ask for. */
+  const sparks = () => load("sparks", `data/sparks.js?${bench.all.sparksVersion}`).then((found) => { bench.all.sparks = found; });
   const charts = () => (window.uPlot ? Promise.resolve() : script(UPLOT));
 
   function nightData(index) {
@@ -118,5 +120,6 @@ const bench = (() => {
     return make("tr", "", ...row.map((inside, at) => make("td", numeric.includes(at) ? "num" : "", ...[inside].flat())));
   }
 
-  return { put, load, seriesData, nightData, charts, make, draw, button, link, copied, say, table, tableRow, pages: {} };
+  if (location.hash.startsWith("#/series/")) charts();
+  return { put, load, sparks, seriesData, nightData, charts, make, draw, button, link, copied, say, table, tableRow, pages: {} };
 })();

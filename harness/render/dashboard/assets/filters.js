@@ -6,6 +6,7 @@ bench.filters = (() => {
   const BAD = ["alert", "missing", "watch", "acknowledged"];
   const NONE = "none";
   const PAUSE_MS = 120;
+  const NARROW = matchMedia("(max-width: 640px)");
   const form = document.getElementById("filters");
   let fields = new Map(), haystack = new Map(), pause = 0;
 
@@ -15,10 +16,14 @@ bench.filters = (() => {
   function build(all) {
     form.replaceChildren();
     form.append(field("q", "Search", search()));
-    for (const [name, words, key] of SELECTS) {
+    const selects = SELECTS.map(([name, words, key]) => {
       const values = [...new Set(all.series.map((one) => named(one, key)))].sort();
-      form.append(field(name, words, choice(name, values)));
-    }
+      return field(name, words, choice(name, values));
+    });
+    const fold = make("details", "fold", make("summary", "", "Filters"), make("div", "folded", ...selects));
+    fold.open = !NARROW.matches;
+    NARROW.addEventListener("change", () => { fold.open = !NARROW.matches; });
+    form.append(fold);
     const worse = make("input");
     worse.type = "checkbox";
     worse.addEventListener("change", () => bench.route.set({ worse: worse.checked ? "1" : "" }));
@@ -71,6 +76,7 @@ bench.filters = (() => {
     }
     const used = bench.route.FILTERS.some((name) => name !== "span" && bench.route.get(name));
     form.querySelector(".clear").hidden = !used;
+    if (SELECTS.some(([name]) => bench.route.get(name))) form.querySelector(".fold").open = true;
   }
 
   /** A value that nobody knows, from an old link, is shown and not dropped. */

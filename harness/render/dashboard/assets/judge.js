@@ -1,7 +1,7 @@
 /* Two values of a series, or of two: how far apart, and whether that is more than noise. */
 bench.judge = (() => {
-  const KINDS = ["worse", "missing", "apart", "unsure", "noise", "same", "better"];
-  const WORDS = { worse: "worse", missing: "missing", apart: "not comparable", unsure: "unsure", noise: "within noise",
+  const KINDS = ["worse", "missing", "apart", "unsure", "noise", "same", "better", "absent"];
+  const WORDS = { worse: "worse", missing: "missing on one side", absent: "missing on both", apart: "not comparable", unsure: "unsure", noise: "within noise",
     same: "the same", better: "better" };
   const T975 = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.16, 2.145, 2.131,
     2.12, 2.11, 2.101, 2.093, 2.086, 2.08, 2.074, 2.069, 2.064, 2.06, 2.056, 2.052, 2.048, 2.045];
@@ -24,9 +24,9 @@ bench.judge = (() => {
     return [ratio * Math.exp(-half), ratio * Math.exp(half)];
   }
 
-  /** a, b: `{value, rounds, reason}`; how: `nights` with a spread, or `run` for two of one run. */
+  /** a, b: `{value, rounds, reason}`; how: the `spread` of nights, whether both are of one `run`, what sets them `apart`. */
   function judge(metric, a, b, how) {
-    if (a.value === null || b.value === null) return { kind: "missing", why: missing(a, b) };
+    if (a.value === null || b.value === null) return { kind: a.value === b.value ? "absent" : "missing", ratio: null, why: "" };
     const ratio = a.value === 0 ? null : b.value / a.value;
     if (how.apart) return { kind: "apart", ratio, why: how.apart };
     if (a.value === b.value) return { kind: "same", ratio, low: ratio, high: ratio, why: "" };
@@ -35,20 +35,17 @@ bench.judge = (() => {
     if (metric.kind === "accuracy" || metric.kind === "distance") {
       return { kind: "unsure", ratio, why: "only a comparison item by item can tell" };
     }
-    const found = how.run ? paired(a.rounds, b.rounds) : how.spread === undefined ? null : ofNights(ratio, how.spread);
-    if (found === null) return { kind: "unsure", ratio, why: how.run ? "fewer than three rounds" : how.without };
+    const found = (how.run && paired(a.rounds, b.rounds)) || ofNights(ratio, how.spread);
+    if (found === null) return { kind: "unsure", ratio, why: "too few nights to know their noise" };
     const [low, high] = found;
     return { kind: low <= 1 && 1 <= high ? "noise" : direction, ratio, low, high, why: "" };
   }
 
-  function missing(a, b) {
-    const sides = [["A", a], ["B", b]].filter(([, one]) => one.value === null);
-    return sides.map(([side, one]) => `${side}: ${one.reason}`).join("; ");
+  /** How bad, for sorting within a kind: what B lacks is worse than what A lacked. */
+  function badness(metric, one, a) {
+    if (one.kind === "missing") return a.value === null ? 0 : 1;
+    return one.ratio > 0 ? Math.log(one.ratio) * (metric.lower ? 1 : -1) : 0;
   }
-
-  /** How bad, for sorting within a kind. */
-  const badness = (metric, one) =>
-    one.ratio > 0 ? Math.log(one.ratio) * (metric.lower ? 1 : -1) : 0;
 
   return { KINDS, WORDS, judge, badness, paired };
 })();

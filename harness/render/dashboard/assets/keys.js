@@ -35,7 +35,7 @@ bench.keys = (() => {
     if (node && node.matches("input, select, textarea")) {
       if (node.type === "search" && node.value) { node.value = ""; bench.route.set({ q: "" }, true); }
       node.blur();
-    } else if (bench.route.now.page !== "overview") bench.back();
+    } else if (bench.route.now.page !== "overview") bench.route.go(bench.route.to("overview"));
   }
 
   addEventListener("keydown", (event) => {

@@ -2,20 +2,21 @@
 bench.night = (() => {
   const { make, link, copied, tableRow } = bench;
   const w = bench.words;
-  const ROWS = 60;
+  const ROWS = 30;
   /** A word that a shell takes as it stands; anything else is quoted. */
   const quoted = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replace(/'/g, "'\\''")}'`);
 
   /** told: `{one, data, times}` and which point. */
   function details({ one, data, times }, at) {
     const nights = bench.all.nights, night = data.night[at], run = nights.run[night];
-    const rows = [["Value", valueNodes(one, data, at)], ["Rounds", rounds(one, data.rounds[at])]];
+    const rows = [["Value", valueNodes(one, data, at)]];
+    if (data.rounds[at].length) rows.push(["Rounds", w.several(bench.all.metrics[one.metric], data.rounds[at])]);
     if (data.marks[at] >= 0) rows.push(["Doubtful", data.markWords[data.marks[at]].map((mark) => make("span", "noisy part", mark))]);
     rows.push(["Run", [copied(run, "the run's name")]]);
-    if (nights.link[night]) rows.push(["Report", [link("report of this run", nights.link[night])]]);
+    if (nights.link[night]) rows.push(["Files", [link(nights.link[night], nights.link[night])]]);
     rows.push(["Artifact", data.artifact[at] < 0 ? ["not known"] : [copied(data.artifacts[data.artifact[at]], "the artifact's sha256")]]);
     if (data.command && at === times.length - 1) rows.push(["Again", [copied(data.command, "the command")]]);
-    rows.push(["All of it", [copied(`bench report ${quoted(run)}`, "the command")]]);
+    rows.push(["Its report", [copied(`bench report ${quoted(run)}`, "the command")]]);
     const list = make("dl", "facts", ...rows.flatMap(([name, inside]) => [make("dt", "", name), make("dd", "", ...[inside].flat())]));
     return [make("h2", "small", `${w.date(times[at])}, ${w.clock(times[at])}`), list, environment(data, at)];
   }
@@ -23,13 +24,7 @@ bench.night = (() => {
   function valueNodes(one, data, at) {
     const value = data.value[at];
     if (value === null) return [make("span", "novalue", `no value: ${data.reasons[data.reason[at]]}`)];
-    return [make("strong", "", w.ofNight(one, value))];
-  }
-
-  function rounds(one, values) {
-    const metric = bench.all.metrics[one.metric];
-    if (!values.length) return [make("span", "sub", "none: one value for the whole night")];
-    return [values.map((value) => w.quantity(metric, value, value * 0.998, value * 1.002)).join(", ")];
+    return [w.ofNight(one, value)];
   }
 
   function environment(data, at) {
@@ -48,7 +43,8 @@ bench.night = (() => {
   /** Newest first, some at a time; `choose` is called with a point. */
   function table(told, choose) {
     const { data, times } = told;
-    const box = bench.table("Nights", ["Night", "Value", "Rounds", "", "Artifact", "Run"], [], [1]);
+    const box = bench.table("Nights", ["Night", "Value", "Rounds", "Doubtful", "Artifact", "Run"], [], [1]);
+    box.classList.add("nights");
     const body = box.querySelector("tbody");
     const more = bench.button("", () => add(), "more");
     let next = times.length - 1;
@@ -75,8 +71,8 @@ bench.night = (() => {
 
   function spread(one, values) {
     if (!values.length) return "";
-    const metric = bench.all.metrics[one.metric], [low, high] = [Math.min(...values), Math.max(...values)];
-    return `${values.length}: ${w.quantity(metric, low, low * 0.998, low * 1.002)} to ${w.quantity(metric, high, high * 0.998, high * 1.002)}`;
+    const range = [Math.min(...values), Math.max(...values)];
+    return `${values.length}: ${w.several(bench.all.metrics[one.metric], range, " to ")}`;
   }
 
   function marked(body, at) {

@@ -9,12 +9,13 @@ bench.pages.overview = (() => {
   let parts = null;
 
   function show(page) {
+    if (spanNow() === "all" && !bench.all.sparks) { bench.sparks().then(() => bench.show(bench.route.now), (error) => page.replaceChildren(make("p", "banner", error.message))); return; }
     if (!parts || !page.contains(parts.cards)) build(page);
     const chosen = bench.filters.chosen(), beside = bench.filters.chosen(["state", "worse"]);
     parts.counts.replaceChildren(...bench.all.states.map((state) => count(state, beside)));
     parts.tiles.replaceChildren(...tiles(bench.filters.chosen(["device", "suite"])));
     for (const [span, node] of Object.entries(parts.spans)) node.setAttribute("aria-pressed", String(span === spanNow()));
-    parts.many.textContent = `${chosen.length.toLocaleString("en-US")} of ${w.many(bench.all.series.length, "series", "series")}`;
+    parts.many.textContent = `${w.whole(chosen.length)} of ${w.many(bench.all.series.length, "series", "series")}`;
     parts.cards.replaceChildren(...chosen.map(card));
     parts.none.hidden = chosen.length > 0;
   }
@@ -59,7 +60,7 @@ bench.pages.overview = (() => {
   function count(state, beside) {
     const found = beside.filter((one) => one.state === state).length;
     const node = button("", () => bench.route.set({ state: bench.route.get("state") === state ? "" : state }), `count ${state}`);
-    node.append(make("strong", "", found.toLocaleString("en-US")), ` ${WORDS[state][found === 1 ? 0 : 1]}`);
+    node.append(make("strong", "", w.whole(found)), ` ${WORDS[state][found === 1 ? 0 : 1]}`);
     node.setAttribute("aria-pressed", String(bench.route.get("state") === state));
     if (!found) node.classList.add("zero");
     return node;
@@ -107,7 +108,7 @@ bench.pages.overview = (() => {
 
   /** One cell a night: what began in it, what failed, and whether there was a run. */
   function strip(tile) {
-    const node = draw("svg", { viewBox: `0 0 ${tile.strip.length * CELL} 16`, class: "strip", role: "img" });
+    const node = draw("svg", { viewBox: `0 0 ${tile.strip.length * CELL} 16`, class: "strip", role: "img", preserveAspectRatio: "none" });
     const first = Date.parse(`${tile.first}T00:00:00Z`) / 1e3;
     let lost = 0;
     tile.strip.forEach((night, at) => {
@@ -150,7 +151,7 @@ bench.pages.overview = (() => {
     const node = link("", "", `card ${one.state}`);
     node.append(make("span", "top", name, state), make("span", "sub where", where), sparkline(one), make("span", "bottom", ...latest(one)));
     const said = news(one);
-    if (said) node.append(make("span", `news ${one.news && one.news.worse ? "lost" : "won"}`, said));
+    if (said) node.append(make("span", `news ${!one.news.worse ? "won" : one.news.known ? "sub" : "lost"}`, said));
     const gap = gapWords(one);
     if (gap) node.append(make("span", "gapped", gap));
     return make("li", "", node);
@@ -176,7 +177,7 @@ bench.pages.overview = (() => {
   }
 
   function sparkline(one) {
-    const { line, band, levels, changes, cuts, gaps, end } = one.spark[spanNow()];
+    const { line, band, levels, changes, cuts, gaps, end } = spanNow() === "all" ? bench.all.sparks[one.id] : one.spark;
     const node = draw("svg", { viewBox: "0 0 240 40", class: "spark", "aria-hidden": "true", preserveAspectRatio: "none" });
     for (const [from, to, alert] of gaps) {
       node.append(draw("rect", { class: alert ? "gap alert" : "gap", x: from, y: 34, width: Math.max(to - from, 2), height: 6 }));

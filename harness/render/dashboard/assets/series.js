@@ -4,6 +4,7 @@ bench.pages.series = (() => {
   const w = bench.words;
   const DAY = 86400;
   const RANGES = [["30 days", 30], ["90 days", 90], ["1 year", 365], ["all", 0]];
+  const LONG_DAYS = 180, RECENT_DAYS = 90, BEFORE_DAYS = 45;
   let open = null;
 
   function show(page, now) {
@@ -96,21 +97,34 @@ bench.pages.series = (() => {
     const [from, to] = ["from", "to"].map((name) => Date.parse(`${bench.route.get(name)}T00:00:00Z`) / 1e3);
     const pad = Math.max((times.at(-1) - times[0]) * 0.01, DAY / 2);
     const newest = Math.max(times.at(-1), bench.all.newest);
-    open.shown = [from || times[0] - pad, to ? to + DAY : newest + pad];
+    const start = Math.max(from || unasked(), times[0] - pad);
+    open.shown = [start, to ? to + DAY : newest + pad];
     if (open.shown[0] >= open.shown[1]) open.shown = [times[0] - pad, newest + pad];
     chart.range(...open.shown);
-    const whole = !from && !to;
-    open.ranges.forEach((node, at) => node.setAttribute("aria-pressed", String(RANGES[at][1] === 0 ? whole : bench.route.get("from") === daysAgo(RANGES[at][1]) && !to)));
+    open.ranges.forEach((node, at) => {
+      const days = RANGES[at][1], whole = open.shown[0] <= times[0] && !to;
+      node.setAttribute("aria-pressed", String(days ? !whole && !to && w.day(start) === daysAgo(days) : whole));
+      node.hidden = days > 0 && newest - days * DAY <= times[0];
+    });
     const named = data.night.findIndex((night) => bench.all.nights.run[night] === bench.route.get("night"));
     pick(named < 0 ? times.length - 1 : named);
   }
 
+  /** Where the chart begins unless asked: a long series shows its recent nights, and what to tell of it. */
+  function unasked() {
+    const { one, times } = open, newest = bench.all.newest;
+    if (newest - times[0] < LONG_DAYS * DAY) return times[0] - DAY;
+    const recent = Date.parse(`${daysAgo(RECENT_DAYS)}T00:00:00Z`) / 1e3;
+    return one.news ? Math.min(recent, bench.all.nights.at[one.news.night] - BEFORE_DAYS * DAY) : recent;
+  }
+
   const daysAgo = (days) => w.day(bench.all.newest - days * DAY);
-  const range = (days) => bench.route.set({ from: days ? daysAgo(days) : "", to: "" });
+  const range = (days) => bench.route.set({ from: days ? daysAgo(days) : w.day(open.times[0]), to: "" });
 
   /** Whole days in UTC, since the address is for people; null shows all. */
   function zoom(from, to) {
-    bench.route.set(from === null ? { from: "", to: "" } : { from: w.day(from), to: w.day(to) });
+    if (from === null) range(0);
+    else bench.route.set({ from: w.day(from), to: w.day(to) });
   }
 
   function choose(at) {

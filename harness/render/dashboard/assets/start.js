@@ -44,7 +44,7 @@
   /** The next of: as the system, light, dark. A browser that keeps nothing for pages on a disk forgets it. */
   function theme(name = THEMES[(THEMES.indexOf(document.documentElement.dataset.theme || "") + 1) % THEMES.length]) {
     if (name) document.documentElement.dataset.theme = name; else delete document.documentElement.dataset.theme;
-    press.textContent = `Theme: ${name || "system"}`;
+    press.lastChild.textContent = name || "system";
     try { localStorage.setItem(KEY, name); } catch (error) { if (!(error instanceof DOMException)) throw error; }
     bench.pages.series.colours();
   }
@@ -53,12 +53,7 @@
     try { return localStorage.getItem(KEY) || ""; } catch (error) { if (!(error instanceof DOMException)) throw error; return ""; }
   }
 
-  /** To the overview, by a step back where it lies there, so that back does not lead here again. */
-  function back() {
-    bench.route.go(bench.route.to("overview"));
-  }
-
-  Object.assign(bench, { start, show, theme, back });
+  Object.assign(bench, { start, show, theme });
   press.addEventListener("click", () => theme());
   document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); page.focus(); });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => bench.pages.series.colours());

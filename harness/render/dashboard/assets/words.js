@@ -71,6 +71,15 @@ bench.words = (() => {
     return `${number(shown, place)} ${unit}`.trim();
   }
 
+  /** Several values with one unit: `19.6, 19.5, 19.8 tok/s`, with the digits that tell them apart. */
+  function several(metric, values, between = ", ") {
+    const [low, high] = [Math.min(...values), Math.max(...values)];
+    const [factor, unit] = scaled(metric, high);
+    const half = Math.max(high - low, Math.abs(high) * 0.002) * factor / 2;
+    const place = lastPlace(high * factor, high * factor - half, high * factor + half, null, metric.counted);
+    return `${values.map((value) => number(value * factor, place)).join(between)} ${unit}`.trim();
+  }
+
   /** One night's value, with the digits that the spread from night to night leaves. */
   function ofNight(series, value) {
     const metric = bench.all.metrics[series.metric];
@@ -131,7 +140,8 @@ bench.words = (() => {
     return `${number} ${MONTHS[month - 1].slice(0, 3)}${same ? "" : ` ${year}`}`;
   }
 
-  const many = (count, one, more) => `${count.toLocaleString("en-US")} ${count === 1 ? one : more || `${one}s`}`;
+  const whole = (count) => number(count, 0);
+  const many = (count, one, more) => `${whole(count)} ${count === 1 ? one : more || `${one}s`}`;
 
-  return { quantity, ofNight, times, points, gain, number, lastPlace, scaled, day, date, shortDate, clock, many };
+  return { MONTHS, quantity, several, ofNight, times, points, gain, number, lastPlace, scaled, day, date, shortDate, clock, whole, many };
 })();
