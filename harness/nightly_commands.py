@@ -28,6 +28,9 @@ FORMS = ("json", "slack")
 )
 @click.option("--no-confirm", is_flag=True, help="Measure nothing again: the strict rule decides.")
 @click.option(
+    "--across-runtimes", is_flag=True, help="Another build of the runtime is a change like others, and cuts no series."
+)
+@click.option(
     "--dashboard", type=click.Path(path_type=Path), default=DASHBOARD, show_default=True, help="Folder of the site."
 )
 @click.option("--no-dashboard", is_flag=True, help="Write no site.")
@@ -71,6 +74,7 @@ def nightly(ctx: click.Context, /, results: Path, as_json: bool, **given: Any) -
 
 
 def _asked(given: dict[str, Any]) -> Any:
+    from harness.analyse.history.settings import Settings
     from harness.nightly.values import Asked, Reruns
     from harness.pipeline import Wish, data_folder
 
@@ -85,7 +89,13 @@ def _asked(given: dict[str, Any]) -> Any:
         data=data_folder(given["data"]),
     )
     reruns = None if given["no_confirm"] else Reruns(pairs=given["pairs"], minutes=given["rerun_minutes"])
-    return Asked(wish=wish, wait_s=60 * (given["wait"] or 0.0), reruns=reruns, shared=given["shared"])
+    return Asked(
+        wish=wish,
+        wait_s=60 * (given["wait"] or 0.0),
+        reruns=reruns,
+        shared=given["shared"],
+        settings=Settings(across_runtimes=given["across_runtimes"]),
+    )
 
 
 def _command(given: dict[str, Any]) -> tuple[str, ...]:

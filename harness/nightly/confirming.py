@@ -187,10 +187,9 @@ def _judged(one: Wanted, run: str, new: Rounds, good: Rounds, settings: Settings
 
 def _asked(watch: Watch, series: Series, history: History) -> Confirmed:
     """What was to be confirmed, without an answer yet."""
-    runs = [history.nights[point.night].run for point in series.points]
     return Confirmed(
         series=watch.series,
-        since=runs[runs.index(watch.good_run) + 1],
+        since=history.nights[series.points[watch.change.at].night].run,
         new_run=watch.new_run,
         good_run=watch.good_run,
     )

@@ -28,8 +28,12 @@ def pin_last_good(history: History, results: Path, suite: str, devices: Sequence
     for series in history.series:
         if series.suite == suite and series.device in devices:
             runs |= dict.fromkeys(_needed(series, history))
-    name = f"nightly-{suite}-{'-'.join(devices)}-{digest(str(results.resolve()))[:8]}"
-    hold(name, sorted(set(_entries(runs, results))))
+    hold(pin_name(results, suite, devices), sorted(set(_entries(runs, results))))
+
+
+def pin_name(results: Path, suite: str, devices: Sequence[str]) -> str:
+    """What `bench gc --unpin` takes."""
+    return f"nightly-{suite}-{'-'.join(devices)}-{digest(str(results.resolve()))[:8]}"
 
 
 def missing_of(side: Side) -> str | None:

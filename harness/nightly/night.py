@@ -29,6 +29,7 @@ from harness.nightly.turns import turn
 from harness.nightly.values import Alert, Asked, Night, Outputs
 from harness.pipeline import Wish
 from harness.progress import Progress
+from harness.render.dashboard.states import open_gap, standing
 from harness.store import read_run
 from harness.values import FAILED
 
@@ -68,50 +69,27 @@ def _devices(wish: Wish) -> tuple[str, ...]:
 def _seen(asked: Asked, folder: Path, results: Path, troubles: Sequence[str], progress: Progress) -> Night:
     """What the night's run says beside all runs before it; measures again what may have got worse."""
     settings = msgspec.structs.replace(asked.settings, strict=asked.reruns is None)
-    read, before = read_history(results, settings=settings), read_found(results)
-    history = _joined(judged(read, settings), before)
+    history, before = read_history(results, settings=settings), read_found(results)
     again: tuple[Confirmed, ...] = ()
     if asked.reruns is not None:
-        asks = watches(history, folder.name, settings)
+        earlier = [one for night in before for one in night.confirmations]
+        asks = watches(history, folder.name, settings, earlier)
         again = confirm(asks, history, asked.reruns, results, progress, settings)
+        history = judged(history, again, ())
     found = _found(folder, again, troubles)
-    history = _joined(history, (*before, found))
     own = _own(history, folder.name)
-    standing = [(series, change) for series in own if (change := _standing(series)) is not None]
-    alerts = tuple(Alert(series=s, change=c) for s, c in standing if c.tier == "alert")
+    open_ones = [Alert(series=one, change=change) for one in own for change in standing(one) if _is_open(change)]
+    alerts = tuple(one for one in open_ones if one.change.tier == "alert")
     fresh = [alert for alert in alerts if not _was_told(alert, history, before)]
     found = msgspec.structs.replace(
         found,
         messages=causes(fresh, history),
-        watches=tuple(_told(s, c, history) for s, c in standing if c.tier == "watch"),
-        alerts=tuple(_told(alert.series, alert.change, history) for alert in alerts),
-        missing=tuple(series.id for series in own if any(gap.alert for gap in series.missing)),
+        watches=tuple(_told(one, history) for one in open_ones if one.change.tier == "watch"),
+        alerts=tuple(_told(one, history) for one in alerts),
+        missing=tuple(one.id for one in own if (gap := open_gap(one)) is not None and gap.alert),
     )
     write_found(found, results)
     return Night(folder=folder, found=found, history=history, series=tuple(own), alerts=alerts)
-
-
-def _joined(history: History, found: Sequence[NightFound]) -> History:
-    """A stand-in until the reading half joins."""
-    runs = [night.run for night in history.nights]
-    answers = {one.series: one for night in found for one in night.confirmations if one.confirmation is not None}
-
-    def of(series: Series) -> Series:
-        one = answers.get(series.id)
-        if one is None or one.confirmation is None:
-            return series
-        low, high = runs.index(one.good_run), runs.index(one.new_run)
-        changes = [
-            msgspec.structs.replace(
-                c, confirmation=one.confirmation, tier="alert" if one.confirmation.confirmed else "watch"
-            )
-            if low < series.points[c.at].night <= high
-            else c
-            for c in series.changes
-        ]
-        return msgspec.structs.replace(series, changes=tuple(changes))
-
-    return msgspec.structs.replace(history, series=tuple(map(of, history.series)))
 
 
 def _found(folder: Path, again: tuple[Confirmed, ...], troubles: Sequence[str]) -> NightFound:
@@ -138,18 +116,18 @@ def _found(folder: Path, again: tuple[Confirmed, ...], troubles: Sequence[str]) 
 
 def _own(history: History, run: str) -> list[Series]:
     """The series of the night's suite, devices and machine, also those that it gave no value."""
-    number = next(n for n, night in enumerate(history.nights) if night.run == run)
+    number = next((n for n, night in enumerate(history.nights) if night.run == run), None)
     places = {(s.suite, s.device, s.host) for s in history.series if any(p.night == number for p in s.points)}
     return [series for series in history.series if (series.suite, series.device, series.host) in places]
 
 
-def _standing(series: Series) -> Change | None:
-    """The newest change, if it made things worse and nobody has acknowledged it."""
-    last = series.changes[-1] if series.changes else None
-    return last if last is not None and last.worse and last.acknowledged is None else None
+def _is_open(change: Change) -> bool:
+    """It made things worse, and nobody has acknowledged it."""
+    return change.worse and change.acknowledged is None
 
 
-def _told(series: Series, change: Change, history: History) -> Told:
+def _told(one: Alert, history: History) -> Told:
+    series, change = one.series, one.change
     before = [point for point in series.points[: change.at] if point.value is not None]
     return Told(
         series=series.id,
