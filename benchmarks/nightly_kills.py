@@ -221,8 +221,7 @@ def judge(folder: Path, seen: Seen) -> None:
     if len(nights) != past + seen.nights or set(told) != {name for name in nights if _is_new(name, told)}:
         seen.doubled += abs(len(nights) - past - seen.nights)
         seen.troubles.append(f"{len(nights)} nights, {past} of the past, {seen.nights} ended, {len(told)} told")
-    left = list(results.rglob("*.part"))
-    if left:
+    if left := [path for run in find_runs(results) for path in run.rglob("*.part")]:
         seen.troubles.append(f"left over: {left}")
 
 

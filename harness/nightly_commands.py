@@ -73,6 +73,56 @@ def nightly(ctx: click.Context, /, results: Path, as_json: bool, **given: Any) -
     ctx.exit(exit_code(night.found))
 
 
+@click.command()
+@click.argument("good", required=False)
+@click.argument("bad", required=False)
+@click.option("--series", metavar="ID", help="Id of a series, or its beginning; default: the worst one.")
+@click.option("--runners", type=Names(), default=(), help="Runners of the store by their sha256, from good to bad.")
+@click.option("--between", type=Names(), default=(), help="What --build makes, from good to bad: commits, archives, …")
+@click.option("--build", metavar="COMMAND", help="Writes a runner to BENCH_PROGRAM for the name in BENCH_CANDIDATE.")
+@click.option("--pairs", type=click.IntRange(4, 1000), default=6, show_default=True, help="Of each candidate.")
+@results_option
+@json_option
+@click.pass_context
+def bisect(
+    ctx: click.Context,
+    good: str | None,
+    bad: str | None,
+    series: str | None,
+    runners: tuple[str, ...],
+    between: tuple[str, ...],
+    build: str | None,
+    pairs: int,
+    results: Path,
+    as_json: bool,
+) -> None:
+    """Narrow a change down between a GOOD and a BAD run, or two runners, by interleaved reruns of what is between."""
+    from harness.nightly.bisecting import Sought
+    from harness.nightly.bisecting import bisect as narrow
+    from harness.progress import Silent
+    from harness.store import encode
+    from harness.terminal import TerminalProgress
+
+    if bool(between) != (build is not None):
+        raise click.UsageError("--between names what --build builds: give both")
+    if bool(runners) + bool(between) + bool(good or bad) > 1:
+        raise click.UsageError("runs, --runners and --between exclude each other")
+    sought = Sought(series=series, good=good, bad=bad, runners=runners, between=between, build=build or "", pairs=pairs)
+    quiet = Silent() if as_json else TerminalProgress()
+    found = narrow(sought, results, quiet, (lambda _: None) if as_json else click.echo)
+    if as_json:
+        click.echo(encode(found))
+    elif found.found is None:
+        click.echo("the two ends cannot be told apart: nothing to narrow down")
+    else:
+        good_end, bad_end = found.candidates[found.found.good], found.candidates[found.found.bad]
+        left = [found.candidates[number] for number in found.found.left]
+        more = f" (not told: {', '.join(left)})" if left else ""
+        sure = f"that a step was told wrongly has a chance of at most {found.doubt:.1%}"
+        click.echo(f"it changed between {good_end} and {bad_end}{more}; {sure}")
+    ctx.exit(0 if found.found is not None else 1)
+
+
 def _asked(given: dict[str, Any]) -> Any:
     from harness.analyse.history.settings import Settings
     from harness.nightly.values import Asked, Reruns
@@ -114,5 +164,5 @@ def _told(night: Any) -> list[str]:
     return [*lines, *(f"trouble: {line}" for line in night.found.troubles)]
 
 
-NIGHTLY = (nightly,)
+NIGHTLY = (bisect, nightly)
 """Added to `bench` by `harness.cli`."""

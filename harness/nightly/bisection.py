@@ -13,13 +13,17 @@ class Step(Value, frozen=True):
 
     candidate: int
     """Index into the candidates, which stand in order from good to bad."""
-    ratio: float
-    """Candidate / good."""
-    low: float
-    high: float
-    """Interval of the ratio at the level that was asked for."""
-    pairs: int
     side: Side
+    pairs: int = 0
+    ratio: float | None = None
+    """Candidate / good."""
+    low: float | None = None
+    high: float | None = None
+    """Interval of the ratio."""
+    run: str | None = None
+    """The rerun; None: there was none."""
+    reason: str | None = None
+    """Why it says nothing."""
 
 
 class Narrowed(Value, frozen=True):
@@ -76,7 +80,7 @@ def side_of_interval(low: float, high: float, at_bad: float) -> Side:
 
 def doubts(steps: Sequence[Step], level: float) -> float:
     """Largest chance that one of these decisions is wrong, each having been taken at `level` (one-sided): their sum."""
-    return min(1.0, sum(1 - level for step in steps if step.side != "unsure"))
+    return min(1.0, (1 - level) * sum(step.side != "unsure" for step in steps))
 
 
 def _ends(count: int, known: Mapping[int, Side]) -> tuple[int, int]:

@@ -110,7 +110,7 @@ def _reader(results: Path) -> Read:
 def _wanted(watch: Watch, series: Series, read: Read) -> Wanted | str:
     """What would confirm the watch, or why nothing can."""
     new, good = read(watch.new_run), read(watch.good_run)
-    seen = _cell_of(series, new)
+    seen = cell_of_series(series, new)
     if seen is None or seen.cell.variant is None:
         return "it belongs to the device alone: there is no artifact to set against another one"
     if not isinstance(seen.cell.workload, Timed):
@@ -129,7 +129,8 @@ def _wanted(watch: Watch, series: Series, read: Read) -> Wanted | str:
     return Wanted(watch, series, pair, needed, 2 * median(durations))
 
 
-def _cell_of(series: Series, run: Run) -> SeenCell | None:
+def cell_of_series(series: Series, run: Run) -> SeenCell | None:
+    """The cell of a run that gave the series its value; None: it gave none."""
     for seen in read_cells(run):
         names = (seen.workload, f"{seen.cell.measure} {seen.workload}".strip())
         place = (seen.cell.variant, seen.cell.device, seen.runtime)

@@ -33,11 +33,14 @@ class Turn:
         return texts.pop() or None if len(texts) == 1 else None
 
     def begin(self, run: str) -> None:
-        """Remember the run, so that a night which is killed can be gone on with."""
-        for fd in self._files:
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, run.encode(), 0)
-            os.fsync(fd)
+        """Remember the run, so that a night which is killed can be gone on with.
+
+        One write of a fixed length: a kill between two would leave no name.
+        """
+        if run != self.begun():
+            for fd in self._files:
+                os.pwrite(fd, run.encode().ljust(LONGEST_NAME), 0)
+                os.fsync(fd)
 
 
 @contextmanager

@@ -58,6 +58,6 @@ def test_a_side_is_told_only_by_a_whole_interval(low: float, high: float, at_bad
 
 def test_doubts_add_up() -> None:
     sides: list[Side] = ["good", "bad", "unsure"]
-    steps = [Step(candidate=n, ratio=1, low=1, high=1, pairs=6, side=side) for n, side in enumerate(sides)]
+    steps = [Step(candidate=n, side=side) for n, side in enumerate(sides)]
     assert doubts(steps, 0.995) == pytest.approx(0.01)
     assert doubts([], 0.995) == 0
