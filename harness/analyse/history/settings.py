@@ -46,6 +46,8 @@ class Settings(Value, frozen=True, kw_only=True):
     """Whether a lasting step alerts without a rerun, by the rule of `harness/analyse/history/strict.py`."""
     strict_share: Share = 0.03
     strict_nights: Number = 3
+    strict_before: Number = 15
+    """Nights of the level before that a fence is drawn around."""
 
     score_level: Share = 0.001
     """Largest p of a paired test of a score against the first night of its level: it alerts without a rerun."""
