@@ -9,7 +9,7 @@ from harness.analyse.history.values import Cut, Difference, Point
 from harness.metrics import Kind
 
 BETWEEN = frozenset(
-    {"artifact", "bench version", "Python", "recipe", "scheme", "weights", "settings of the recipe", "cable"}
+    {"artifact", "runner", "bench version", "Python", "recipe", "scheme", "weights", "settings of the recipe", "cable"}
 )
 """What a team changes and wants to see the effect of: named beside a change, never a reason to cut."""
 OF_MACHINE = frozenset(
@@ -40,8 +40,8 @@ UNSEEN = frozenset({"unknown", "none"})
 
 
 def of_runtime(name: str) -> bool:
-    """Whether a condition is which version or build of the runtime it was."""
-    return name == "runner" or (name.endswith(VERSION) and name not in BETWEEN)
+    """Whether a condition is which version of the runtime it was; another build of one version is no other runtime."""
+    return name.endswith(VERSION) and name not in BETWEEN
 
 
 def cuts_series(name: str, kind: Kind, *, across_runtimes: bool = False) -> bool:

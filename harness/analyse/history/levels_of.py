@@ -8,6 +8,9 @@ from harness.analyse.history.missing import counts
 from harness.analyse.history.values import Change, Series, Tier
 from harness.stats import bounds, unpaired_ratio_interval
 
+NEAR = 50
+"""Nights beside a step that the interval of its ratio is of."""
+
 
 def counted(series: Series, indices: range) -> list[int]:
     """Those of the points whose values count.
@@ -45,7 +48,8 @@ def change_of(
     """
     old, new = values_at(series, before), values_at(series, after)
     level, now = median(old), median(new)
-    low, high = bounds(unpaired_ratio_interval(new, old)) if min(*new, *old) > 0 else (None, None)
+    positive = min(*new, *old) > 0
+    low, high = bounds(unpaired_ratio_interval(new[:NEAR], old[-NEAR:])) if positive else (None, None)
     earliest, latest = lies or (after[0], after[0])
     last_before = max((index for index in before if index < earliest), default=before[0])
     return Change(

@@ -4,7 +4,6 @@ import math
 from array import array
 from collections import defaultdict
 from collections.abc import Sequence
-from statistics import fmean
 
 import msgspec
 
@@ -30,6 +29,8 @@ class Paired(Value, frozen=True):
 
     units: int
     diff: float
+    error: float
+    """Standard error of the difference."""
     p: float
     """Two-sided, that such a difference comes about where none is."""
     test: str
@@ -74,16 +75,16 @@ def in_pairs(old: Scores | None, new: Scores | None) -> Paired | None:
         return None
     differences = [b - a for a, b in zip(old.above, new.above, strict=True)]
     count = len(differences)
-    if isinstance(old.above, bytes) and isinstance(new.above, bytes):
-        lost, won = differences.count(-1), differences.count(1)
-        p = mcnemar_exact_p(lost, won)
-        return Paired(units=count, diff=fmean(differences), p=p, test=f"McNemar's exact test ({lost} lost, {won} won)")
     weights = list(new.below) if new.below is not None else [1.0] * count
     total = math.fsum(weights)
     diff = math.fsum(differences) / total
     spread = math.fsum((d - diff * w) ** 2 for d, w in zip(differences, weights, strict=True))
     error = math.sqrt(spread * count / (count - 1)) / total
-    return Paired(units=count, diff=diff, p=_p(diff, error, count - 1), test="a paired t-test")
+    p, test = _p(diff, error, count - 1), "a paired t-test"
+    if isinstance(old.above, bytes) and isinstance(new.above, bytes):
+        lost, won = differences.count(-1), differences.count(1)
+        p, test = mcnemar_exact_p(lost, won), f"McNemar's exact test ({lost} lost, {won} won)"
+    return Paired(units=count, diff=diff, error=error, p=p, test=test)
 
 
 def _p(diff: float, error: float, degrees: int) -> float:

@@ -26,11 +26,11 @@ class Settings(Value, frozen=True, kw_only=True):
     """Nights of a level before tonight can be tested against it."""
     recent: Number = 4
     """At most so many of the newest nights are tested as a new level: the last one alone, the last two, …"""
-    newest_clip: Annotated[float, Meta(gt=0)] = 3.0
+    newest_clip: Annotated[float, Meta(gt=0)] = 2.5
     """In that test values count at most so many spreads away from the level before."""
-    newest_limit: Annotated[float, Meta(gt=0)] = 1.85
+    newest_limit: Annotated[float, Meta(gt=0)] = 1.9
     """Standard errors by which the newest nights have to be worse."""
-    newest_least: Annotated[float, Meta(ge=0)] = 0.5
+    newest_least: Annotated[float, Meta(ge=0)] = 0.9
     """Spreads by which the newest night alone has to be worse: a level that has ended is not asked about again."""
     level: Share = 0.07
     """Share of the level's own nights that may have had a score as large."""
@@ -46,6 +46,8 @@ class Settings(Value, frozen=True, kw_only=True):
     """Whether a lasting step alerts without a rerun, by the rule of `harness/analyse/history/strict.py`."""
     strict_share: Share = 0.03
     strict_nights: Number = 3
+    strict_before: Number = 15
+    """Nights of the level before that a fence is drawn around."""
 
     score_level: Share = 0.001
     """Largest p of a paired test of a score against the first night of its level: it alerts without a rerun."""

@@ -5,18 +5,18 @@ from statistics import median, quantiles
 
 from harness.analyse.history.settings import Settings
 
-WHISKER = 1.5
-"""Tukey's fence lies so many interquartile ranges beyond the quartiles."""
+WHISKER = 2.0
+"""Interquartile ranges beyond the quartiles: Tukey's fence, a little further out."""
 
 
 def beyond_fence(before: Sequence[float], after: Sequence[float], settings: Settings) -> str | None:
     """In words why a step alerts by itself; None: it does not.
 
     It is at least `strict_share` of the level, has lasted `strict_nights`, and the median of the last so many nights
-    lies beyond Tukey's fence around the nights before.
+    lies beyond a fence around the nights before.
     """
     nights = settings.strict_nights
-    if len(after) < nights or len(before) < settings.fewest_before:
+    if len(after) < nights or len(before) < settings.strict_before:
         return None
     level, newest = median(before), median(after[-nights:])
     if abs(median(after) - level) < settings.strict_share * abs(level):
