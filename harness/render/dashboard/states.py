@@ -63,8 +63,9 @@ def open_gap(series: Series) -> Missing | None:
 def bounds(series: Series) -> list[tuple[int, int]]:
     """First and last index of each stretch without a change or a cut in it."""
     count = len(series.points)
-    at = {one.at for one in (*series.cuts, *series.changes) if 0 < one.at < count}
-    return [(first, after - 1) for first, after in pairwise((0, *sorted(at), count)) if after > first]
+    places = {*(cut.at for cut in series.cuts), *(change.at for change in series.changes)}
+    inside = sorted(at for at in places if 0 < at < count)
+    return [(first, after - 1) for first, after in pairwise((0, *inside, count)) if after > first]
 
 
 def spread(series: Series) -> float | None:

@@ -14,7 +14,7 @@ WIDTH = 2.0
 
 
 def metric_words(name: str) -> dict[str, Any]:
-    """What the page needs to say values of a metric as the report does: its units, and its words for better and worse."""
+    """What the page needs to say values of a metric as the report does: units, and words for better and worse."""
     one = metric(name)
     better, worse = comparatives(name)
     small, unit = scaled(name, 0.0)

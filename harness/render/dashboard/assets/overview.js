@@ -145,7 +145,7 @@ bench.pages.overview = (() => {
   }
 
   function cardNode(one) {
-    const name = make("span", "name", one.title, one.variant ? make("span", "variant", one.variant) : "");
+    const name = make("span", "name", one.title, one.variant ? " " : "", one.variant ? make("span", "variant", one.variant) : "");
     const state = one.state === "untouched" ? "" : make("span", `word ${one.state}`, WORDS[one.state][0]);
     const where = [one.place, one.suite, one.runtime, one.workload].filter(Boolean).join(" · ");
     const node = link("", "", `card ${one.state}`);
@@ -173,7 +173,9 @@ bench.pages.overview = (() => {
   }
 
   function gapWords(one) {
-    return one.gap ? `${w.many(one.gap.nights, "night")} without a value: ${one.gap.what}` : "";
+    if (!one.gap) return "";
+    const nights = w.many(one.gap.nights, "night"), told = one.latest && one.latest.reason === one.gap.what;
+    return told ? `${nights} in a row` : `${nights} without a value: ${one.gap.what}`;
   }
 
   function sparkline(one) {
@@ -191,5 +193,5 @@ bench.pages.overview = (() => {
     return node;
   }
 
-  return { show, WORDS };
+  return { show, WORDS, gapWords };
 })();
