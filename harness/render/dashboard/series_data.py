@@ -59,7 +59,7 @@ def series_data(series: Series, columns: Columns) -> dict[str, Any]:
         "levels": _levels(series, columns),
         "changes": [change_data(series, one, noise) for one in series.changes],
         "cuts": [cut_data(series, one, noise) for one in series.cuts],
-        "gaps": [gap_data(one) for one in series.missing],
+        "gaps": [gap_data(series, one) for one in series.missing],
         "command": kept(shlex.join(series.command)),
     }
 

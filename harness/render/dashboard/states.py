@@ -13,6 +13,7 @@ STATES: tuple[State, ...] = ("alert", "missing", "watch", "acknowledged", "bette
 """The worst first."""
 NEWS_NIGHTS = 30
 """A change for the better is told for so many nights; one for the worse until it is acknowledged or undone."""
+WITHOUT_POINTS = frozenset({"no run", "not planned"})
 SIGMA_OF_MAD = 1.4826
 
 
@@ -54,10 +55,15 @@ def headline(series: Series) -> Change | None:
 
 
 def open_gap(series: Series) -> Missing | None:
-    """Nights without a value that reach the newest night."""
+    """Nights without a value that counts, up to the newest night."""
     end = len(series.points)
-    reaching = [gap for gap in series.missing if gap.first + (0 if gap.what == "no run" else gap.nights) >= end]
+    reaching = [gap for gap in series.missing if gap.first + points_of(gap) >= end]
     return max(reaching, key=lambda gap: (gap.alert, gap.nights)) if reaching else None
+
+
+def points_of(gap: Missing) -> int:
+    """How many points of the series a gap spans: none where nobody asked for a value."""
+    return 0 if gap.what in WITHOUT_POINTS else gap.nights
 
 
 def bounds(series: Series) -> list[tuple[int, int]]:

@@ -49,7 +49,7 @@ bench.pages.overview = (() => {
     const quiet = all.madeAt - all.newest;
     if (all.nights.run.length && quiet > STALE_S) found.push(`The newest night, ${w.date(all.newest)}, was ${w.many(Math.floor(quiet / 86400), "day")} old when this page was made.`);
     if (!all.nights.run.length) found.push("There is no night yet.");
-    const nodes = found.map((text) => make("p", "banner", text));
+    const nodes = [...found, ...all.troubles].map((text) => make("p", "banner", text));
     if (all.unreadable.length) {
       const list = make("ul", "", ...all.unreadable.map((text) => make("li", "", text)));
       nodes.push(make("details", "banner", make("summary", "", `${w.many(all.unreadable.length, "run")} could not be read`), list));
@@ -152,14 +152,13 @@ bench.pages.overview = (() => {
     node.append(make("span", "top", name, state), make("span", "sub where", where), sparkline(one), make("span", "bottom", ...latest(one)));
     const said = news(one);
     if (said) node.append(make("span", `news ${!one.news.worse ? "won" : one.news.known ? "sub" : "lost"}`, said));
-    const gap = gapWords(one);
-    if (gap) node.append(make("span", "gapped", gap));
+    if (one.gap) node.append(make("span", "gapped", one.gap.words));
     return make("li", "", node);
   }
 
   function latest(one) {
     if (!one.latest) return [make("span", "novalue", "no value yet")];
-    if (one.latest.value === null) return [make("span", "novalue", `no value: ${one.latest.reason}`)];
+    if (one.latest.value === null) return [make("span", "novalue", one.gap ? "no value" : `no value: ${one.latest.reason}`)];
     const value = make("span", "value", w.ofNight(one, one.latest.value));
     const noisy = one.latest.marks.length ? make("span", "noisy", "noisy") : "";
     if (noisy) noisy.title = one.latest.marks.join("; ");
@@ -170,12 +169,6 @@ bench.pages.overview = (() => {
     if (!one.news || (one.state === "untouched" && !one.news.worse)) return "";
     const others = one.news.others ? ` and ${w.many(one.news.others, "other change")}` : "";
     return since(one) + others;
-  }
-
-  function gapWords(one) {
-    if (!one.gap) return "";
-    const nights = w.many(one.gap.nights, "night"), told = one.latest && one.latest.reason === one.gap.what;
-    return told ? `${nights} in a row` : `${nights} without a value: ${one.gap.what}`;
   }
 
   function sparkline(one) {
@@ -193,5 +186,5 @@ bench.pages.overview = (() => {
     return node;
   }
 
-  return { show, WORDS, gapWords };
+  return { show, WORDS };
 })();
