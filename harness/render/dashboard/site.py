@@ -10,7 +10,7 @@ from harness.analyse.history.values import History
 from harness.errors import InputError, StoreError
 from harness.render.dashboard.overview import overview_data, sparks_data
 from harness.render.dashboard.scripts import line, script, series_key, version
-from harness.render.dashboard.series_data import Columns, night_scripts, series_data
+from harness.render.dashboard.series_data import columns_of, night_scripts, series_data
 from harness.render.files import write_files
 
 UPLOT = "uPlot-1.6.32"
@@ -77,7 +77,7 @@ def write_dashboard(
 def _write_data(history: History, out: Path) -> dict[str, str]:
     """All but the overview; returns the version of each file by its key."""
     versions: dict[str, str] = {}
-    columns = [Columns(series) for series in history.series]
+    columns = [columns_of(series) for series in history.series]
     for series, of in zip(history.series, columns, strict=True):
         key = series_key(series.id)
         body = script(f"series/{key}", series_data(series, of))

@@ -12,12 +12,14 @@ bench.pages.overview = (() => {
     if (spanNow() === "all" && !bench.all.sparks) { bench.sparks().then(() => bench.show(bench.route.now), (error) => page.replaceChildren(make("p", "banner", error.message))); return; }
     if (!parts || !page.contains(parts.cards)) build(page);
     const chosen = bench.filters.chosen(), beside = bench.filters.chosen(["state", "worse"]);
+    const key = bench.focused();
     parts.counts.replaceChildren(...bench.all.states.map((state) => count(state, beside)));
     parts.tiles.replaceChildren(...tiles(bench.filters.chosen(["device", "suite"])));
     for (const [span, node] of Object.entries(parts.spans)) node.setAttribute("aria-pressed", String(span === spanNow()));
     parts.many.textContent = `${w.whole(chosen.length)} of ${w.many(bench.all.series.length, "series", "series")}`;
     parts.cards.replaceChildren(...chosen.map(card));
     parts.none.hidden = chosen.length > 0;
+    bench.refocus(key);
   }
 
   const spanNow = () => (bench.route.get("span") === "all" ? "all" : "recent");
@@ -60,6 +62,7 @@ bench.pages.overview = (() => {
   function count(state, beside) {
     const found = beside.filter((one) => one.state === state).length;
     const node = button("", () => bench.route.set({ state: bench.route.get("state") === state ? "" : state }), `count ${state}`);
+    node.dataset.key = `count ${state}`;
     node.append(make("strong", "", w.whole(found)), ` ${WORDS[state][found === 1 ? 0 : 1]}`);
     node.setAttribute("aria-pressed", String(bench.route.get("state") === state));
     if (!found) node.classList.add("zero");
@@ -99,6 +102,7 @@ bench.pages.overview = (() => {
     const pressed = bench.route.get("device") === place && bench.route.get("suite") === suite;
     const node = button("", () => bench.route.set(pressed ? { device: "", suite: "" } : { device: place, suite }), `tile ${worst}`);
     node.setAttribute("aria-pressed", String(pressed));
+    node.dataset.key = `tile ${place} ${suite}`;
     const said = states.flatMap((state, at) => (counts[at] ? [make("span", `word ${state}`, `${counts[at]} ${WORDS[state][counts[at] === 1 ? 0 : 1]}`)] : []));
     const news = ours.find((one) => one.news && one.news.worse && !one.news.known);
     node.append(make("span", "name", place), make("span", "sub", suite), make("span", "words", ...said), strip(tile),
