@@ -98,8 +98,11 @@ class _Scale:
 
 
 def _scale(dots: Sequence[_Dot]) -> _Scale:
+    """All medians fit; of their ranges those that are no outliers."""
     middles = [dot.middle for dot in dots] or [0.0]
-    low, high = min(middles), max(middles)
+    lows, highs = (sorted(getattr(dot, side) for dot in dots) or [middles[0]] for side in ("low", "high"))
+    beyond = len(lows) // 10
+    low, high = min(*middles, lows[beyond]), max(*middles, highs[-1 - beyond])
     least = QUIET * max(abs(low), abs(high)) or 1.0
     if high - low < least:
         low, high = (low + high - least) / 2, (low + high + least) / 2

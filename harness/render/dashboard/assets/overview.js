@@ -155,7 +155,7 @@ bench.pages.overview = (() => {
     const node = link("", "", `card ${one.state}`);
     node.append(make("span", "top", name, state), make("span", "sub where", where), sparkline(one), make("span", "bottom", ...latest(one)));
     const said = news(one);
-    if (said) node.append(make("span", `news ${!one.news.worse ? "won" : one.news.known ? "sub" : "lost"}`, said));
+    if (said) node.append(make("span", `news ${!one.news.worse ? "won" : one.news.known ? "sub" : one.news.tier === "alert" ? "lost" : "warned"}`, said));
     if (one.gap) node.append(make("span", "gapped", one.gap.words));
     return make("li", "", node);
   }
@@ -171,7 +171,7 @@ bench.pages.overview = (() => {
 
   function news(one) {
     if (!one.news || (one.state === "untouched" && !one.news.worse)) return "";
-    const others = one.news.others ? ` and ${w.many(one.news.others, "other change")}` : "";
+    const others = one.news.others ? ` (+${one.news.others} more)` : "";
     return since(one) + others;
   }
 
