@@ -1,7 +1,7 @@
 """How fast the dashboard is at 200 series × 1,825 nights: `python benchmarks/dashboard_scale.py`.
 
-Times of writing it, and in headless Chromium from opening a file to the first paint of its content: of the overview with
-all 200 sparklines in the document, of a series' page with its chart, both in a fresh page, and of a series that is
+Times of writing it, and in headless Chromium from opening a file to the first paint of its content: of the overview
+with all 200 sparklines in the document, of a series' page with its chart, both in a fresh page, and of a series that is
 opened from the overview by a click. Printed are medians and the longest.
 """
 

@@ -32,15 +32,15 @@ KERNEL = (
     {"os": "Android 16", "firmware": "AP4A.250905.003", "kernel": "6.1.124", "runtime": "llama.cpp b6700"},
 )
 NUMBERS = {
-    "decode_tok_s": 21.4, "prefill_tok_s": 148.0, "ttft_s": 0.412, "peak_rss_bytes": 1.31e9, "size_bytes": 1_071_584_256,
-    "acc": 0.463, "kl_divergence": 0.0214, "energy_j_token": 0.61, "itl_p95_s": 0.0512,
+    "decode_tok_s": 21.4, "prefill_tok_s": 148.0, "ttft_s": 0.412, "peak_rss_bytes": 1.31e9,
+    "size_bytes": 1_071_584_256, "acc": 0.463, "kl_divergence": 0.0214, "energy_j_token": 0.61, "itl_p95_s": 0.0512,
 }  # fmt: skip
 TITLES = {"decode_tok_s": "Decode@512", "prefill_tok_s": "Prefill@512"}
 
 
 def nights(count: int, suite: str = "nightly", host: str = HOSTS[0], skip: frozenset[int] = frozenset()) -> list[Night]:
     """One a day, some minutes later or earlier, but for those to skip."""
-    jitter = random.Random(f"{suite} {host}")  # noqa: S311
+    jitter = random.Random(f"{suite} {host}")
     found = []
     for number in range(count):
         at = START + timedelta(days=number, minutes=jitter.randint(0, 40))
@@ -67,7 +67,7 @@ def series(
     one = metric(name)
     place = {"suite": "nightly", "device": "pixel-8", "host": HOSTS[0], "runtime": "llama.cpp", "variant": "int4-ptq",
              "workload": "512 + 128 tokens", **{k: v for k, v in changed.items() if k in PLACE}}  # fmt: skip
-    source = random.Random(f"{name} {sorted(place.items())}")  # noqa: S311
+    source = random.Random(f"{name} {sorted(place.items())}")
     factor, points = 1.0, []
     for day, night in times.items():
         factor *= (steps or {}).get(day, 1.0)
@@ -75,9 +75,9 @@ def series(
             _point(one.kind, night, day, NUMBERS[name] * factor, noise, source, (lost or {}).get(day), day in noisy)
         )
     values: dict[str, Any] = {
-        **place, "id": digest([name, place])[:16], "metric": name, "title": TITLES.get(name, one.title), "unit": one.unit,
-        "better": one.better, "kind": one.kind, "points": tuple(points), "conditions": KERNEL,
-        "command": ("bench", "run", "--suite", place["suite"], "--device", place["device"], "--variants", "int4-ptq,f16"),
+        **place, "id": digest([name, place])[:16], "metric": name, "title": TITLES.get(name, one.title),
+        "unit": one.unit, "better": one.better, "kind": one.kind, "points": tuple(points), "conditions": KERNEL,
+        "command": ("bench", "run", "--suite", place["suite"], "--device", place["device"], "--variants", "f16,int4"),
         **changed,
     }  # fmt: skip
     return Series(**values)
@@ -167,7 +167,7 @@ def _told(times: Mapping[int, int], count: int) -> list[Series]:
     acknowledged = step(known, 57, tier="alert", acknowledged=KNOWN, confirmation=CONFIRMED)
     better = series(times, "ttft_s", steps={70: 1.09, count - 9: 0.86}, variant="int4-spinquant")
     undone = series(times, "itl_p95_s", steps={20: 1.12, 60: 1 / 1.12})
-    failing = {day: "out of memory: killed after 812 MiB" for day in range(count - 6, count)}
+    failing = dict.fromkeys(range(count - 6, count), "out of memory: killed after 812 MiB")
     lost = series(times, variant="f16", lost={**failing, 66: "timed out after 900 s"})
     end = len(lost.points) - 6
     gone = Missing(first=end, nights=6, what=failing[count - 1], alert=True)
@@ -240,7 +240,7 @@ def ordered(found: list[Series]) -> list[Series]:
 
 def large(count: int = 200, days: int = 1825, seed: int = 1) -> History:
     """The size of which figures are promised: every tenth series has a step, every twentieth a cut."""
-    source = random.Random(seed)  # noqa: S311
+    source = random.Random(seed)
     made = nights(days)
     times = {day: day for day in range(days)}
     names = ("decode_tok_s", "prefill_tok_s", "ttft_s", "peak_rss_bytes", "itl_p95_s")

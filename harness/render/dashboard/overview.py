@@ -16,7 +16,9 @@ STRIP_DAYS = 30
 DAY_S = 86400
 
 
-def overview_data(history: History, versions: Mapping[str, str], links: Mapping[str, str]) -> dict[str, Any]:
+def overview_data(
+    history: History, versions: Mapping[str, str], links: Mapping[str, str], troubles: Sequence[str] = ()
+) -> dict[str, Any]:
     """Everything but points; `versions` are those of the other files of data, `links` of runs."""
     times = [seconds(night.started) for night in history.nights]
     newest = _newest(history, times)
@@ -34,6 +36,7 @@ def overview_data(history: History, versions: Mapping[str, str], links: Mapping[
         "recentDays": RECENT_DAYS,
         "sparksVersion": versions["sparks"],
         "states": STATES,
+        "troubles": [line(one) for one in troubles],
         "unreadable": [line(one) for one in history.unreadable],
     }
 
@@ -112,7 +115,7 @@ def _row(
         "state": state(series),
         "spread": spread(series),
         "news": _news(series),
-        "gap": None if gap is None else gap_data(gap),
+        "gap": None if gap is None else gap_data(series, gap),
         "latest": _latest(series),
         "steps": [[one.at, one.worse, one.tier] for one in series.changes],
         "cuts": [series.points[cut.at].night for cut in series.cuts if cut.at < len(series.points)],

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Sequence
 from itertools import accumulate
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.analyse.history.values import History, Point, Series
 from harness.render.dashboard.scripts import Table, kept, line, night_key, script, series_key, shortened
@@ -15,16 +15,25 @@ from harness.render.dashboard.told import change_data, cut_data, gap_data
 NOT_A_NUMBER = "not a number"
 
 
-class Columns:
-    """What both files have of each point: values, rounds, and why there is no value."""
+class Columns(NamedTuple):
+    """What both files have of each point."""
 
-    def __init__(self, series: Series) -> None:
-        points = series.points
-        known = [i for i, p in enumerate(points) if p.value is not None and math.isfinite(p.value)]
-        values = dict(zip(known, shortened([points[i].value or 0.0 for i in known]), strict=True))
-        self.value = [values.get(i) for i in range(len(points))]
-        self.rounds = _rounds(points)
-        self.reason = [None if i in values else _reason(p) for i, p in enumerate(points)]
+    value: list[float | None]
+    rounds: list[list[float]]
+    reason: list[str | None]
+    """Why there is no value; None where there is one."""
+
+
+def columns_of(series: Series) -> Columns:
+    """Shortened once for both; what is no number is no value."""
+    points = series.points
+    known = [i for i, p in enumerate(points) if p.value is not None and math.isfinite(p.value)]
+    values = dict(zip(known, shortened([points[i].value or 0.0 for i in known]), strict=True))
+    return Columns(
+        value=[values.get(i) for i in range(len(points))],
+        rounds=_rounds(points),
+        reason=[None if i in values else _reason(p) for i, p in enumerate(points)],
+    )
 
 
 def _rounds(points: Sequence[Point]) -> list[list[float]]:
@@ -59,7 +68,7 @@ def series_data(series: Series, columns: Columns) -> dict[str, Any]:
         "levels": _levels(series, columns),
         "changes": [change_data(series, one, noise) for one in series.changes],
         "cuts": [cut_data(series, one, noise) for one in series.cuts],
-        "gaps": [gap_data(one) for one in series.missing],
+        "gaps": [gap_data(series, one) for one in series.missing],
         "command": kept(shlex.join(series.command)),
     }
 

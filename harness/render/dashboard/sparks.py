@@ -6,7 +6,7 @@ from statistics import median
 from typing import Any
 
 from harness.analyse.history.values import Change, Series
-from harness.render.dashboard.states import bounds
+from harness.render.dashboard.states import bounds, points_of
 
 WIDTH, HEIGHT = 240, 40
 EDGE = 3
@@ -98,8 +98,11 @@ class _Scale:
 
 
 def _scale(dots: Sequence[_Dot]) -> _Scale:
+    """All medians fit; of their ranges those that are no outliers."""
     middles = [dot.middle for dot in dots] or [0.0]
-    low, high = min(middles), max(middles)
+    lows, highs = (sorted(getattr(dot, side) for dot in dots) or [middles[0]] for side in ("low", "high"))
+    beyond = len(lows) // 10
+    low, high = min(*middles, lows[beyond]), max(*middles, highs[-1 - beyond])
     least = QUIET * max(abs(low), abs(high)) or 1.0
     if high - low < least:
         low, high = (low + high - least) / 2, (low + high + least) / 2
@@ -137,10 +140,9 @@ def _levels(series: Series, times: Sequence[int], first: int, window: Window, sc
 
 
 def _gaps(series: Series, times: Sequence[int], window: Window) -> Iterable[tuple[float, float, bool]]:
-    """Nights without a run lie before their first point, failed ones are points themselves."""
     found = []
     for gap in series.missing:
-        start, end = gap_times(gap.first, 0 if gap.what == "no run" else gap.nights, times, window.end)
+        start, end = gap_times(gap.first, points_of(gap), times, window.end)
         if end >= window.start and start <= window.end:
             found.append((window.x(max(start, window.start)), window.x(min(end, window.end)), gap.alert))
     return found

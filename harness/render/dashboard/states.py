@@ -13,6 +13,7 @@ STATES: tuple[State, ...] = ("alert", "missing", "watch", "acknowledged", "bette
 """The worst first."""
 NEWS_NIGHTS = 30
 """A change for the better is told for so many nights; one for the worse until it is acknowledged or undone."""
+WITHOUT_POINTS = frozenset({"no run", "not planned"})
 SIGMA_OF_MAD = 1.4826
 
 
@@ -54,17 +55,23 @@ def headline(series: Series) -> Change | None:
 
 
 def open_gap(series: Series) -> Missing | None:
-    """Nights without a value that reach the newest night."""
+    """Nights without a value that counts, up to the newest night."""
     end = len(series.points)
-    reaching = [gap for gap in series.missing if gap.first + (0 if gap.what == "no run" else gap.nights) >= end]
+    reaching = [gap for gap in series.missing if gap.first + points_of(gap) >= end]
     return max(reaching, key=lambda gap: (gap.alert, gap.nights)) if reaching else None
+
+
+def points_of(gap: Missing) -> int:
+    """How many points of the series a gap spans: none where nobody asked for a value."""
+    return 0 if gap.what in WITHOUT_POINTS else gap.nights
 
 
 def bounds(series: Series) -> list[tuple[int, int]]:
     """First and last index of each stretch without a change or a cut in it."""
     count = len(series.points)
-    at = {one.at for one in (*series.cuts, *series.changes) if 0 < one.at < count}
-    return [(first, after - 1) for first, after in pairwise((0, *sorted(at), count)) if after > first]
+    places = {*(cut.at for cut in series.cuts), *(change.at for change in series.changes)}
+    inside = sorted(at for at in places if 0 < at < count)
+    return [(first, after - 1) for first, after in pairwise((0, *inside, count)) if after > first]
 
 
 def spread(series: Series) -> float | None:

@@ -6,7 +6,7 @@ from typing import Any
 from harness.analyse.history.values import Change, Confirmation, Cut, Difference, Missing, Series
 from harness.metrics import metric
 from harness.render.dashboard.scripts import line
-from harness.render.dashboard.states import standing
+from harness.render.dashboard.states import points_of, standing
 from harness.render.words import comparatives, gain, points, quantity, scaled, times
 
 WIDTH = 2.0
@@ -14,7 +14,7 @@ WIDTH = 2.0
 
 
 def metric_words(name: str) -> dict[str, Any]:
-    """What the page needs to say values of a metric as the report does: its units, and its words for better and worse."""
+    """What the page needs to say values of a metric as the report does: units, and words for better and worse."""
     one = metric(name)
     better, worse = comparatives(name)
     small, unit = scaled(name, 0.0)
@@ -97,9 +97,17 @@ def cut_data(series: Series, cut: Cut, spread: float | None) -> dict[str, Any]:
     return {"at": cut.at, "differences": differences(cut.differences), "before": sides[0], "after": sides[1]}
 
 
-def gap_data(gap: Missing) -> dict[str, Any]:
-    """Nights that gave no value."""
-    return {"first": gap.first, "nights": gap.nights, "what": line(gap.what), "alert": gap.alert}
+def gap_data(series: Series, gap: Missing) -> dict[str, Any]:
+    """Nights that gave nothing that counts: from which point on, how many points long, and why."""
+    points = points_of(gap)
+    nights = f"{gap.nights:,} night{'' if gap.nights == 1 else 's'}"
+    if points == 0:
+        words = f"{nights}: {gap.what}"
+    elif gap.first < len(series.points) and series.points[gap.first].value is not None:
+        words = f"{nights} that do not count: {gap.what}"
+    else:
+        words = f"{nights} without a value: {gap.what}"
+    return {"first": gap.first, "points": points, "words": line(words), "alert": gap.alert}
 
 
 def differences(found: tuple[Difference, ...]) -> list[list[str | None]]:

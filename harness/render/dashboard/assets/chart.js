@@ -139,10 +139,10 @@ bench.chart = (() => {
     });
   }
 
-  /** A gap without a run lies between two points; failed nights are points. */
+  /** From the point before a gap to the one after it. */
   function gapTimes(gap, times) {
     const last = times.length - 1, newest = Math.max(bench.all.newest, times[last] || 0);
-    const after = gap.what === "no run" ? gap.first : gap.first + gap.nights;
+    const after = gap.first + gap.points;
     return [times[Math.min(Math.max(gap.first - 1, 0), last)], after > last ? newest : times[after]];
   }
 

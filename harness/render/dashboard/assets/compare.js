@@ -10,11 +10,11 @@ bench.pages.compare = (() => {
     const by = BY[bench.route.get("by")] ? bench.route.get("by") : "night";
     const form = make("div", "sides", kinds(by), ...sides(by));
     const result = make("section", "result", make("p", "sub", "Reading…"));
-    const focused = document.activeElement && document.activeElement.id;
+    const key = bench.focused();
     page.replaceChildren(make("h2", "title", "Compare"), form, result);
-    if (focused && document.getElementById(focused)) document.getElementById(focused).focus();
+    bench.refocus(key);
     const mine = ++turn;
-    pairs(by).then((found) => { if (mine === turn) fill(result, by, found); },
+    pairs(by).then((found) => { if (mine === turn) { fill(result, by, found); bench.refocus(key); } },
       (error) => { if (mine === turn) result.replaceChildren(make("p", "banner", `${error.message}. The dashboard may be half copied, or newer than this page: load it again.`)); });
   }
 
@@ -22,6 +22,7 @@ bench.pages.compare = (() => {
     const known = Object.entries(BY).filter(([name, [, field]]) => !field || values(field).length > 1 || name === by);
     const nodes = known.map(([name, [words]]) => {
       const node = button(words, () => bench.route.set({ by: name, a: "", b: "", show: "" }));
+      node.dataset.key = `by ${name}`;
       node.setAttribute("aria-pressed", String(name === by));
       return node;
     });
@@ -44,6 +45,7 @@ bench.pages.compare = (() => {
   function sides(by) {
     const { choices, a, b, date } = chosen(by);
     const nodes = [select("a", "A, the baseline", choices, a), button("⇄", () => bench.route.set({ a: b, b: a }), "swap"), select("b", "B", choices, b)];
+    nodes[1].dataset.key = "swap";
     nodes[1].setAttribute("aria-label", "Swap A and B");
     if (by !== "night") nodes.push(select("night", "Newest run up to", dates(), date));
     return nodes;
@@ -126,6 +128,7 @@ bench.pages.compare = (() => {
       const many = found.filter((row) => row.found.kind === kind).length;
       const node = button("", () => bench.route.set({ show: only === kind ? "" : kind }), `count ${kind}${many ? "" : " zero"}`);
       node.append(make("strong", "", String(many)), ` ${WORDS[kind]}`);
+      node.dataset.key = `found ${kind}`;
       node.setAttribute("aria-pressed", String(only === kind));
       return node;
     }));

@@ -70,6 +70,19 @@ const bench = (() => {
     return node;
   }
 
+  /** What has the focus, by a name that outlives being drawn anew. */
+  function focused() {
+    const node = document.activeElement;
+    return node ? node.id || node.dataset.key || "" : "";
+  }
+
+  /** Gives the focus back after what had it was drawn anew. */
+  function refocus(key) {
+    if (!key || document.activeElement !== document.body) return;
+    const node = document.getElementById(key) || document.querySelector(`[data-key="${CSS.escape(key)}"]`);
+    if (node) node.focus({ preventScroll: true });
+  }
+
   /** Text with a button that copies it. */
   function copied(text, what) {
     const press = button("Copy", () => {
@@ -121,5 +134,5 @@ const bench = (() => {
   }
 
   if (location.hash.startsWith("#/series/")) charts();
-  return { put, load, sparks, seriesData, nightData, charts, make, draw, button, link, copied, say, table, tableRow, pages: {} };
+  return { put, load, sparks, seriesData, nightData, charts, make, draw, button, link, focused, refocus, copied, say, table, tableRow, pages: {} };
 })();

@@ -81,5 +81,5 @@ bench.night = (() => {
     if (node) node.setAttribute("aria-current", "true");
   }
 
-  return { details, table, valueNodes };
+  return { details, table, quoted };
 })();

@@ -12,12 +12,14 @@ bench.pages.overview = (() => {
     if (spanNow() === "all" && !bench.all.sparks) { bench.sparks().then(() => bench.show(bench.route.now), (error) => page.replaceChildren(make("p", "banner", error.message))); return; }
     if (!parts || !page.contains(parts.cards)) build(page);
     const chosen = bench.filters.chosen(), beside = bench.filters.chosen(["state", "worse"]);
+    const key = bench.focused();
     parts.counts.replaceChildren(...bench.all.states.map((state) => count(state, beside)));
     parts.tiles.replaceChildren(...tiles(bench.filters.chosen(["device", "suite"])));
     for (const [span, node] of Object.entries(parts.spans)) node.setAttribute("aria-pressed", String(span === spanNow()));
     parts.many.textContent = `${w.whole(chosen.length)} of ${w.many(bench.all.series.length, "series", "series")}`;
     parts.cards.replaceChildren(...chosen.map(card));
     parts.none.hidden = chosen.length > 0;
+    bench.refocus(key);
   }
 
   const spanNow = () => (bench.route.get("span") === "all" ? "all" : "recent");
@@ -49,7 +51,7 @@ bench.pages.overview = (() => {
     const quiet = all.madeAt - all.newest;
     if (all.nights.run.length && quiet > STALE_S) found.push(`The newest night, ${w.date(all.newest)}, was ${w.many(Math.floor(quiet / 86400), "day")} old when this page was made.`);
     if (!all.nights.run.length) found.push("There is no night yet.");
-    const nodes = found.map((text) => make("p", "banner", text));
+    const nodes = [...found, ...all.troubles].map((text) => make("p", "banner", text));
     if (all.unreadable.length) {
       const list = make("ul", "", ...all.unreadable.map((text) => make("li", "", text)));
       nodes.push(make("details", "banner", make("summary", "", `${w.many(all.unreadable.length, "run")} could not be read`), list));
@@ -60,6 +62,7 @@ bench.pages.overview = (() => {
   function count(state, beside) {
     const found = beside.filter((one) => one.state === state).length;
     const node = button("", () => bench.route.set({ state: bench.route.get("state") === state ? "" : state }), `count ${state}`);
+    node.dataset.key = `count ${state}`;
     node.append(make("strong", "", w.whole(found)), ` ${WORDS[state][found === 1 ? 0 : 1]}`);
     node.setAttribute("aria-pressed", String(bench.route.get("state") === state));
     if (!found) node.classList.add("zero");
@@ -99,6 +102,7 @@ bench.pages.overview = (() => {
     const pressed = bench.route.get("device") === place && bench.route.get("suite") === suite;
     const node = button("", () => bench.route.set(pressed ? { device: "", suite: "" } : { device: place, suite }), `tile ${worst}`);
     node.setAttribute("aria-pressed", String(pressed));
+    node.dataset.key = `tile ${place} ${suite}`;
     const said = states.flatMap((state, at) => (counts[at] ? [make("span", `word ${state}`, `${counts[at]} ${WORDS[state][counts[at] === 1 ? 0 : 1]}`)] : []));
     const news = ours.find((one) => one.news && one.news.worse && !one.news.known);
     node.append(make("span", "name", place), make("span", "sub", suite), make("span", "words", ...said), strip(tile),
@@ -145,21 +149,20 @@ bench.pages.overview = (() => {
   }
 
   function cardNode(one) {
-    const name = make("span", "name", one.title, one.variant ? make("span", "variant", one.variant) : "");
+    const name = make("span", "name", one.title, one.variant ? " " : "", one.variant ? make("span", "variant", one.variant) : "");
     const state = one.state === "untouched" ? "" : make("span", `word ${one.state}`, WORDS[one.state][0]);
     const where = [one.place, one.suite, one.runtime, one.workload].filter(Boolean).join(" · ");
     const node = link("", "", `card ${one.state}`);
     node.append(make("span", "top", name, state), make("span", "sub where", where), sparkline(one), make("span", "bottom", ...latest(one)));
     const said = news(one);
-    if (said) node.append(make("span", `news ${!one.news.worse ? "won" : one.news.known ? "sub" : "lost"}`, said));
-    const gap = gapWords(one);
-    if (gap) node.append(make("span", "gapped", gap));
+    if (said) node.append(make("span", `news ${!one.news.worse ? "won" : one.news.known ? "sub" : one.news.tier === "alert" ? "lost" : "warned"}`, said));
+    if (one.gap) node.append(make("span", "gapped", one.gap.words));
     return make("li", "", node);
   }
 
   function latest(one) {
     if (!one.latest) return [make("span", "novalue", "no value yet")];
-    if (one.latest.value === null) return [make("span", "novalue", `no value: ${one.latest.reason}`)];
+    if (one.latest.value === null) return [make("span", "novalue", one.gap ? "no value" : `no value: ${one.latest.reason}`)];
     const value = make("span", "value", w.ofNight(one, one.latest.value));
     const noisy = one.latest.marks.length ? make("span", "noisy", "noisy") : "";
     if (noisy) noisy.title = one.latest.marks.join("; ");
@@ -168,12 +171,8 @@ bench.pages.overview = (() => {
 
   function news(one) {
     if (!one.news || (one.state === "untouched" && !one.news.worse)) return "";
-    const others = one.news.others ? ` and ${w.many(one.news.others, "other change")}` : "";
+    const others = one.news.others ? ` (+${one.news.others} more)` : "";
     return since(one) + others;
-  }
-
-  function gapWords(one) {
-    return one.gap ? `${w.many(one.gap.nights, "night")} without a value: ${one.gap.what}` : "";
   }
 
   function sparkline(one) {

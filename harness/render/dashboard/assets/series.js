@@ -42,14 +42,14 @@ bench.pages.series = (() => {
 
   function headline(one) {
     const state = bench.pages.overview.WORDS[one.state][0];
-    const parts = [make("span", `word ${one.state}`, state)];
+    const parts = [make("span", `word ${one.state}`, state), " "];
     if (one.news) {
       const { size, span, night, nights, worse } = one.news;
       parts.push(make("strong", worse ? "lost" : "won", size), span ? ` (${span})` : "", ` since ${w.date(bench.all.nights.at[night])}, ${w.many(nights, "night")}. `);
     }
     if (one.latest && one.latest.value !== null) parts.push(`Newest: ${w.ofNight(one, one.latest.value)}. `);
-    if (one.latest && one.latest.value === null) parts.push(make("span", "novalue", `Newest night has no value: ${one.latest.reason}. `));
-    if (one.gap) parts.push(make("span", "novalue", `${w.many(one.gap.nights, "night")} without a value: ${one.gap.what}. `));
+    if (one.latest && one.latest.value === null && !one.gap) parts.push(make("span", "novalue", `Newest night has no value: ${one.latest.reason}. `));
+    if (one.gap) parts.push(make("span", "novalue", `${one.gap.words}. `));
     if (one.spread !== null) parts.push(make("span", "sub", `Nights differ by ${w.number(100 * one.spread, -1)} % (one standard deviation).`));
     return make("p", "lead", ...parts);
   }
@@ -163,12 +163,14 @@ bench.pages.series = (() => {
 
   function change(it) {
     const kind = !it.worse ? "better" : it.acknowledged ? "acknowledged" : it.tier;
-    const night = button(when(it.at), () => choose(it.at), "plain");
-    const top = make("p", "", make("span", `word ${kind}`, it.worse ? it.tier : `better, ${it.tier}`), night, it.stands ? "" : make("span", "sub", "undone since"));
+    const date = button(when(it.at), () => choose(it.at), "plain");
+    const top = make("p", "", make("span", `word ${kind}`, it.worse ? it.tier : `better, ${it.tier}`), " ", date, it.stands ? "" : make("span", "sub", " undone since"));
     const size = make("p", "", make("strong", it.worse ? "lost" : "won", it.size), it.span ? ` (${it.span})` : "", `: ${it.before} → ${it.after}`, make("span", "sub", `, ${w.many(it.nights, "night")} since`));
     const where = it.earliest === it.latest ? "" : make("p", "sub", `It may lie anywhere from ${when(it.earliest)} to ${when(it.latest)}.`);
+    const night = bench.all.nights.run[open.data.night[it.at]];
+    const ack = it.worse && it.stands && !it.acknowledged ? make("details", "ack", make("summary", "", "It may stand?"), make("p", "sub", "Say why, and it wakes nobody any more:"), bench.copied(`bench ack ${bench.night.quoted(`${open.one.id}@${night}`)} --reason '…'`, "the command")) : "";
     const known = it.acknowledged ? make("p", "known", `Acknowledged by ${it.acknowledged.by}, ${it.acknowledged.at.slice(0, 10)}: ${it.acknowledged.reason}`) : "";
-    return make("li", kind, top, size, where, make("p", "sub", it.rule), confirmation(it.confirmation), between(it.between, "Changed with it"), known);
+    return make("li", kind, top, size, where, make("p", "sub", it.rule), confirmation(it.confirmation), between(it.between, "Changed with it"), known, ack);
   }
 
   function confirmation(told) {
@@ -186,13 +188,13 @@ bench.pages.series = (() => {
 
   function cut(it) {
     const sides = it.before && it.after ? make("p", "", `${it.before} → ${it.after}`, make("span", "sub", ", not comparable")) : "";
-    return make("li", "cut", make("p", "", make("span", "word", "cut"), button(when(it.at), () => choose(Math.min(it.at, open.times.length - 1)), "plain")), sides, between(it.differences, "Begins anew, since these differ"));
+    return make("li", "cut", make("p", "", make("span", "word", "cut"), " ", button(when(it.at), () => choose(Math.min(it.at, open.times.length - 1)), "plain")), sides, between(it.differences, "Begins anew, since these differ"));
   }
 
   function gap(it) {
     const [from] = bench.chart.gapTimes(it, open.times);
-    const first = it.what === "no run" ? `after ${w.date(from)}` : when(it.first);
-    return make("li", it.alert ? "gap alert" : "gap", make("p", "", make("span", "word missing", it.alert ? "missing, too many" : "missing"), first), make("p", "", `${w.many(it.nights, "night")} without a value: ${it.what}`));
+    const first = it.points === 0 ? `after ${w.date(from)}` : when(it.first);
+    return make("li", it.alert ? "gap alert" : "gap", make("p", "", make("span", "word missing", it.alert ? "missing, too many" : "missing"), " ", first), make("p", "", it.words));
   }
 
   /** Keys of this page; whether it knew the key. */
