@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
 
@@ -15,7 +16,7 @@ from harness.nightly.telling import causes
 from harness.nightly.values import Night, Outputs
 from harness.nightly.webhook import send
 from harness.progress import Progress
-from harness.store import encode, write_durably
+from harness.store import encode, find_runs, write_durably
 
 
 def publish(night: Night, outputs: Outputs, results: Path, progress: Progress) -> Night:
@@ -24,12 +25,12 @@ def publish(night: Night, outputs: Outputs, results: Path, progress: Progress) -
     Raises:
         StoreError: a file cannot be written.
     """
-    if outputs.dashboard is not None:
-        _write_site(night, outputs.dashboard, results)
     troubles = () if outputs.webhook is None else send(outputs.webhook, night.found.messages, outputs.form)
     for line in troubles:
         progress.say(line)
     night = with_troubles(night, troubles, results)
+    if outputs.dashboard is not None:
+        _write_site(night, outputs.dashboard, results)
     if outputs.junit is not None:
         _write(outputs.junit, junit(night.found, night.series, night.alerts))
     if outputs.summary is not None:
@@ -60,9 +61,12 @@ def summary_of_the_job() -> Path | None:
 
 
 def _write_site(night: Night, out: Path, results: Path) -> None:
+    """The dashboard, with a link to the folder of each run that is on this machine, and the feed beside it."""
     from harness.render.dashboard.site import write_dashboard
 
-    write_dashboard(night.history, out)
+    away = Path(os.path.relpath(results, out))
+    links = {run.name: quote(f"{(away / run.name).as_posix()}/") for run in find_runs(results)}
+    write_dashboard(night.history, out, links=links, feed=FILE, troubles=night.found.troubles)
     _write(out / FILE, feed(read_found(results), "bench: what got worse"))
 
 
