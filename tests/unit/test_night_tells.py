@@ -19,6 +19,10 @@ from harness.nightly.summary import summary, verdict
 from harness.nightly.telling import causes, difference
 from harness.nightly.values import Alert
 from harness.nightly.webhook import address_of, message, send
+from harness.pipeline import known_names
+from harness.schema import schema_of
+from harness.store import encode
+from tests.schemas import errors
 
 EVIL = "<script>alert(1)</script> & [x](javascript:y) | `b` @all <!channel> \x1b[31m\x00 ]]>"
 RUNNER = Difference(what="runner", before="a" * 64, after="b" * 64)
@@ -118,6 +122,11 @@ def evil_night() -> tuple[NightFound, list[Series], list[Alert]]:
         troubles=(EVIL,),
     )
     return night, [one, other], alerts
+
+
+def test_what_is_written_fits_its_schema() -> None:
+    night, _, _ = evil_night()
+    assert not list(errors(json.loads(encode(night)), schema_of("night", known_names())))
 
 
 def test_junit_counts_alerts_missing_series_and_failed_cells() -> None:
