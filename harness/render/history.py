@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Group as Lines
 from rich.console import RenderableType
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from harness.analyse.history.gate import VERDICTS, Gate, Judged
@@ -11,13 +12,13 @@ from harness.analyse.history.missing import counts
 from harness.analyse.history.values import Change, History, Series
 from harness.metrics import metric
 from harness.render.markdown import code, escape
-from harness.render.page import Cell, Group, Table, cells
+from harness.render.page import Group, Table, cells
 from harness.render.terminal import Aligned
 from harness.render.words import clean, date, points, quantity, times
 
 BARS = "▁▂▃▄▅▆▇█"
 NOTHING, CUT, GAP = "–", "¦", "·"
-NIGHTS = 40
+NIGHTS = 30
 """The newest so many points of a sparkline."""
 SHORT = 8
 """Digits of an id that are shown; `bench ack` takes any beginning of an id."""
@@ -26,13 +27,11 @@ SHORT = 8
 def history(found: History, series: Sequence[Series]) -> RenderableType:
     """A line a series: newest value, sparkline, what changed; below it what could not be read."""
     parts: list[RenderableType] = [Text(_summary(found, series), style="bold")]
-    groups: dict[str, list[tuple[Cell, ...]]] = {}
+    groups: dict[str, list[Series]] = {}
     for one in series:
-        groups.setdefault(f"{one.suite} on {one.device} ({one.host or 'host unknown'})", []).append(_line(found, one))
-    header = ("series", "variant", "workload", "metric", "newest", f"last {NIGHTS} nights", "what changed")
-    parts.append(
-        Aligned(Table(header=header, groups=tuple(Group(title, tuple(rows)) for title, rows in groups.items())))
-    )
+        groups.setdefault(f"{one.suite} on {one.device} ({one.host or 'host unknown'})", []).append(one)
+    for title, those in groups.items():
+        parts += [Text(clean(title), style="bold"), _grid(found, those)]
     parts += [Text(clean(f"not read: {line}"), style="yellow") for line in found.unreadable]
     return Lines(*parts)
 
@@ -96,17 +95,24 @@ def _summary(found: History, series: Sequence[Series]) -> str:
     )
 
 
-def _line(found: History, series: Series) -> tuple[Cell, ...]:
-    newest = next((point.value for point in reversed(series.points) if point.value is not None), None)
-    return cells(
-        series.id[:SHORT],
-        series.variant or NOTHING,
-        series.workload,
-        series.title,
-        NOTHING if newest is None else quantity(series.metric, newest),
-        sparkline(series),
-        _newest_change(found, series),
-    )
+def _grid(found: History, series: Sequence[Series]) -> RichTable:
+    """Sparklines and values are never broken; words around them are."""
+    grid = RichTable.grid(padding=(0, 2, 0, 0), pad_edge=False)
+    for whole in (True, False, True, True, False):
+        grid.add_column(no_wrap=whole)
+    heads = ("series", "what", "newest", f"last {NIGHTS} nights", "what changed")
+    grid.add_row(*(Text(head, style="dim") for head in heads))
+    for one in series:
+        newest = next((point.value for point in reversed(one.points) if point.value is not None), None)
+        texts = (
+            one.id[:SHORT],
+            " ".join(part for part in (one.variant, one.workload, one.title) if part),
+            NOTHING if newest is None else quantity(one.metric, newest),
+            sparkline(one),
+            _newest_change(found, one),
+        )
+        grid.add_row(*(Text(clean(text)) for text in texts))
+    return grid
 
 
 def _newest_change(found: History, series: Series) -> str:

@@ -112,6 +112,18 @@ def read_acks(results: Path) -> tuple[Acknowledged, ...]:
     return tuple(sorted(map(_read, sorted((results / FOLDER).glob("[!.]*.json"))), key=lambda one: one.at))
 
 
+def readable_acks(results: Path) -> tuple[list[Acknowledged], list[str]]:
+    """(acknowledgements, why others cannot be read): one damaged file, as of a copy under way, hides no other."""
+    found: list[Acknowledged] = []
+    unreadable: list[str] = []
+    for path in sorted((results / FOLDER).glob("[!.]*.json")):
+        try:
+            found.append(_read(path))
+        except StoreError as error:
+            unreadable.append(str(error))
+    return found, unreadable
+
+
 def _read(path: Path) -> Acknowledged:
     try:
         found = msgspec.json.decode(path.read_bytes(), type=Acknowledged)

@@ -8,20 +8,23 @@ from pathlib import Path
 
 import msgspec
 
-from harness.analyse.cells import HOLDS_NO_SPEED, read_cells
+from harness.analyse.cells import HOLDS_NO_SPEED, SeenCell, read_cells
 from harness.analyse.history.scores import Scores, scores_of
 from harness.analyse.history.surroundings import surroundings
 from harness.analyse.levels import Measured, MeasuredCell, measure_cells
+from harness.analyse.trials import observed
 from harness.errors import StoreError
 from harness.metrics import BY_ROUND, metric
 from harness.store import Run, read_run
-from harness.values import FAILED
+from harness.values import FAILED, Surroundings
 
 STAMP = re.compile(r"(\d{8}T\d{6})Z")
 SLACK = timedelta(minutes=10)
 """A run is made so long before its first trial says it began, at most, where nobody moved the clock."""
 LIMITED = "thermally limited"
 CLOCK = "clock"
+SLOWED = 2
+"""Android's thermal status from which it holds the cores back."""
 
 
 class Cell(msgspec.Struct, frozen=True):
@@ -151,11 +154,23 @@ def _one(key: Cell, cell: MeasuredCell, one: Measured, conditions: int, marks: t
         reason=None if value is not None else reason or "no reason was recorded",
         failed=seen.status in FAILED or seen.status == "not_measured",
         rounds=tuple(v for _, v in one.rounds if math.isfinite(v)) if of_rounds and value is not None else (),
-        marks=(*marks, *map(_mark, one.notes if of_rounds else seen.notes)) if value is not None else marks,
+        marks=(*marks, *map(_mark, one.notes if of_rounds else seen.notes), *_heat(seen))
+        if value is not None
+        else marks,
         conditions=conditions,
         artifact_sha256=seen.artifact_sha256,
         scores=scores_of(cell, one.metric),
     )
+
+
+def _heat(seen: SeenCell) -> Iterator[str]:
+    """What a phone said of its heat: shown, while the value counts all the same."""
+    around = observed(seen.counted, Surroundings)
+    worst = max((one.thermal_status for one in around if one.thermal_status is not None), default=0)
+    if worst >= SLOWED:
+        yield f"thermal: Android's thermal status reached {worst}"
+    if warm := sum(one.gate == "not_settled" for one in around):
+        yield f"thermal: the phone had not cooled before {warm} of {len(around)} processes"
 
 
 def _mark(note: str) -> str:

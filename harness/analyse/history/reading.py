@@ -4,13 +4,14 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from harness.analyse.history.acknowledging import read_acks
+from harness.analyse.history.acknowledging import Acknowledged, readable_acks
 from harness.analyse.history.assembling import assemble
-from harness.analyse.history.found import read_found
+from harness.analyse.history.found import Confirmed, read_found
 from harness.analyse.history.judging import judged
 from harness.analyse.history.nights import STAMP, RunSeen, see_run
 from harness.analyse.history.settings import Settings
 from harness.analyse.history.values import History, Night, Series
+from harness.errors import StoreError
 from harness.many_runs import ask_each
 from harness.store import PLAN, find_runs
 
@@ -33,9 +34,6 @@ def read_history(
         made: now, if it is another time than the clock says; UTC.
         suites: only these; none: all.
         devices: only series of these.
-
-    Raises:
-        StoreError: what a night found or somebody acknowledged cannot be read. Runs that cannot are named instead.
     """
     now = made or datetime.now(UTC)
     places = [where] if isinstance(where, Path) else list(where)
@@ -43,15 +41,29 @@ def read_history(
     runs = [run for run in runs if not suites or run.suite in suites]
     runs.sort(key=lambda run: (run.started, run.run))
     series = [one for one in assemble(runs, now, settings or Settings()) if not devices or one.device in devices]
+    confirmed, acks, damaged = _said([one for one in places if not (one / PLAN).is_file()])
     history = History(
         made=iso(now),
         nights=tuple(Night(run=r.run, started=iso(r.started), suite=r.suite, host=_host(r)) for r in runs),
         series=tuple(sorted(series, key=_order)),
-        unreadable=tuple(unreadable),
+        unreadable=(*unreadable, *damaged),
     )
-    folders = [one for one in places if not (one / PLAN).is_file()]
-    confirmed = [one for folder in folders for night in read_found(folder) for one in night.confirmations]
-    return judged(history, confirmed, [ack for folder in folders for ack in read_acks(folder)])
+    return judged(history, confirmed, acks)
+
+
+def _said(folders: Sequence[Path]) -> tuple[list[Confirmed], list[Acknowledged], list[str]]:
+    """What nights found and people said, and why some of it cannot be read: nobody sleeps better for that."""
+    confirmed: list[Confirmed] = []
+    acks: list[Acknowledged] = []
+    damaged: list[str] = []
+    for folder in folders:
+        try:
+            confirmed += [one for night in read_found(folder) for one in night.confirmations]
+        except StoreError as error:
+            damaged.append(str(error))
+        known, wrong = readable_acks(folder)
+        acks, damaged = [*acks, *known], [*damaged, *wrong]
+    return confirmed, acks, damaged
 
 
 def iso(when: datetime) -> str:
