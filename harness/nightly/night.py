@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from harness import pipeline
-from harness.analyse.history.found import Confirmed, NightFound, NotMeasured, Told, read_found
+from harness.analyse.history.found import Confirmed, NightFound, NotMeasured, Told, readable_found
 from harness.analyse.history.judging import judged
 from harness.analyse.history.reading import iso, read_history
 from harness.analyse.history.values import Change, History, Series
@@ -69,7 +69,7 @@ def _devices(wish: Wish) -> tuple[str, ...]:
 def _seen(asked: Asked, folder: Path, results: Path, troubles: Sequence[str], progress: Progress) -> Night:
     """What the night's run says beside all runs before it; measures again what may have got worse."""
     settings = msgspec.structs.replace(asked.settings, strict=asked.reruns is None)
-    history, before = read_history(results, settings=settings), read_found(results)
+    history, (before, _) = read_history(results, settings=settings), readable_found(results)
     again: tuple[Confirmed, ...] = ()
     if asked.reruns is not None:
         earlier = [one for night in before for one in night.confirmations]

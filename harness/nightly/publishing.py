@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from harness.analyse.history.found import FOLDER, NightFound, read_found
+from harness.analyse.history.found import FOLDER, NightFound, readable_found
 from harness.errors import StoreError
 from harness.nightly.feed import FILE, feed
 from harness.nightly.junit import junit
@@ -67,7 +67,8 @@ def _write_site(night: Night, out: Path, results: Path) -> None:
     away = Path(os.path.relpath(results, out))
     links = {run.name: quote(f"{(away / run.name).as_posix()}/") for run in find_runs(results)}
     write_dashboard(night.history, out, links=links, feed=FILE, troubles=night.found.troubles)
-    _write(out / FILE, feed(read_found(results), "bench: what got worse"))
+    found, _ = readable_found(results)
+    _write(out / FILE, feed(found, "bench: what got worse"))
 
 
 def _write(path: Path, body: bytes) -> None:

@@ -4,15 +4,16 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from xml.etree import ElementTree
 
 import msgspec
 import pytest
 from markdown_it import MarkdownIt
 
-from harness.analyse.history.found import Confirmed, NightFound, NotMeasured, Told
+from harness.analyse.history.found import Confirmed, NightFound, NotMeasured, Told, read_found, readable_found
 from harness.analyse.history.values import Change, Confirmation, Difference, History, Missing, Night, Point, Series
-from harness.errors import InputError
+from harness.errors import InputError, StoreError
 from harness.nightly.feed import ATOM, feed
 from harness.nightly.junit import junit
 from harness.nightly.summary import summary, verdict
@@ -127,6 +128,18 @@ def evil_night() -> tuple[NightFound, list[Series], list[Alert]]:
 def test_what_is_written_fits_its_schema() -> None:
     night, _, _ = evil_night()
     assert not list(errors(json.loads(encode(night)), schema_of("night", known_names())))
+
+
+def test_one_damaged_night_hides_no_other(tmp_path: Path) -> None:
+    folder = tmp_path / "nights"
+    folder.mkdir()
+    for name, body in (("a", encode(found())), ("b", b'{"schema": 1'), ("c", b'{"schema": 99, "more": 1}')):
+        (folder / f"{name}.json").write_bytes(body)
+    nights, wrong = readable_found(tmp_path)
+    assert nights == (found(),)
+    assert "b.json: damaged" in wrong[0] and "c.json: written by a newer bench (schema 99" in wrong[1]
+    with pytest.raises(StoreError, match="damaged"):
+        read_found(tmp_path)
 
 
 def test_junit_counts_alerts_missing_series_and_failed_cells() -> None:

@@ -102,7 +102,23 @@ def read_found(results: Path) -> tuple[NightFound, ...]:
     Raises:
         StoreError: a file is damaged, or written by a newer bench.
     """
-    return tuple(_read(path) for path in sorted((results / FOLDER).glob("[!.]*.json")))
+    return tuple(map(_read, _files(results)))
+
+
+def readable_found(results: Path) -> tuple[tuple[NightFound, ...], tuple[str, ...]]:
+    """As `read_found`, and in words what cannot be read: one damaged file hides no other."""
+    found: list[NightFound] = []
+    wrong: list[str] = []
+    for path in _files(results):
+        try:
+            found.append(_read(path))
+        except StoreError as error:
+            wrong.append(str(error))
+    return tuple(found), tuple(wrong)
+
+
+def _files(results: Path) -> list[Path]:
+    return sorted((results / FOLDER).glob("[!.]*.json"))
 
 
 def _read(path: Path) -> NightFound:

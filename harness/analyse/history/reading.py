@@ -6,12 +6,11 @@ from pathlib import Path
 
 from harness.analyse.history.acknowledging import Acknowledged, readable_acks
 from harness.analyse.history.assembling import assemble
-from harness.analyse.history.found import Confirmed, read_found
+from harness.analyse.history.found import Confirmed, readable_found
 from harness.analyse.history.judging import judged
 from harness.analyse.history.nights import STAMP, RunSeen, see_run
 from harness.analyse.history.settings import Settings
 from harness.analyse.history.values import History, Night, Series
-from harness.errors import StoreError
 from harness.many_runs import ask_each
 from harness.store import PLAN, find_runs
 
@@ -57,12 +56,10 @@ def _said(folders: Sequence[Path]) -> tuple[list[Confirmed], list[Acknowledged],
     acks: list[Acknowledged] = []
     damaged: list[str] = []
     for folder in folders:
-        try:
-            confirmed += [one for night in read_found(folder) for one in night.confirmations]
-        except StoreError as error:
-            damaged.append(str(error))
+        found, unreadable = readable_found(folder)
         known, wrong = readable_acks(folder)
-        acks, damaged = [*acks, *known], [*damaged, *wrong]
+        confirmed += [one for night in found for one in night.confirmations]
+        acks, damaged = [*acks, *known], [*damaged, *unreadable, *wrong]
     return confirmed, acks, damaged
 
 
