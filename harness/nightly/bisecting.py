@@ -7,23 +7,25 @@ Every step is a run folder of interleaved pairs like a night's confirming rerun.
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
+
 from harness.analyse.cells import SeenCell, read_cells
 from harness.analyse.history.reading import read_history
 from harness.analyse.history.settings import Settings
 from harness.analyse.history.values import Change, History, Series
-from harness.errors import BuildError, DeviceError, InputError, SetupError
+from harness.errors import BuildError, InputError
 from harness.measure.devices import planned_facts
 from harness.measure.pairing import Pair, pair_plan, side_of
 from harness.metrics import BY_ROUND
 from harness.nightly.bisection import Narrowed, Side, Step, doubts, midpoint, narrowed, side_of_interval
-from harness.nightly.candidates import Candidate, built_of, nights_between, pair_of, runners_of
+from harness.nightly.candidates import Candidate, built_of, nights_between, runners_of
 from harness.nightly.confirming import cell_of_series, run_pairs
 from harness.nightly.turns import turn
 from harness.progress import Progress
 from harness.render.dashboard.states import standing
 from harness.stats import ratio_interval
 from harness.store import Run, read_run
-from harness.values import Timed, Value
+from harness.values import Cell, Plan, Timed, Value
 
 LEVEL = 0.995
 """One-sided, of each decision."""
@@ -74,112 +76,108 @@ def bisect(sought: Sought, results: Path, progress: Progress, say: Callable[[str
     if seen is None or not isinstance(seen.cell.workload, Timed) or seen.cell.variant is None:
         raise InputError(f"series {series.id} ({series.metric}): a rerun cannot tell candidates apart by it")
     candidates = _candidates(sought, series, history, (good, bad), results, seen, newest, progress)
-    bench = _Bench(series, newest, seen, candidates, sought.pairs, results, progress, say)
+    place = _Place(series, newest.plan, seen.cell, candidates, results, progress, say)
     with turn(results, [series.device], 0, progress):
-        return _narrow(bench)
+        return _narrow(place, sought.pairs)
 
 
-class _Bench:
-    """Sets candidates against the good end."""
+class _Place(msgspec.Struct, frozen=True):
+    """What is measured, where, and for whom."""
 
-    def __init__(
-        self,
-        series: Series,
-        night: Run,
-        seen: SeenCell,
-        candidates: Sequence[Candidate],
-        pairs: int,
-        results: Path,
-        progress: Progress,
-        say: Callable[[str], None],
-    ) -> None:
-        self.series, self.night, self.cell, self.candidates = series, night, seen.cell, candidates
-        self.pairs, self.results, self.progress, self.say = pairs, results, progress, say
-        self.at_bad: float | None = None
-
-    def step(self, number: int) -> Step:
-        """One candidate against the good end; where it cannot be told, once more with twice the pairs."""
-        found = self._step(number, self.pairs)
-        if found.side == "unsure" and found.ratio is not None:
-            self.say(f"{self._words(found)}: once more with {2 * self.pairs} pairs")
-            found = self._step(number, 2 * self.pairs)
-        self.say(self._words(found))
-        return found
-
-    def _step(self, number: int, pairs: int) -> Step:
-        candidate = self.candidates[number]
-        self.progress.say(f"{candidate.name} against {self.candidates[0].name}")
-        try:
-            pair = pair_of(self.cell, candidate, self.candidates[0])
-            run, new, good = self._measured(pair, pairs)
-        except (BuildError, DeviceError, InputError, SetupError) as error:
-            if number == len(self.candidates) - 1:
-                raise
-            return Step(candidate=number, side="unsure", reason=str(error))
-        both = sorted(new.keys() & good.keys())
-        interval = ratio_interval([new[n] for n in both], [good[n] for n in both], 2 * LEVEL - 1)
-        if interval is None:
-            return Step(candidate=number, side="unsure", run=run, pairs=len(both), reason="too few whole pairs")
-        ratio = (interval.low * interval.high) ** 0.5
-        return Step(
-            candidate=number,
-            side=self._side(interval.low, interval.high),
-            pairs=len(both),
-            ratio=ratio,
-            low=interval.low,
-            high=interval.high,
-            run=run,
-        )
-
-    def _side(self, low: float, high: float) -> Side:
-        """The bad end is bad if it differs at all; each of the others, if it is nearer to that one."""
-        if self.at_bad is None:
-            return "unsure" if low <= 1 <= high else "bad"
-        return side_of_interval(low, high, self.at_bad)
-
-    def _measured(self, pair: Pair, pairs: int) -> tuple[str, dict[int, float], dict[int, float]]:
-        plan = self.night.plan
-        spec = next(spec for spec in plan.suite.devices if spec.name == self.series.device)
-        rerun = pair_plan(
-            plan,
-            [pair],
-            pairs,
-            name=f"bisect-{plan.suite.name}",
-            title=f"{pair.new.run} against {pair.good.run}",
-            facts={spec.name: planned_facts(spec, connected=True)},
-        )
-        run = read_run(run_pairs(rerun.plan, self.results, self.progress))
-        values = {seen.cell.key: seen.values for seen in read_cells(run)}
-        new, good = (values[key].get(self.series.metric, {}) for key in rerun.couples[0])
-        return run.id, new, good
-
-    def _words(self, step: Step) -> str:
-        name = self.candidates[step.candidate].name
-        if step.ratio is None or step.low is None or step.high is None:
-            return f"{name}: cannot be told: {step.reason}"
-        word = {"good": "as the good end", "bad": "as the bad end", "unsure": "cannot be told"}[step.side]
-        return f"{name}: {step.ratio:.3f}× ({step.low:.3f}–{step.high:.3f}) in {step.pairs} pairs: {word}"
+    series: Series
+    night: Plan
+    cell: Cell
+    candidates: Sequence[Candidate]
+    results: Path
+    progress: Progress
+    say: Callable[[str], None]
 
 
-def _narrow(bench: _Bench) -> Bisected:
-    last = len(bench.candidates) - 1
-    steps = [bench.step(last)]
+def _narrow(place: _Place, pairs: int) -> Bisected:
+    last = len(place.candidates) - 1
+    steps = [_step(place, last, pairs, None)]
     found: Narrowed | None = None
-    if steps[0].side == "bad" and steps[0].ratio is not None:
-        bench.at_bad = steps[0].ratio
+    if steps[0].side == "bad":
         known: dict[int, Side] = {0: "good", last: "bad"}
         while (number := midpoint(last + 1, known)) is not None:
-            steps.append(bench.step(number))
+            steps.append(_step(place, number, pairs, steps[0].ratio))
             known[number] = steps[-1].side
         found = narrowed(last + 1, known)
     return Bisected(
-        series=bench.series.id,
-        metric=bench.series.metric,
-        candidates=tuple(one.name for one in bench.candidates),
+        series=place.series.id,
+        metric=place.series.metric,
+        candidates=tuple(one.name for one in place.candidates),
         steps=tuple(steps),
         found=found,
         doubt=doubts(steps, LEVEL) if found is not None else None,
     )
+
+
+def _step(place: _Place, number: int, pairs: int, at_bad: float | None) -> Step:
+    """One candidate against the good end; where it cannot be told, once more with twice the pairs.
+
+    `at_bad`: ratio of the bad end; None: this is the bad end, which is bad if it differs at all.
+    """
+    found = _set_against_good(place, number, pairs, at_bad)
+    if found.side == "unsure" and found.ratio is not None:
+        place.say(f"{_words(place, found)}: once more with {2 * pairs} pairs")
+        found = _set_against_good(place, number, 2 * pairs, at_bad)
+    place.say(_words(place, found))
+    return found
+
+
+def _set_against_good(place: _Place, number: int, pairs: int, at_bad: float | None) -> Step:
+    good, *_ = place.candidates
+    candidate = place.candidates[number]
+    place.progress.say(f"{candidate.name} against {good.name}")
+    try:
+        pair = Pair(cell=place.cell, new=candidate.side(), good=good.side())
+        run, values, goods = _measured(place, pair, pairs)
+    except (BuildError, InputError) as error:
+        if at_bad is None:
+            raise
+        return Step(candidate=number, side="unsure", reason=str(error))
+    both = sorted(values.keys() & goods.keys())
+    interval = ratio_interval([values[n] for n in both], [goods[n] for n in both], 2 * LEVEL - 1)
+    if interval is None:
+        return Step(candidate=number, side="unsure", run=run, pairs=len(both), reason="too few whole pairs")
+    low, high = interval.low, interval.high
+    differs: Side = "unsure" if low <= 1 <= high else "bad"
+    return Step(
+        candidate=number,
+        side=differs if at_bad is None else side_of_interval(low, high, at_bad),
+        pairs=len(both),
+        ratio=(low * high) ** 0.5,
+        low=low,
+        high=high,
+        run=run,
+    )
+
+
+def _measured(place: _Place, pair: Pair, pairs: int) -> tuple[str, dict[int, float], dict[int, float]]:
+    """The rerun's name, and the metric of the candidate and of the good end by round."""
+    plan, device = place.night, place.series.device
+    spec = next(spec for spec in plan.suite.devices if spec.name == device)
+    rerun = pair_plan(
+        plan,
+        [pair],
+        pairs,
+        name=f"bisect-{plan.suite.name}",
+        title=f"bisection of {place.series.metric}",
+        facts={device: planned_facts(spec, connected=True)},
+    )
+    run = read_run(run_pairs(rerun.plan, place.results, place.progress))
+    values = {seen.cell.key: seen.values for seen in read_cells(run)}
+    new, good = (values[key].get(place.series.metric, {}) for key in rerun.couples[0])
+    return run.id, new, good
+
+
+def _words(place: _Place, step: Step) -> str:
+    name = place.candidates[step.candidate].name
+    if step.ratio is None or step.low is None or step.high is None:
+        return f"{name}: cannot be told: {step.reason}"
+    word = {"good": "as the good end", "bad": "as the bad end", "unsure": "cannot be told"}[step.side]
+    return f"{name}: {step.ratio:.3f}× ({step.low:.3f}–{step.high:.3f}) in {step.pairs} pairs: {word}"
 
 
 def _series(history: History, wanted: str | None) -> Series:

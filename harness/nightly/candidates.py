@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -14,11 +15,10 @@ from harness.build.cache import sha256_file
 from harness.build.recipes.stored import runner_folder
 from harness.build.runners.llama_cpp_build import PROGRAM
 from harness.errors import BuildError, InputError
-from harness.measure.pairing import Pair, Side, side_of
+from harness.measure.pairing import Side, side_of
 from harness.nightly.keeping import missing_of
 from harness.progress import Progress
 from harness.store import Run
-from harness.values import Cell
 
 LONGEST_BUILD_S = 4 * 3600
 
@@ -86,14 +86,9 @@ def built_of(names: Sequence[str], command: str, side: Side, progress: Progress)
     """
 
     def making(name: str) -> Callable[[], Side]:
-        return lambda: msgspec.structs.replace(side, runner_sha256=_built(name, command, progress))
+        return cache(lambda: msgspec.structs.replace(side, runner_sha256=_built(name, command, progress)))
 
     return [Candidate(name, making(name)) for name in names]
-
-
-def pair_of(cell: Cell, candidate: Candidate, good: Candidate) -> Pair:
-    """Raises BuildError: one of them cannot be made, or is no longer in the store."""
-    return Pair(cell=cell, new=candidate.side(), good=good.side())
 
 
 def _side(run: Run, series: Series) -> Side | None:
