@@ -199,6 +199,7 @@ def test_scores_are_compared_question_by_question(tmp_path: Path) -> None:
     series = one(read(tmp_path, 4), "acc")
     assert all(p.value is not None for p in series.points)
     changed = [c for c in series.changes if c.worse]
+    assert changed
     assert all(c.tier == "alert" and "McNemar" in c.rule for c in changed)
 
 

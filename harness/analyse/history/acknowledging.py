@@ -2,8 +2,10 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from harness.analyse.history.values import Acknowledgement, Change, History, Series
 from harness.errors import InputError, StoreError, UnknownNameError
@@ -15,6 +17,7 @@ FOLDER = "acks"
 """In the folder of runs; it holds no run."""
 LONGEST = 2000
 """Characters of a reason."""
+LONGEST_NAME = 200
 
 
 class Acknowledged(Value, frozen=True, kw_only=True):
@@ -29,8 +32,8 @@ class Acknowledged(Value, frozen=True, kw_only=True):
     latest: str
     """Runs between which the change lies, both included; a change that is found there later is the same."""
     worse: bool
-    by: str
-    reason: str
+    by: Annotated[str, Meta(max_length=LONGEST_NAME)]
+    reason: Annotated[str, Meta(max_length=LONGEST)]
     at: str
     """UTC, ISO 8601."""
 
@@ -85,7 +88,7 @@ def acknowledge(
         earliest=runs[0],
         latest=runs[1],
         worse=change.worse,
-        by=by.strip() or "unknown",
+        by=by.strip()[:LONGEST_NAME] or "unknown",
         reason=reason.strip(),
         at=(now or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ"),
     )
