@@ -295,6 +295,13 @@ def test_a_cut_says_what_differs_and_judges_nothing(opened: Any) -> None:
     assert opened.inner_text(".lead .word") == "untouched"
 
 
+def test_files_are_told_to_the_last_byte(opened: Any) -> None:
+    one = series_of(BY_METRIC["size_bytes", "int4-ptq", "pixel-8"])
+    to(opened, f"#/series/{one.id}")
+    assert f"1.08 GB {one.points[-1].value:,.0f} bytes" in " ".join(opened.inner_text(".detail").split())
+    assert "Nights differ" not in opened.inner_text(".lead"), "exact values have no spread"
+
+
 def test_failed_nights_are_no_zeros(opened: Any) -> None:
     to(opened, f"#/series/{FAILING}")
     assert "6 nights without a value: out of memory: killed after 812 MiB." in opened.inner_text(".lead")

@@ -306,3 +306,11 @@ def test_colours_are_those_of_the_report() -> None:
     shared = ours.keys() & light.keys()
     assert shared >= {"paper", "ink", "muted", "rule", "wash", "accent", "base", "warn"}
     assert {name: ours[name] for name in shared} == {name: (light[name], dark[name]) for name in shared}
+
+
+def test_the_script_makes_no_markup_of_strings_and_asks_nobody() -> None:
+    ways = (
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|fetch\(|XMLHttpRequest|WebSocket"
+    )
+    for path in (Path(site.__file__).parent / "assets").glob("*.js"):
+        assert not re.search(ways, path.read_text(encoding="utf-8")), path.name

@@ -50,7 +50,7 @@ bench.pages.series = (() => {
     if (one.latest && one.latest.value !== null) parts.push(`Newest: ${w.ofNight(one, one.latest.value)}. `);
     if (one.latest && one.latest.value === null && !one.gap) parts.push(make("span", "novalue", `Newest night has no value: ${one.latest.reason}. `));
     if (one.gap) parts.push(make("span", "novalue", `${one.gap.words}. `));
-    if (one.spread !== null) parts.push(make("span", "sub", `Nights differ by ${w.number(100 * one.spread, -1)} % (one standard deviation).`));
+    if (one.spread) parts.push(make("span", "sub", `Nights differ by ${w.share(one.spread)} (one standard deviation).`));
     return make("p", "lead", ...parts);
   }
 
