@@ -21,18 +21,19 @@ def overview_data(
 ) -> dict[str, Any]:
     """Everything but points; `versions` are those of the other files of data, `links` of runs."""
     times = [seconds(night.started) for night in history.nights]
-    newest = _newest(history, times)
-    window = Window(newest - RECENT_DAYS * DAY_S, newest)
+    end = _end(history, times)
+    window = Window(end - RECENT_DAYS * DAY_S, end)
     places = _places(history)
     rows = [_row(one, places, times, window, versions) for one in _sorted(history.series)]
     return {
         "made": line(history.made),
         "madeAt": seconds(history.made),
-        "newest": newest,
+        "newest": max(times, default=end),
+        "end": end,
         "nights": _nights(history, times, versions, links),
         "metrics": {line(name): metric_words(name) for name in dict.fromkeys(one.metric for one in history.series)},
         "series": rows,
-        "tiles": _tiles(history, places, times, day(newest)),
+        "tiles": _tiles(history, places, times, day(end)),
         "recentDays": RECENT_DAYS,
         "sparksVersion": versions["sparks"],
         "states": STATES,
@@ -44,13 +45,14 @@ def overview_data(
 def sparks_data(history: History) -> dict[str, Any]:
     """Series → its sparkline of all nights."""
     times = [seconds(night.started) for night in history.nights]
-    newest = _newest(history, times)
-    window = Window(min(times, default=newest), newest)
+    end = _end(history, times)
+    window = Window(min(times, default=end), end)
     return {series_key(one.id): spark(one, _times(one, times), window) for one in history.series}
 
 
-def _newest(history: History, times: Sequence[int]) -> int:
-    return max(times, default=seconds(history.made))
+def _end(history: History, times: Sequence[int]) -> int:
+    """Pictures end when the history was made, not at its newest night: what is missing since is seen."""
+    return max([*times, seconds(history.made)])
 
 
 def _times(series: Series, times: Sequence[int]) -> list[int]:
@@ -152,13 +154,13 @@ def _news(series: Series) -> dict[str, Any] | None:
 
 
 def _tiles(
-    history: History, places: dict[tuple[str, str], str], times: Sequence[int], newest: str
+    history: History, places: dict[tuple[str, str], str], times: Sequence[int], end: str
 ) -> list[dict[str, Any]]:
     """Of each device and suite what every one of the last nights gave, oldest first."""
     groups: dict[tuple[str, str], list[Series]] = defaultdict(list)
     for one in history.series:
         groups[places[one.device, one.host], line(one.suite)].append(one)
-    days = [(date.fromisoformat(newest) - timedelta(days=back)).isoformat() for back in reversed(range(STRIP_DAYS))]
+    days = [(date.fromisoformat(end) - timedelta(days=back)).isoformat() for back in reversed(range(STRIP_DAYS))]
     return [
         {"place": place, "suite": suite, "strip": _strip(series, times, days), "first": days[0]}
         for (place, suite), series in groups.items()

@@ -136,10 +136,10 @@ bench.words = (() => {
     return `${number} ${MONTHS[month - 1]} ${year}`;
   }
 
-  /** `14 Nov`, with the year where it is not the newest night's. */
+  /** `14 Nov`, with the year where it is not the one of the page. */
   function shortDate(at) {
     const [year, month, number] = day(at).split("-").map(Number);
-    const same = day(bench.all.newest).startsWith(`${year}-`);
+    const same = day(bench.all.end).startsWith(`${year}-`);
     return `${number} ${MONTHS[month - 1].slice(0, 3)}${same ? "" : ` ${year}`}`;
   }
 
