@@ -384,6 +384,21 @@ def test_a_file_that_is_missing_is_said(browser: Any, tmp_path: Path) -> None:
     page.close()
 
 
+def test_a_page_that_was_open_for_a_night_says_so(browser: Any, tmp_path: Path) -> None:
+    page = browser.new_page()
+    page.goto(write_dashboard(example(130), tmp_path).as_uri())
+    page.wait_for_selector(".card")
+    write_dashboard(example(131), tmp_path)
+    to(page, "")
+    page.evaluate("(hash) => { location.hash = hash; }", f"#/series/{ALERT}")
+    page.wait_for_selector("main .banner")
+    assert "written anew since this page was opened" in page.inner_text("main .banner")
+    page.click("text=Load the page again")
+    page.wait_for_selector(".u-over")
+    assert page.inner_text(".detail h2").startswith("8 November 2026")
+    page.close()
+
+
 # ---------------------------------------------------------------- comparisons
 
 

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from harness.analyse.history.values import History, Series
-from harness.render.dashboard.scripts import Table, line, night_key, series_key
+from harness.render.dashboard.scripts import Table, line, night_key, nights_key, series_key
 from harness.render.dashboard.sparks import Window, spark
 from harness.render.dashboard.states import STATES, day, headline, open_gap, seconds, spread, standing, state
 from harness.render.dashboard.told import gap_data, metric_words, size
@@ -77,7 +77,7 @@ def _places(history: History) -> dict[tuple[str, str], str]:
 
 def _nights(
     history: History, times: Sequence[int], versions: Mapping[str, str], links: Mapping[str, str]
-) -> dict[str, list[Any]]:
+) -> dict[str, Any]:
     keys = [night_key(night.run) for night in history.nights]
     suites, hosts = Table(), Table()
     return {
@@ -86,6 +86,7 @@ def _nights(
         "suite": [suites(line(night.suite)) for night in history.nights],
         "host": [hosts(line(night.host)) for night in history.nights],
         "key": keys,
+        "numbered": nights_key(night.run for night in history.nights),
         "version": [versions[key] for key in keys],
         "link": [links.get(night.run, "") for night in history.nights],
         "suites": suites.values,

@@ -15,7 +15,7 @@ bench.pages.compare = (() => {
     bench.refocus(key);
     const mine = ++turn;
     pairs(by).then((found) => { if (mine === turn) { fill(result, by, found); bench.refocus(key); } },
-      (error) => { if (mine === turn) result.replaceChildren(make("p", "banner", `${error.message}. The dashboard may be half copied, or newer than this page: load it again.`)); });
+      (error) => { if (mine === turn) result.replaceChildren(bench.sorry(error)); });
   }
 
   function kinds(by) {

@@ -18,7 +18,7 @@ bench.pages.series = (() => {
     open = { one, root };
     Promise.all([bench.seriesData(one), bench.charts()]).then(
       ([data]) => { if (open && open.root === root) fill(data); },
-      (error) => root.replaceChildren(head(one), make("p", "banner", `${error.message}. The dashboard may be half copied, or newer than this page: load it again.`)),
+      (error) => root.replaceChildren(head(one), bench.sorry(error)),
     );
   }
 
