@@ -416,7 +416,7 @@ def test_two_nights_show_what_is_worse_first_and_hide_nothing(opened: Any) -> No
     assert len(found) == len(TOLD.series)
     judged = [row[4] for row in found]
     assert judged[0].startswith("worse") and found[0][0].startswith("Decode@512, int4-ptq")
-    assert "% slower" in found[0][3]
+    assert "% slower" in found[0][3] and "between: alert since 27 Oct" in judged[0]
     assert sum(text.startswith("within noise") for text in judged) >= 8, "what is within noise is shown"
     counts = opened.locator(".result .count").all_inner_texts()
     assert counts[0] == f"{sum(text.startswith('worse') for text in judged)} worse"

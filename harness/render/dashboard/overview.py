@@ -103,6 +103,7 @@ def _row(
 ) -> dict[str, Any]:
     key = series_key(series.id)
     gap = open_gap(series)
+    count = len(series.points)
     return {
         "id": key,
         "version": versions[key],
@@ -120,8 +121,8 @@ def _row(
         "news": _news(series),
         "gap": None if gap is None else gap_data(series, gap),
         "latest": _latest(series),
-        "steps": [[one.at, one.worse, one.tier] for one in series.changes],
-        "cuts": [series.points[cut.at].night for cut in series.cuts if cut.at < len(series.points)],
+        "steps": [[series.points[one.at].night, one.worse, one.tier] for one in series.changes if one.at < count],
+        "cuts": [series.points[cut.at].night for cut in series.cuts if cut.at < count],
         "spark": spark(series, _times(series, times), window),
     }
 
