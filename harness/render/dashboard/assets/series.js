@@ -95,7 +95,7 @@ bench.pages.series = (() => {
     root.firstChild.replaceWith(head(open.one));
     if (!chart) return;
     const [from, to] = ["from", "to"].map((name) => Date.parse(`${bench.route.get(name)}T00:00:00Z`) / 1e3);
-    const pad = Math.max((times.at(-1) - times[0]) * 0.01, DAY / 2);
+    const pad = Math.max((times.at(-1) - times[0]) * 0.02, DAY / 2);
     const { end } = bench.all;
     const start = Math.max(from || unasked(), times[0] - pad);
     open.shown = [start, to ? to + DAY : end + pad];
