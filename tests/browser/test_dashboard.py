@@ -295,6 +295,13 @@ def test_a_cut_says_what_differs_and_judges_nothing(opened: Any) -> None:
     assert opened.inner_text(".lead .word") == "untouched"
 
 
+def test_files_are_told_to_the_last_byte(opened: Any) -> None:
+    one = series_of(BY_METRIC["size_bytes", "int4-ptq", "pixel-8"])
+    to(opened, f"#/series/{one.id}")
+    assert f"1.08 GB {one.points[-1].value:,.0f} bytes" in " ".join(opened.inner_text(".detail").split())
+    assert "Nights differ" not in opened.inner_text(".lead"), "exact values have no spread"
+
+
 def test_failed_nights_are_no_zeros(opened: Any) -> None:
     to(opened, f"#/series/{FAILING}")
     assert "6 nights without a value: out of memory: killed after 812 MiB." in opened.inner_text(".lead")
@@ -377,6 +384,21 @@ def test_a_file_that_is_missing_is_said(browser: Any, tmp_path: Path) -> None:
     page.close()
 
 
+def test_a_page_that_was_open_for_a_night_says_so(browser: Any, tmp_path: Path) -> None:
+    page = browser.new_page()
+    page.goto(write_dashboard(example(130), tmp_path).as_uri())
+    page.wait_for_selector(".card")
+    write_dashboard(example(131), tmp_path)
+    to(page, "")
+    page.evaluate("(hash) => { location.hash = hash; }", f"#/series/{ALERT}")
+    page.wait_for_selector("main .banner")
+    assert "written anew since this page was opened" in page.inner_text("main .banner")
+    page.click("text=Load the page again")
+    page.wait_for_selector(".u-over")
+    assert page.inner_text(".detail h2").startswith("8 November 2026")
+    page.close()
+
+
 # ---------------------------------------------------------------- comparisons
 
 
@@ -394,7 +416,7 @@ def test_two_nights_show_what_is_worse_first_and_hide_nothing(opened: Any) -> No
     assert len(found) == len(TOLD.series)
     judged = [row[4] for row in found]
     assert judged[0].startswith("worse") and found[0][0].startswith("Decode@512, int4-ptq")
-    assert "% slower" in found[0][3]
+    assert "% slower" in found[0][3] and "between: alert since 27 Oct" in judged[0]
     assert sum(text.startswith("within noise") for text in judged) >= 8, "what is within noise is shown"
     counts = opened.locator(".result .count").all_inner_texts()
     assert counts[0] == f"{sum(text.startswith('worse') for text in judged)} worse"

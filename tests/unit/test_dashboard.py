@@ -306,3 +306,23 @@ def test_colours_are_those_of_the_report() -> None:
     shared = ours.keys() & light.keys()
     assert shared >= {"paper", "ink", "muted", "rule", "wash", "accent", "base", "warn"}
     assert {name: ours[name] for name in shared} == {name: (light[name], dark[name]) for name in shared}
+
+
+def test_the_script_makes_no_markup_of_strings_and_asks_nobody() -> None:
+    ways = (
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|fetch\(|XMLHttpRequest|WebSocket"
+    )
+    for path in (Path(site.__file__).parent / "assets").glob("*.js"):
+        assert not re.search(ways, path.read_text(encoding="utf-8")), path.name
+
+
+def test_nights_that_are_missing_up_to_now_are_seen(tmp_path: Path) -> None:
+    one = series(TIMES)
+    gone = with_changes(one, missing=(Missing(first=40, nights=9, what="no run", alert=True),))
+    told = History(made="2026-08-18T06:00:00Z", nights=tuple(nights(40)), series=(gone,))
+    overview = written(told, tmp_path)
+    assert overview["tiles"][0]["strip"][-10:] == [[1, 0, 0, 0], *[None] * 9]
+    assert overview["series"][0]["spark"]["gaps"] == [[pytest.approx(213.6, abs=1), WIDTH - 3, True]]
+    assert overview["series"][0]["spark"]["end"][0] < 220
+    assert overview["series"][0]["state"] == "missing"
+    assert overview["series"][0]["gap"]["words"] == "9 nights: no run"

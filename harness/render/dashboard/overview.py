@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from harness.analyse.history.values import History, Series
-from harness.render.dashboard.scripts import Table, line, night_key, series_key
+from harness.render.dashboard.scripts import Table, line, night_key, nights_key, series_key
 from harness.render.dashboard.sparks import Window, spark
 from harness.render.dashboard.states import STATES, day, headline, open_gap, seconds, spread, standing, state
 from harness.render.dashboard.told import gap_data, metric_words, size
@@ -21,18 +21,19 @@ def overview_data(
 ) -> dict[str, Any]:
     """Everything but points; `versions` are those of the other files of data, `links` of runs."""
     times = [seconds(night.started) for night in history.nights]
-    newest = _newest(history, times)
-    window = Window(newest - RECENT_DAYS * DAY_S, newest)
+    end = _end(history, times)
+    window = Window(end - RECENT_DAYS * DAY_S, end)
     places = _places(history)
     rows = [_row(one, places, times, window, versions) for one in _sorted(history.series)]
     return {
         "made": line(history.made),
         "madeAt": seconds(history.made),
-        "newest": newest,
+        "newest": max(times, default=end),
+        "end": end,
         "nights": _nights(history, times, versions, links),
         "metrics": {line(name): metric_words(name) for name in dict.fromkeys(one.metric for one in history.series)},
         "series": rows,
-        "tiles": _tiles(history, places, times, day(newest)),
+        "tiles": _tiles(history, places, times, day(end)),
         "recentDays": RECENT_DAYS,
         "sparksVersion": versions["sparks"],
         "states": STATES,
@@ -44,13 +45,14 @@ def overview_data(
 def sparks_data(history: History) -> dict[str, Any]:
     """Series → its sparkline of all nights."""
     times = [seconds(night.started) for night in history.nights]
-    newest = _newest(history, times)
-    window = Window(min(times, default=newest), newest)
+    end = _end(history, times)
+    window = Window(min(times, default=end), end)
     return {series_key(one.id): spark(one, _times(one, times), window) for one in history.series}
 
 
-def _newest(history: History, times: Sequence[int]) -> int:
-    return max(times, default=seconds(history.made))
+def _end(history: History, times: Sequence[int]) -> int:
+    """Pictures end when the history was made, not at its newest night: what is missing since is seen."""
+    return max([*times, seconds(history.made)])
 
 
 def _times(series: Series, times: Sequence[int]) -> list[int]:
@@ -75,7 +77,7 @@ def _places(history: History) -> dict[tuple[str, str], str]:
 
 def _nights(
     history: History, times: Sequence[int], versions: Mapping[str, str], links: Mapping[str, str]
-) -> dict[str, list[Any]]:
+) -> dict[str, Any]:
     keys = [night_key(night.run) for night in history.nights]
     suites, hosts = Table(), Table()
     return {
@@ -84,6 +86,7 @@ def _nights(
         "suite": [suites(line(night.suite)) for night in history.nights],
         "host": [hosts(line(night.host)) for night in history.nights],
         "key": keys,
+        "numbered": nights_key(night.run for night in history.nights),
         "version": [versions[key] for key in keys],
         "link": [links.get(night.run, "") for night in history.nights],
         "suites": suites.values,
@@ -100,6 +103,7 @@ def _row(
 ) -> dict[str, Any]:
     key = series_key(series.id)
     gap = open_gap(series)
+    count = len(series.points)
     return {
         "id": key,
         "version": versions[key],
@@ -117,8 +121,8 @@ def _row(
         "news": _news(series),
         "gap": None if gap is None else gap_data(series, gap),
         "latest": _latest(series),
-        "steps": [[one.at, one.worse, one.tier] for one in series.changes],
-        "cuts": [series.points[cut.at].night for cut in series.cuts if cut.at < len(series.points)],
+        "steps": [[series.points[one.at].night, one.worse, one.tier] for one in series.changes if one.at < count],
+        "cuts": [series.points[cut.at].night for cut in series.cuts if cut.at < count],
         "spark": spark(series, _times(series, times), window),
     }
 
@@ -152,13 +156,13 @@ def _news(series: Series) -> dict[str, Any] | None:
 
 
 def _tiles(
-    history: History, places: dict[tuple[str, str], str], times: Sequence[int], newest: str
+    history: History, places: dict[tuple[str, str], str], times: Sequence[int], end: str
 ) -> list[dict[str, Any]]:
     """Of each device and suite what every one of the last nights gave, oldest first."""
     groups: dict[tuple[str, str], list[Series]] = defaultdict(list)
     for one in history.series:
         groups[places[one.device, one.host], line(one.suite)].append(one)
-    days = [(date.fromisoformat(newest) - timedelta(days=back)).isoformat() for back in reversed(range(STRIP_DAYS))]
+    days = [(date.fromisoformat(end) - timedelta(days=back)).isoformat() for back in reversed(range(STRIP_DAYS))]
     return [
         {"place": place, "suite": suite, "strip": _strip(series, times, days), "first": days[0]}
         for (place, suite), series in groups.items()

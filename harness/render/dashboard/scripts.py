@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -37,6 +37,11 @@ def series_key(identity: str) -> str:
 def night_key(run: str) -> str:
     """The same for a run's name."""
     return digest(run)[:16]
+
+
+def nights_key(runs: Iterable[str]) -> str:
+    """Of a list of nights: files that number nights belong to a page that numbers them in the same way."""
+    return digest(list(runs))[:8]
 
 
 @lru_cache(maxsize=1 << 16)

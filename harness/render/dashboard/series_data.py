@@ -48,12 +48,16 @@ def _reason(point: Point) -> str:
     return line(point.reason or ("not told" if point.value is None else NOT_A_NUMBER))
 
 
-def series_data(series: Series, columns: Columns) -> dict[str, Any]:
-    """Everything that is known of it; repeated strings stand once and are named by number."""
+def series_data(series: Series, columns: Columns, nights: str) -> dict[str, Any]:
+    """Everything that is known of it; repeated strings stand once and are named by number.
+
+    `nights` is the key of the history's nights, which its points name by number.
+    """
     reasons, marks, artifacts = Table(), Table(), Table()
     points = series.points
     noise = spread(series)
     return {
+        "nights": nights,
         "night": [p.night for p in points],
         "value": columns.value,
         "reason": [reasons(one) for one in columns.reason],

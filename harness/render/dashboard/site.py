@@ -9,7 +9,7 @@ from harness import __version__
 from harness.analyse.history.values import History
 from harness.errors import InputError, StoreError
 from harness.render.dashboard.overview import overview_data, sparks_data
-from harness.render.dashboard.scripts import line, script, series_key, version
+from harness.render.dashboard.scripts import line, nights_key, script, series_key, version
 from harness.render.dashboard.series_data import columns_of, night_scripts, series_data
 from harness.render.files import write_files
 
@@ -77,10 +77,11 @@ def write_dashboard(
 def _write_data(history: History, out: Path) -> dict[str, str]:
     """All but the overview; returns the version of each file by its key."""
     versions: dict[str, str] = {}
+    numbered = nights_key(night.run for night in history.nights)
     columns = [columns_of(series) for series in history.series]
     for series, of in zip(history.series, columns, strict=True):
         key = series_key(series.id)
-        body = script(f"series/{key}", series_data(series, of))
+        body = script(f"series/{key}", series_data(series, of, numbered))
         versions[key] = version(body)
         write_files({f"data/series-{key}.js": body}, out, WHAT)
     nights = night_scripts(history, columns)

@@ -148,8 +148,8 @@ def _gaps(series: Series, times: Sequence[int], window: Window) -> Iterable[tupl
     return found
 
 
-def gap_times(first: int, points: int, times: Sequence[int], newest: int) -> tuple[int, int]:
-    """From the point before a gap to the point after it; a gap at the end reaches the newest night."""
+def gap_times(first: int, points: int, times: Sequence[int], end: int) -> tuple[int, int]:
+    """From the point before a gap to the point after it; a gap at the end reaches the end."""
     after = first + points
-    start = times[first - 1] if 0 < first <= len(times) else times[0] if times else newest
-    return start, times[after] if after < len(times) else newest
+    start = times[first - 1] if 0 < first <= len(times) else times[0] if times else end
+    return start, times[after] if after < len(times) else end

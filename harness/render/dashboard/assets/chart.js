@@ -141,9 +141,9 @@ bench.chart = (() => {
 
   /** From the point before a gap to the one after it. */
   function gapTimes(gap, times) {
-    const last = times.length - 1, newest = Math.max(bench.all.newest, times[last] || 0);
+    const last = times.length - 1, end = bench.all.end;
     const after = gap.first + gap.points;
-    return [times[Math.min(Math.max(gap.first - 1, 0), last)], after > last ? newest : times[after]];
+    return [times[Math.min(Math.max(gap.first - 1, 0), last)], after > last ? end : times[after]];
   }
 
   const tint = (one, colours) => (!one.worse ? colours.won : one.acknowledged ? colours.base : one.tier === "alert" ? colours.lost : colours.warn);

@@ -15,7 +15,7 @@ bench.pages.compare = (() => {
     bench.refocus(key);
     const mine = ++turn;
     pairs(by).then((found) => { if (mine === turn) { fill(result, by, found); bench.refocus(key); } },
-      (error) => { if (mine === turn) result.replaceChildren(make("p", "banner", `${error.message}. The dashboard may be half copied, or newer than this page: load it again.`)); });
+      (error) => { if (mine === turn) result.replaceChildren(bench.sorry(error)); });
   }
 
   function kinds(by) {
@@ -84,7 +84,7 @@ bench.pages.compare = (() => {
     const [low, high] = [Math.min(x, y), Math.max(x, y)];
     const cut = x >= 0 && y >= 0 && one.cuts.some((night) => low < night && night <= high);
     const how = { spread: one.spread, apart: cut ? "a cut lies between" : "" };
-    return judged(one, await value(one, x, a), await value(one, y, b), how);
+    return { ...judged(one, await value(one, x, a), await value(one, y, b), how), steps: x < 0 || y < 0 ? [] : one.steps.filter(([night]) => low < night && night <= high) };
   }
 
   /** The spread of nights that two series have together, as if each had that of one. */
@@ -148,13 +148,20 @@ bench.pages.compare = (() => {
     return by === "night" ? `Intervals of ratios come ${nights}.` : run;
   }
 
-  function cells({ one, a, b, found, metric }, by) {
+  /** Changes between two nights: what one night leaves in doubt may be certain of many. */
+  function between(steps) {
+    if (!steps || !steps.length) return "";
+    const words = steps.map(([night, worse, tier]) => `${worse ? tier : "better"} since ${w.shortDate(bench.all.nights.at[night])}`);
+    return make("span", "sub part", `between: ${words.join(", ")}`);
+  }
+
+  function cells({ one, a, b, found, metric, steps }, by) {
     const where = [one.place, one.suite, one.runtime, one.workload].filter((text) => text && (by !== "device" || text !== one.place)).join(" · ");
     const name = link(one.variant && by !== "variant" ? `${one.title}, ${one.variant}` : one.title, bench.route.to("series", one.id));
     const doubt = [...new Set([...a.marks, ...b.marks])];
     const told = make("span", `word ${found.kind}`, bench.judge.WORDS[found.kind]);
     return [[name, make("span", "sub where", where)], side(one, a), side(one, b), [ratio(found, metric, a, b)],
-      [told, found.why ? make("span", "sub", ` ${found.why}`) : "", doubt.length ? make("span", "noisy part", `noisy: ${doubt.join("; ")}`) : ""]];
+      [told, found.why ? make("span", "sub", ` ${found.why}`) : "", doubt.length ? make("span", "noisy part", `noisy: ${doubt.join("; ")}`) : "", between(steps)]];
   }
 
   function side(one, told) {

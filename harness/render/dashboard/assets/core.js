@@ -33,7 +33,17 @@ const bench = (() => {
     return waiting.get(file);
   }
 
-  const seriesData = (one) => load(`series/${one.id}`, `data/series-${one.id}.js?${one.version}`);
+  /** A page that has been open for a night does not know the nights of newer files. */
+  const seriesData = (one) => load(`series/${one.id}`, `data/series-${one.id}.js?${one.version}`).then((data) => {
+    if (data.nights !== bench.all.nights.numbered) throw new Error("The dashboard was written anew since this page was opened");
+    return data;
+  });
+
+  /** What is shown in place of what could not be read. */
+  function sorry(error) {
+    return make("p", "banner", `${error.message}. `, button("Load the page again", () => location.reload()));
+  }
+
   /** Pictures of all nights, which few ask for. */
   const sparks = () => load("sparks", `data/sparks.js?${bench.all.sparksVersion}`).then((found) => { bench.all.sparks = found; });
   const charts = () => (window.uPlot ? Promise.resolve() : script(UPLOT));
@@ -134,5 +144,5 @@ const bench = (() => {
   }
 
   if (location.hash.startsWith("#/series/")) charts();
-  return { put, load, sparks, seriesData, nightData, charts, make, draw, button, link, focused, refocus, copied, say, table, tableRow, pages: {} };
+  return { put, load, sparks, seriesData, sorry, nightData, charts, make, draw, button, link, focused, refocus, copied, say, table, tableRow, pages: {} };
 })();

@@ -9,7 +9,7 @@ bench.night = (() => {
   /** told: `{one, data, times}` and which point. */
   function details({ one, data, times }, at) {
     const nights = bench.all.nights, night = data.night[at], run = nights.run[night];
-    const rows = [["Value", valueNodes(one, data, at)]];
+    const rows = [["Value", [...valueNodes(one, data, at), ...exactly(one, data.value[at])]]];
     if (data.rounds[at].length) rows.push(["Rounds", w.several(bench.all.metrics[one.metric], data.rounds[at])]);
     if (data.marks[at] >= 0) rows.push(["Doubtful", data.markWords[data.marks[at]].map((mark) => make("span", "noisy part", mark))]);
     rows.push(["Run", [copied(run, "the run's name")]]);
@@ -25,6 +25,12 @@ bench.night = (() => {
     const value = data.value[at];
     if (value === null) return [make("span", "novalue", `no value: ${data.reasons[data.reason[at]]}`)];
     return [w.ofNight(one, value)];
+  }
+
+  /** A count of bytes also to the last one: two files may differ where their rounded sizes do not. */
+  function exactly(one, value) {
+    const { exact, unit } = bench.all.metrics[one.metric];
+    return exact && unit === "bytes" && value !== null ? [make("span", "sub", ` ${w.whole(value)} bytes`)] : [];
   }
 
   function environment(data, at) {

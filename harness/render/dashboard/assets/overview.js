@@ -9,7 +9,7 @@ bench.pages.overview = (() => {
   let parts = null;
 
   function show(page) {
-    if (spanNow() === "all" && !bench.all.sparks) { bench.sparks().then(() => bench.show(bench.route.now), (error) => page.replaceChildren(make("p", "banner", error.message))); return; }
+    if (spanNow() === "all" && !bench.all.sparks) { bench.sparks().then(() => bench.show(bench.route.now), (error) => page.replaceChildren(bench.sorry(error))); return; }
     if (!parts || !page.contains(parts.cards)) build(page);
     const chosen = bench.filters.chosen(), beside = bench.filters.chosen(["state", "worse"]);
     const key = bench.focused();

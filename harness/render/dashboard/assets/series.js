@@ -18,7 +18,7 @@ bench.pages.series = (() => {
     open = { one, root };
     Promise.all([bench.seriesData(one), bench.charts()]).then(
       ([data]) => { if (open && open.root === root) fill(data); },
-      (error) => root.replaceChildren(head(one), make("p", "banner", `${error.message}. The dashboard may be half copied, or newer than this page: load it again.`)),
+      (error) => root.replaceChildren(head(one), bench.sorry(error)),
     );
   }
 
@@ -50,7 +50,7 @@ bench.pages.series = (() => {
     if (one.latest && one.latest.value !== null) parts.push(`Newest: ${w.ofNight(one, one.latest.value)}. `);
     if (one.latest && one.latest.value === null && !one.gap) parts.push(make("span", "novalue", `Newest night has no value: ${one.latest.reason}. `));
     if (one.gap) parts.push(make("span", "novalue", `${one.gap.words}. `));
-    if (one.spread !== null) parts.push(make("span", "sub", `Nights differ by ${w.number(100 * one.spread, -1)} % (one standard deviation).`));
+    if (one.spread) parts.push(make("span", "sub", `Nights differ by ${w.share(one.spread)} (one standard deviation).`));
     return make("p", "lead", ...parts);
   }
 
@@ -95,30 +95,31 @@ bench.pages.series = (() => {
     root.firstChild.replaceWith(head(open.one));
     if (!chart) return;
     const [from, to] = ["from", "to"].map((name) => Date.parse(`${bench.route.get(name)}T00:00:00Z`) / 1e3);
-    const pad = Math.max((times.at(-1) - times[0]) * 0.01, DAY / 2);
-    const newest = Math.max(times.at(-1), bench.all.newest);
+    const pad = Math.max((times.at(-1) - times[0]) * 0.02, DAY / 2);
+    const { end } = bench.all;
     const start = Math.max(from || unasked(), times[0] - pad);
-    open.shown = [start, to ? to + DAY : newest + pad];
-    if (open.shown[0] >= open.shown[1]) open.shown = [times[0] - pad, newest + pad];
+    open.shown = [start, to ? to + DAY : end + pad];
+    if (open.shown[0] >= open.shown[1]) open.shown = [times[0] - pad, end + pad];
     chart.range(...open.shown);
     open.ranges.forEach((node, at) => {
       const days = RANGES[at][1], whole = open.shown[0] <= times[0] && !to;
       node.setAttribute("aria-pressed", String(days ? !whole && !to && w.day(start) === daysAgo(days) : whole));
-      node.hidden = days > 0 && newest - days * DAY <= times[0];
+      if (days) node.hidden = end - days * DAY <= times[0];
     });
+    open.ranges.at(-1).hidden = open.ranges.slice(0, -1).every((node) => node.hidden) && !from && !to;
     const named = data.night.findIndex((night) => bench.all.nights.run[night] === bench.route.get("night"));
     pick(named < 0 ? times.length - 1 : named);
   }
 
   /** Where the chart begins unless asked: a long series shows its recent nights, and what to tell of it. */
   function unasked() {
-    const { one, times } = open, newest = bench.all.newest;
-    if (newest - times[0] < LONG_DAYS * DAY) return times[0] - DAY;
+    const { one, times } = open, { end } = bench.all;
+    if (end - times[0] < LONG_DAYS * DAY) return times[0] - DAY;
     const recent = Date.parse(`${daysAgo(RECENT_DAYS)}T00:00:00Z`) / 1e3;
     return one.news ? Math.min(recent, bench.all.nights.at[one.news.night] - BEFORE_DAYS * DAY) : recent;
   }
 
-  const daysAgo = (days) => w.day(bench.all.newest - days * DAY);
+  const daysAgo = (days) => w.day(bench.all.end - days * DAY);
   const range = (days) => bench.route.set({ from: days ? daysAgo(days) : w.day(open.times[0]), to: "" });
 
   /** Whole days in UTC, since the address is for people; null shows all. */
@@ -203,7 +204,7 @@ bench.pages.series = (() => {
     const { times, chosen, shown } = open, last = times.length - 1;
     const half = (shown[1] - shown[0]) / 4, middle = Math.min(Math.max(times[chosen], shown[0]), shown[1]);
     const steps = { ArrowLeft: () => choose(Math.max(chosen - 1, 0)), ArrowRight: () => choose(Math.min(chosen + 1, last)),
-      "+": () => half > DAY && zoom(middle - half, middle + half), "-": () => zoom(Math.max(middle - 4 * half, times[0]), Math.min(middle + 4 * half, bench.all.newest)), 0: () => zoom(null) };
+      "+": () => half > DAY && zoom(middle - half, middle + half), "-": () => zoom(Math.max(middle - 4 * half, times[0]), Math.min(middle + 4 * half, bench.all.end)), 0: () => zoom(null) };
     steps["="] = steps["+"];
     if (!(name in steps)) return false;
     steps[name]();

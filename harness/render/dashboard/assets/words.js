@@ -88,6 +88,9 @@ bench.words = (() => {
     return quantity(metric, value, value - half, value + half);
   }
 
+  /** A small share in percent, with two digits. */
+  const share = (value) => `${number(100 * value, lastPlace(100 * value, null, null))} %`;
+
   function times(ratio, low, high, exact = false) {
     const place = lastPlace(ratio, low, high, 1, exact);
     if (low === null || high === null || exact) return `${number(ratio, place)}×`;
@@ -133,15 +136,15 @@ bench.words = (() => {
     return `${number} ${MONTHS[month - 1]} ${year}`;
   }
 
-  /** `14 Nov`, with the year where it is not the newest night's. */
+  /** `14 Nov`, with the year where it is not the one of the page. */
   function shortDate(at) {
     const [year, month, number] = day(at).split("-").map(Number);
-    const same = day(bench.all.newest).startsWith(`${year}-`);
+    const same = day(bench.all.end).startsWith(`${year}-`);
     return `${number} ${MONTHS[month - 1].slice(0, 3)}${same ? "" : ` ${year}`}`;
   }
 
   const whole = (count) => number(count, 0);
   const many = (count, one, more) => `${whole(count)} ${count === 1 ? one : more || `${one}s`}`;
 
-  return { MONTHS, quantity, several, ofNight, times, points, gain, number, lastPlace, scaled, day, date, shortDate, clock, whole, many };
+  return { MONTHS, quantity, several, ofNight, share, times, points, gain, number, lastPlace, scaled, day, date, shortDate, clock, whole, many };
 })();
