@@ -239,8 +239,6 @@ def nights_of_two_hosts(folder: Path, draw: random.Random, kills: int, span_s: f
         thread.start()
     for thread in threads:
         thread.join()
-    for host in hosts:  # what one gave after the other had ended its last night
-        host._ended(host.start())
     judge(folder, seen)
     try:
         unpin(pin_name(folder / "results", "tiny", ("local",)))
