@@ -18,6 +18,8 @@ from harness.card_commands import card
 from harness.comparing_commands import compare
 from harness.device_commands import devices
 from harness.errors import BenchError
+from harness.history_commands import HISTORY
+from harness.nightly_commands import NIGHTLY
 from harness.options import json_option, results_option
 from harness.reading_commands import READING
 from harness.wish_options import command_of, wish_of, wish_options
@@ -265,7 +267,7 @@ def list_names(kinds: tuple[str, ...], suite: str, results: Path, as_json: bool)
             click.echo(f"  {name:<{width}}  {what}".rstrip())
 
 
-for command in (build, card, compare, devices, import_, *READING):
+for command in (build, card, compare, devices, import_, *HISTORY, *NIGHTLY, *READING):
     main.add_command(command)
 
 

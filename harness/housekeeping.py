@@ -1,12 +1,12 @@
 """What the cache may lose, and what is pinned in it: the paths of `bench gc`."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from harness.build.artifacts import MANIFEST, Manifest
-from harness.build.cache import cache_folder, nobody_uses_it
+from harness.build.cache import cache_folder, nobody_uses_it, only_one
 from harness.build.needs import needed, needed_tools
 from harness.build.waste import DAY_S, Entry, Pins, entries, old, read_pins, remove, write_pins
 from harness.config import find_suite, list_suites, load_suite
@@ -52,9 +52,14 @@ def pin(name: str) -> str:
         UnknownNameError: neither an artifact nor a suite.
     """
     held = _artifacts_named(name) or _suite_named(name)
-    pins = read_pins()
-    write_pins(Pins(held={**pins.held, name: tuple(sorted(held))}))
+    hold(name, sorted(held))
     return f"pinned {name}: {_entries(len(held))} of the cache"
+
+
+def hold(name: str, held: Sequence[str]) -> None:
+    """Pin exactly these entries (`kind/name`) under this name: what it held before is let go."""
+    with only_one("pins"):
+        write_pins(Pins(held={**read_pins().held, name: tuple(held)}))
 
 
 def unpin(name: str) -> str:
@@ -63,10 +68,11 @@ def unpin(name: str) -> str:
     Raises:
         UnknownNameError: no such pin; those that there are, are named.
     """
-    held = read_pins().held
-    if name not in held:
-        raise UnknownNameError("pin", name, held)
-    write_pins(Pins(held={key: value for key, value in held.items() if key != name}))
+    with only_one("pins"):
+        held = read_pins().held
+        if name not in held:
+            raise UnknownNameError("pin", name, held)
+        write_pins(Pins(held={key: value for key, value in held.items() if key != name}))
     return f"unpinned {name}"
 
 

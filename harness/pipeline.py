@@ -1,7 +1,6 @@
 """The paths, readable from top to bottom. Heavy rooms are imported inside: `bench --help` must be instant."""
 
 import os
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from harness.claim_files import load_claims
 from harness.config import Known, load_suite, locate_task
 from harness.device_files import load_devices
 from harness.errors import InputError, UnknownNameError
+from harness.machine_name import machine_name
 from harness.metrics import check_names
 from harness.progress import Progress
 from harness.store import Run, create_run, hold_run, read_run, resolve_run
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from harness.health import Health
     from harness.measure.bundle.make import Bundled
     from harness.measure.devices.phone.roster import Listed
+    from harness.measure.ready import Ready
+
+    OpenRun = Callable[[Plan, Ready], Path]
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,20 +135,39 @@ def run(wish: Wish, command: Sequence[str], results: Path, progress: Progress) -
     Raises:
         InputError: as `plan`, and a task file that only the suite names, without leave to run it.
     """
+    planned = plan_to_run(wish, command, progress)
+    return run_plan(planned, wish.data, progress, lambda plan, _: create_run(results, plan, host=machine_name()))
+
+
+def plan_to_run(wish: Wish, command: Sequence[str], progress: Progress) -> Plan:
+    """The plan of a run that is to begin now; says what it leaves out.
+
+    Raises:
+        InputError: as `run`.
+    """
     from harness.build.compressed import unmade
-    from harness.measure.ready import prepare
 
     planned = plan(wish, command, to_run=True)
     if not (wish.tasks or wish.allow_task_code):
         _refuse_task_files(planned.suite)
     for name, why in unmade(planned.suite.variants).items():
         progress.say(f"left out: {name}: {why}")
+    return planned
+
+
+def run_plan(planned: Plan, data: Path | None, progress: Progress, open_run: "OpenRun") -> Path:
+    """build → run → grade; returns the run's folder.
+
+    `open_run`: gives the folder, of a new run or of one of this plan that is gone on with, once all is made.
+    """
+    from harness.measure.ready import prepare
+
     with in_use():
         with _kept(progress):
             ready = prepare(planned, progress)
-        folder = create_run(results, planned, host=socket.gethostname())
+        folder = open_run(planned, ready)
         progress.say(f"run {folder.name}: {len(planned.trials)} trials of {len(planned.cells)} cells")
-        _go_on(folder, planned, ready, wish.data, progress)
+        _go_on(folder, planned, ready, data, progress)
     return folder
 
 
@@ -245,7 +267,7 @@ def merge(names: Sequence[str], results: Path) -> Path:
     from harness.measure.merge import merge_runs
 
     runs = [_own(resolve_run(name, results)) for name in names]
-    return merge_runs(runs, results, host=socket.gethostname())
+    return merge_runs(runs, results, host=machine_name())
 
 
 def failures(folder: Path) -> int:

@@ -9,7 +9,7 @@ from harness.options import Names, results_option
 
 FORMATS = ("csv", "json", "parquet", "prometheus")
 ENDINGS = {"prom": "prometheus"}
-SCHEMAS = ("suite", "devices", "claims", "record", "plan", "report")
+SCHEMAS = ("suite", "devices", "claims", "record", "plan", "report", "night")
 
 
 @click.command()

@@ -107,6 +107,12 @@ def _report(_: Known) -> Schema:
     return msgspec.json.schema(Report)
 
 
+def _night(_: Known) -> Schema:
+    from harness.analyse.history.found import NightFound
+
+    return msgspec.json.schema(NightFound)
+
+
 def _without_discriminators(node: Any) -> Any:
     """A word of OpenAPI that JSON Schema does not have; `anyOf` beside it says the same."""
     if isinstance(node, list):
@@ -134,4 +140,5 @@ KINDS: dict[str, Callable[[Known], Schema]] = {
     "record": lambda _: msgspec.json.schema(TrialRecord),
     "plan": lambda _: msgspec.json.schema(Plan),
     "report": _report,
+    "night": _night,
 }

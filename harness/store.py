@@ -59,14 +59,18 @@ class Run(msgspec.Struct, frozen=True):
 def create_run(results: Path, plan: Plan, *, host: str) -> Path:
     """Make the folder of a new run and write its plan durably; returns the folder."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    safe_host = re.sub(r"[^A-Za-z0-9.-]+", "-", host)[:24].strip("-.") or "host"
-    folder = results / f"{stamp}-{plan.suite.name}-{safe_host}-{secrets.token_hex(2)}"
+    folder = results / f"{stamp}-{plan.suite.name}-{safe_host(host)}-{secrets.token_hex(2)}"
     try:
         folder.mkdir(parents=True)
         write_durably(folder / PLAN, msgspec.json.format(encode(plan), indent=1))
     except OSError as error:
         raise StoreError(f"cannot write a run into {results}: {error.strerror}") from error
     return folder
+
+
+def safe_host(host: str) -> str:
+    """A machine's name as it stands in names of runs."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", host)[:24].strip("-.") or "host"
 
 
 def append_record(folder: Path, record: TrialRecord) -> None:

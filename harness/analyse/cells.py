@@ -34,6 +34,7 @@ from harness.values import (
 MOST_DISCARDED = 0.2
 IN_AN_INTERPRETER = ("executorch",)
 """Runtimes whose program is Python's."""
+HOLDS_NO_SPEED = "this machine does not hold its speed, and only a sustained figure counts"
 
 
 @dataclass(frozen=True)
@@ -257,10 +258,7 @@ def _limited(counted: list[TrialRecord], spoiled: list[TrialRecord]) -> str | No
     share = gone / (gone + len(observed(counted, Timing)) or 1)
     if share <= MOST_DISCARDED:
         return None
-    return (
-        f"{share:.0%} of the timed windows were discarded: this machine does not hold its speed, "
-        "and only a sustained figure counts"
-    )
+    return f"{share:.0%} of the timed windows were discarded: {HOLDS_NO_SPEED}"
 
 
 def _values(cell: Cell, counted: list[TrialRecord], bandwidth: ReadBandwidth) -> dict[str, dict[int, float]]:

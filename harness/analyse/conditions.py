@@ -120,7 +120,7 @@ def conditions(run: Run, cells: Sequence[SeenCell]) -> list[Condition]:
         facts = run.plan.facts.get(device)
         spec = next((one for one in run.plan.suite.devices if one.name == device), None)
         for name, value in {
-            **(_of_facts(facts) if facts else {}),
+            **(of_facts(facts) if facts else {}),
             **of_phone(spec, facts),
             "seed of rounds and questions": str(run.plan.suite.seed),
         }.items():
@@ -217,7 +217,8 @@ def _variant(variant: Variant, suite: Suite) -> VariantSeen:
     )
 
 
-def _of_facts(facts: DeviceFacts) -> dict[str, str]:
+def of_facts(facts: DeviceFacts) -> dict[str, str]:
+    """Name → value of what was seen of a device, and in words of what was not."""
     found = {}
     for field, name in FACTS.items():
         value = getattr(facts, field)

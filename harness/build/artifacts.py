@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -37,6 +38,7 @@ from harness.build.gguf_packing import ADAPTOR
 from harness.build.hub_models import hub_file
 from harness.build.programs import finish
 from harness.build.recipes import checkpoint_base_of, compression_of, load_recipe
+from harness.build.recipes.stored import artifact_of, gone
 from harness.build.releases import is_release
 from harness.build.runners import Runner
 from harness.build.runners.llama_cpp_build import ensure_runner
@@ -89,6 +91,11 @@ class Manifest(Value, frozen=True, kw_only=True):
     def files(self) -> tuple[ArtifactFile, ...]:
         return (self.file,) if self.adaptor is None else (self.file, self.adaptor)
 
+    @property
+    def sha256(self) -> str:
+        """Of the artifact, as records have it."""
+        return self.file.sha256 if self.adaptor is None else sha256_of(self.files)
+
 
 class Workshop:
     """Makes artifacts; implements what recipes call `Kit`."""
@@ -126,7 +133,7 @@ class Workshop:
         return Artifact(
             variant=variant.name,
             format="gguf",
-            sha256=manifest.file.sha256 if manifest.adaptor is None else sha256_of(manifest.files),
+            sha256=manifest.sha256,
             files=manifest.files,
             parameters=manifest.facts.parameters,
             tensor_bytes=manifest.facts.tensor_bytes,
@@ -303,8 +310,12 @@ def artifact_folder(variant: Variant) -> Path:
 
     Raises:
         InputError: the base model's file does not exist, or a setting cannot be.
-        BuildError: what it is made with is not installed.
+        BuildError: what it is made with is not installed, or a stored one is gone.
     """
+    if (wanted := artifact_of(variant)) is not None:
+        if (found := stored_folder(wanted)) is None:
+            raise gone(variant)
+        return found
     source, compression = variant.model.source, compression_of(variant)
     inputs: list[object] = [source, variant.model.context] if isinstance(source, RandomSource) else [source]
     if isinstance(source, FileSource):
@@ -318,6 +329,15 @@ def artifact_folder(variant: Variant) -> Path:
         settings = compression_key(variant, compression)
     wish = [variant.recipe, settings, inputs, variant.model.label, _versions(), RECIPE_REVISION]
     return cache_folder("artifacts") / digest(wish)[:16]
+
+
+def stored_folder(sha256: str) -> Path | None:
+    """Where the GGUF artifact of that sha256 is kept; None where it is not."""
+    for path in sorted(cache_folder("artifacts").glob(f"[!.]*/{MANIFEST}")):
+        with suppress(BuildError):  # a damaged one is nobody's artifact
+            if _manifest(path.parent).sha256 == sha256:
+                return path.parent
+    return None
 
 
 def base_variant(model: Model) -> Variant:

@@ -21,6 +21,7 @@ from harness.build.downloads import member_key
 from harness.build.drawn_text import drawn_name
 from harness.build.exported import RUNTIME, Wish, numbers_of, pte_folder, wish_of
 from harness.build.recipes import base_of, checkpoint_base_of, compression_of
+from harness.build.recipes.stored import runner_of
 from harness.build.releases import completed_place, is_release
 from harness.build.runners.llama_cpp_build import build_key, runner_hash
 from harness.build.runners.llama_cpp_sources import SDIST_SHA256
@@ -51,6 +52,9 @@ def needed_tools() -> set[str]:
 
 def _of_variant(variant: Variant) -> set[str]:
     found = _of_artifact(variant) | _of_model(variant.model)
+    with suppress(BuildError):  # a runner that is gone is not needed
+        if (runner := runner_of(variant)) is not None:
+            found.add(f"runners/{Path(runner.path).parent.name}")
     base = base_of(variant)
     return (found if base is None else found | _of_artifact(base)) | _of_compression(variant)
 

@@ -97,7 +97,7 @@ class Floor:
 
     def bare_equipment(self, cell: Cell) -> Equipment:
         """Without inputs: for cells that run no program."""
-        runner = self._runner(cell)
+        runner = self.runner(cell)
         return Equipment(
             device=self.devices[cell.device],
             facts=self.facts[cell.device],
@@ -134,18 +134,21 @@ class Floor:
 
     def answers(self, trial: Trial, cell: Cell) -> Path:
         """Answers in progress; those of other requests, another artifact or another runner are not gone on with."""
-        runner = self._runner(cell)
+        runner = self.runner(cell)
         of = digest([self.requests[cell.key].hash, self.artifact(cell).sha256, runner and runner.sha256])[:8]
         return self.folder / "answers" / f"{answers_name(trial, cell)}-{of}.jsonl"
 
-    def _runner(self, cell: Cell) -> Runner | None:
+    def runner(self, cell: Cell) -> Runner | None:
+        """The program that the cell is measured with; None where none runs, or a phone's is not chosen yet."""
+        if (own := self.ready.own_runner(cell)) is not None:
+            return own
         if cell.runtime is not None and cell.device in self.ready.builds:
             return self.chosen.get(cell.device)
         found = self.ready.preparations.get(cell.runtime.name) if cell.runtime else None
         return found.runner if found else None
 
     def _inputs(self, trial: Trial, cell: Cell) -> Inputs:
-        runner = self._runner(cell)
+        runner = self.runner(cell)
         assert runner is not None
         inputs = Inputs(program=runner.path)
         if cell.variant is None:

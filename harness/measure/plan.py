@@ -212,15 +212,15 @@ def _cells_of(
 ) -> Iterable[Cell]:
     match load:
         case Size():
-            yield from (_cell(v, None, device, load) for v in variants)
+            yield from (cell_of(v, None, device, load) for v in variants)
         case Bandwidth():
-            cells = [_cell(None, _resolved(runtime, facts), device, load) for runtime in suite.runtimes]
+            cells = [cell_of(None, _resolved(runtime, facts), device, load) for runtime in suite.runtimes]
             yield next((cell for cell in cells if cell.unsupported is None), cells[0])
         case _:
             for runtime in suite.runtimes:
                 settled = _with_threads(_resolved(runtime, facts), load)
                 for v in variants:
-                    cell = _cell(v, settled, device, load)
+                    cell = cell_of(v, settled, device, load)
                     why = _not_on_phones(cell) if facts.phone is not UNSET else None
                     yield cell if why is None else msgspec.structs.replace(cell, unsupported=why)
 
@@ -240,7 +240,8 @@ def _for_all(load: Workload) -> Workload:
     return msgspec.structs.replace(load, variants=UNSET) if only_for(load) else load
 
 
-def _cell(variant: Variant | None, runtime: Runtime | None, device: str, load: Workload) -> Cell:
+def cell_of(variant: Variant | None, runtime: Runtime | None, device: str, load: Workload) -> Cell:
+    """The cell of that wish, with its key, and why it is impossible where it is."""
     wish: list[Any] = [None, runtime, device, load]
     if variant is not None:
         wish[0] = [variant.name, variant.model, variant.recipe, variant.settings]

@@ -6,6 +6,7 @@ import msgspec
 
 from harness.build.artifacts import Workshop
 from harness.build.exported import wish_of
+from harness.build.recipes.stored import runner_of
 from harness.build.runners import Runner
 from harness.build.runners.choice import candidates
 from harness.build.runners.llama_cpp_build import ensure_runner
@@ -32,6 +33,12 @@ class Ready(msgspec.Struct):
     """Runtime → what makes its inputs; empty where nothing is run."""
     builds: dict[str, dict[str, Runner]] = {}
     """Phone → target → program: what its cores can run."""
+    own_runners: dict[str, Runner] = {}
+    """Variant → the program of the store that it alone is measured with."""
+
+    def own_runner(self, cell: Cell) -> Runner | None:
+        """The program that the cell's variant names; None for a program that all share."""
+        return self.own_runners.get(str(cell.variant)) if cell.runtime and cell.runtime.name == "llama.cpp" else None
 
     def artifact(self, cell: Cell) -> Artifact | None:
         return self.artifacts.get(self.key(cell)) if cell.variant else None
@@ -64,9 +71,12 @@ def prepare(plan: Plan, progress: Progress) -> Ready:
     workshop = Workshop(runners.get("llama.cpp"), progress, wish_of(suite))
     artifacts: dict[Key, Artifact] = {}
     broken: dict[Key, str] = {}
+    own_runners: dict[str, Runner] = {}
     variants = {variant.name: variant for variant in suite.variants}
     for name, format in wanted(plan):
         try:
+            if (own := runner_of(variants[name])) is not None:
+                own_runners[name] = own
             artifacts[name, format] = workshop.ensure(variants[name], format)
         except BuildError as error:
             broken[name, format] = str(error)
@@ -77,7 +87,7 @@ def prepare(plan: Plan, progress: Progress) -> Ready:
     preparations = {
         name: Preparation(local, runner, workshop, suite, progress, name) for name, runner in runners.items()
     }
-    return Ready(workshop, artifacts, broken, preparations, _builds(plan, progress))
+    return Ready(workshop, artifacts, broken, preparations, _builds(plan, progress), own_runners)
 
 
 def _builds(plan: Plan, progress: Progress) -> dict[str, dict[str, Runner]]:

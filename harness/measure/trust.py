@@ -33,9 +33,10 @@ class Trusted(Value, frozen=True, kw_only=True):
     """The build of the runner, and by which measurements."""
     runner_sha256: str | None = None
     kernels: dict[str, KernelCheck] = {}
-    """By the types of the weights that were checked and a hash of the runtime's settings, joined by `+`."""
+    """By the types of the weights that were checked and hashes of the runtime's settings and of a program that the
+    variant names, joined by `+`."""
     parity: dict[str, ParitySeen] = {}
-    """By the artifact's sha256."""
+    """By the artifact's sha256, and a hash of a program that the variant names."""
 
 
 OURS = "llama.cpp"
@@ -101,7 +102,8 @@ class Kernels:
         files = [one for one in self._files() if one.types == types_of(artifact)]
         if not self._is_asked(files):
             return
-        kind = f"{types_of(artifact)}+{digest(cell.runtime)[:8]}"
+        own = self.floor.ready.own_runner(cell)
+        kind = "+".join((types_of(artifact), digest(cell.runtime)[:8], *((own.sha256[:8],) if own else ())))
         if kind not in self.found.kernels:
             runtime, smallest = cell.runtime, min(files, key=lambda one: one.order)
             assert runtime is not None
@@ -151,8 +153,9 @@ class HostTrust(Kernels):
             BuildError: the build computes something else.
         """
         artifact = self.floor.ready.artifact(cell)
-        if artifact is not None and is_ours(cell) and is_asked(cell):
-            self.check_kernels(cell, artifact, self.floor.ready.preparations[OURS].runner)
+        runner = self.floor.runner(cell)
+        if artifact is not None and runner is not None and is_ours(cell) and is_asked(cell):
+            self.check_kernels(cell, artifact, runner)
 
 
 class Trust(Kernels):
@@ -172,15 +175,17 @@ class Trust(Kernels):
             BuildError: no build runs there, or the artifact computes something else there than on the host.
             DeviceError: the device is out of reach.
         """
-        artifact = self.floor.ready.artifact(cell)
-        if self.found.choice is None:
+        artifact, own = self.floor.ready.artifact(cell), self.floor.ready.own_runner(cell)
+        if self.found.choice is None and own is None:
             self._choose()
         if artifact is None:
             return None
-        self.check_kernels(cell, artifact, self.floor.chosen[self.name])
-        if artifact.sha256 not in self.found.parity:
-            self._keep(parity={**self.found.parity, artifact.sha256: self._parity(cell, artifact)})
-        seen = self.found.parity[artifact.sha256]
+        program = own or self.floor.chosen[self.name]
+        self.check_kernels(cell, artifact, program)
+        key = artifact.sha256 if own is None else f"{artifact.sha256}+{own.sha256[:8]}"
+        if key not in self.found.parity:
+            self._keep(parity={**self.found.parity, key: self._parity(cell, artifact, program)})
+        seen = self.found.parity[key]
         if seen.wrong is not None:
             raise BuildError(f"{cell.variant} on {self.name}: {seen.wrong}")
         return seen
@@ -207,13 +212,13 @@ class Trust(Kernels):
             )
         self.floor.chosen[self.name] = built
 
-    def _parity(self, cell: Cell, artifact: Artifact) -> ParitySeen:
+    def _parity(self, cell: Cell, artifact: Artifact, program: Runner) -> ParitySeen:
         floor = self.floor
         return check_parity(
             floor.preparation(cell),
             floor.devices[self.name],
             floor.facts[self.name],
-            floor.chosen[self.name],
+            program,
             cell,
             floor.variants[str(cell.variant)].model,
             artifact,

@@ -183,7 +183,7 @@ def gain(name: str, ratio: float, low: float | None, high: float | None) -> Gain
     if not exact and low is not None and high is not None and low <= 1 <= high:
         place = last_place(ratio, low, high)
         return Gain(f"no difference seen: {number(ratio, place)}×", span(low, high, place), "against")
-    better, worse = _comparatives(name)
+    better, worse = comparatives(name)
     word = better if (ratio < 1) == (one.better == "lower") else worse
     factor = ratio if ratio >= 1 else 1 / ratio if ratio > 0 else 1.0
     if one.unit in ("tok/s", "s") and factor >= MULTIPLES_FROM:
@@ -202,7 +202,7 @@ def _shown_span(low: float | None, high: float | None, place: int, exact: bool) 
     return None if exact or low is None or high is None else span(low, high, place)
 
 
-def _comparatives(name: str) -> tuple[str, str]:
+def comparatives(name: str) -> tuple[str, str]:
     """(better, worse)"""
     if name == "size_bytes":
         return "smaller", "larger"

@@ -41,6 +41,7 @@ from harness.values.phones import (
 )
 from harness.values.planned import (
     Cell,
+    Compared,
     Plan,
     Shard,
     Trial,
@@ -126,6 +127,7 @@ __all__ = [
     "CheckpointSource",
     "Cluster",
     "ClusterSeen",
+    "Compared",
     "CoolDown",
     "CoreCluster",
     "CoreRole",

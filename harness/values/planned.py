@@ -1,5 +1,7 @@
 """What a run will do."""
 
+from msgspec import UNSET, UnsetType
+
 from harness.values.basic import SCHEMA_VERSION, CellKey, Count, Name, Positive, Value, Whole
 from harness.values.seen import DeviceFacts
 from harness.values.wished import Runtime, Suite
@@ -46,6 +48,18 @@ class Trial(Value, frozen=True):
     round: Count
 
 
+class Compared(Value, frozen=True):
+    """Two variants of a rerun that stand side by side: what one run measured, and what an earlier one did."""
+
+    variant: Name
+    """As those runs call it."""
+    new: Name
+    good: Name
+    """As this run calls the two."""
+    new_run: str
+    good_run: str
+
+
 class Plan(Value, frozen=True, kw_only=True):
     """What a run will do, in order; the head of every run folder."""
 
@@ -61,3 +75,5 @@ class Plan(Value, frozen=True, kw_only=True):
     """How many questions of each task lm-eval's own model scores again."""
     shard: Shard | None = None
     """None: whole jobs."""
+    compares: tuple[Compared, ...] | UnsetType = UNSET
+    """Set exactly for a rerun of what other runs measured; it is no night of a history."""

@@ -14,6 +14,8 @@ from markdown_it.token import Token
 from harness.analyse.audit import RULES
 from harness.analyse.audit.findings import VERDICTS, Audit, AuditedSource, Finding, ScoreChange
 from harness.analyse.findings import PairedItems, Report, Row
+from harness.analyse.history.found import Confirmed, Message, NightFound, NotMeasured, Told
+from harness.analyse.history.values import Confirmation
 from harness.build.recipes import RECIPES
 from harness.cli import main
 from harness.config import MEASURES, PROJECT, list_suites, load_suite
@@ -211,6 +213,11 @@ def test_the_protocol_has_every_key_of_an_event(kind: Any) -> None:
 )
 def test_the_results_format_has_every_key(kind: Any) -> None:
     assert not missing(fields(kind), read("results-format.md")), f"docs/results-format.md, {kind.__name__}"
+
+
+@pytest.mark.parametrize("kind", [NightFound, Told, Confirmed, Confirmation, NotMeasured, Message])
+def test_the_results_format_has_every_key_of_a_night(kind: Any) -> None:
+    assert not missing(fields(kind), section(read("results-format.md"), "## Nights")), kind.__name__
 
 
 def test_the_results_format_has_every_key_of_a_pair() -> None:

@@ -10,8 +10,9 @@ from harness.build.runners import Runner
 from harness.errors import BuildError
 from harness.measure import trust
 from harness.measure.kernel_agreement import LIMITS
-from harness.measure.trust import HostTrust, Kernels, read_trusted
-from harness.values import Artifact, Cell, Memory, Runtime, Task, digest
+from harness.measure.trust import HostTrust, Kernels, Trust, read_trusted
+from harness.progress import Silent
+from harness.values import Artifact, Cell, Memory, ParitySeen, Runtime, Task, digest
 from harness.values.checked import KernelCheck
 from tests.unit.test_kernel_check import artifact
 
@@ -36,7 +37,12 @@ class Floor:
     def __init__(self, folder: Path, *cells: Cell) -> None:
         self.folder, self.plan = folder, SimpleNamespace(cells=cells)
         native = SimpleNamespace(runner=NATIVE)
-        self.ready = SimpleNamespace(artifact=self.artifact, preparations={"llama.cpp": native})
+        self.own: dict[str, Runner] = {}
+        self.ready = SimpleNamespace(
+            artifact=self.artifact,
+            preparations={"llama.cpp": native},
+            own_runner=lambda of: self.own.get(str(of.variant)),
+        )
         self.devices, self.variants = {"d": None}, dict.fromkeys(FILES)
 
     def artifact(self, of: Cell) -> Artifact:
@@ -44,6 +50,9 @@ class Floor:
 
     def preparation(self, of: Cell) -> None:
         del of
+
+    def runner(self, of: Cell) -> Runner:
+        return self.own.get(str(of.variant), NATIVE)
 
 
 @pytest.fixture
@@ -93,6 +102,44 @@ def test_wrong_kernels_fail_their_own_kind_of_weights(tmp_path: Path, asked: lis
             host.ensure(floor.plan.cells[0])
     host.ensure(floor.plan.cells[1])
     assert asked == ["int4", "large-f16"]
+
+
+def test_a_program_that_a_variant_names_answers_for_itself(tmp_path: Path, asked: list[str]) -> None:
+    floor: Any = Floor(tmp_path, cell("small-f16", ASKS), cell("large-f16", ASKS))
+    floor.own["large-f16"] = Runner(path="older", sha256="1" * 64)
+    for one in floor.plan.cells:
+        HostTrust(floor, "d").ensure(one)
+    assert asked == ["small-f16", "small-f16"]  # one kind of weights, two programs
+    HostTrust(floor, "d").ensure(floor.plan.cells[1])
+    assert len(asked) == 2
+
+
+def test_a_phone_chooses_no_build_for_a_variant_that_names_its_program(
+    tmp_path: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its parity is that of the artifact by that program, and is kept apart from the chosen build's."""
+    one = cell("small-f16", ASKS)
+    floor: Any = Floor(tmp_path, one)
+    floor.ready.builds, floor.chosen = {"d": {"aarch64": NATIVE}}, {}
+    floor.facts, floor.variants = {"d": None}, dict.fromkeys(FILES, SimpleNamespace(model=None))
+    by: list[str] = []
+
+    def parity(_p: object, _d: object, _f: object, program: Runner, *_: object) -> ParitySeen:
+        by.append(program.path)
+        return ParitySeen(
+            prompts=1, mean_kl_nats=0, largest_kl_nats=0, same_top1=1, reference_sha256=NATIVE.sha256, rule=""
+        )
+
+    monkeypatch.setattr(trust, "check_parity", parity)
+    monkeypatch.setattr(Trust, "_prompt", lambda *_: ())
+    floor.own["small-f16"] = Runner(path="older", sha256="1" * 64)
+    phone = Trust(floor, "d", Silent())
+    phone.ensure(one)
+    phone.ensure(one)
+    assert by == ["older"] and not floor.chosen
+    floor.own.clear()
+    phone.ensure(one)
+    assert by == ["older", "native"] and set(floor.chosen) == {"d"} and asked == ["small-f16", "small-f16"]
 
 
 def test_torchs_kernels_and_what_only_works_are_not_asked_here(tmp_path: Path, asked: list[str]) -> None:

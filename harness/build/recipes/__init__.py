@@ -24,6 +24,7 @@ RECIPES: dict[str, str] = {
     "random": "harness.build.recipes.random:random",
     "released": "harness.build.recipes.released:released",
     "spinquant": "harness.build.recipes.packed:packed",
+    "stored": "harness.build.recipes.stored:stored",
 }
 SETTINGS: dict[str, tuple[str, ...]] = {
     "bf16": ("untied",),
@@ -54,6 +55,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         "seed",
         "text",
     ),
+    "stored": ("artifact", "runner"),
 }
 """The settings that a recipe knows; none where it is not named."""
 

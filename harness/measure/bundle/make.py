@@ -61,6 +61,8 @@ def check_plan(plan: Plan) -> DeviceSpec:
         raise InputError("a bundle holds whole jobs without a cross-check")
     if RUNTIME not in {runtime.name for runtime in plan.suite.runtimes}:
         raise InputError(f"a bundle runs {RUNTIME} only, and suite {plan.suite.name!r} does not use it")
+    if any("runner" in variant.settings for variant in plan.suite.variants):
+        raise InputError("a bundle's runner measures all that is in it: no variant can name another one")
     for task in (m.task for m in plan.suite.measures if isinstance(m, Task) and is_task_file(m.task)):
         raise InputError(f"a bundle holds tasks by name, and {task} is a file of this machine")
     return plan.suite.devices[0]

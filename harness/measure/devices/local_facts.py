@@ -4,11 +4,11 @@ import hashlib
 import os
 import platform
 import re
-import socket
 from pathlib import Path
 
 import psutil
 
+from harness.machine_name import machine_name
 from harness.values import DeviceFacts
 
 CPU = Path("/sys/devices/system/cpu")
@@ -40,7 +40,7 @@ def read_facts(device: str) -> DeviceFacts:
         cpu_flags=tuple(sorted(flags.split())),
         virtual=_hypervisor(flags),
         governor=governor,
-        host_hash=hashlib.sha256(socket.gethostname().encode()).hexdigest()[:16],
+        host_hash=hashlib.sha256(machine_name().encode()).hexdigest()[:16],
         missing=missing,
     )
 
