@@ -46,6 +46,18 @@ def test_an_outlier_is_no_level() -> None:
     assert find_steps(values, DEFAULT) == []
 
 
+@pytest.mark.parametrize("count", [12, 13, 30, 59])
+def test_one_odd_night_at_the_end_is_no_level_but_tonight(count: int) -> None:
+    """A level has at least two nights; the night before an odd one is not taken along to make it one."""
+    values = [*noisy([(count, 100.0)]), 33.0]
+    assert find_steps(values, DEFAULT) == []
+    (change,) = changes(series_of(values))
+    assert (change.at, change.nights) == (count, 1)
+    assert change.after == 33.0
+    (two,) = changes(series_of([*values, 34.0]))
+    assert (two.at, two.nights) == (count, 2)
+
+
 def test_a_step_too_small_to_matter_is_none() -> None:
     assert find_steps(noisy([(30, 100.0), (30, 99.0)], 0.0005), DEFAULT) == []
 
@@ -247,3 +259,15 @@ def test_few_false_watches_and_a_drop_is_soon_one() -> None:
         values = noisy([(40, 100.0), (3, 90.0)], 0.03, seed)
         seen += any(tonight(series_of(values[:length])) is not None for length in (41, 42, 43))
     assert seen == 12
+
+
+@QUICK
+@given(
+    st.lists(st.one_of(st.none(), st.floats(-1e12, 1e12), st.sampled_from([0.0, 1.0, 100.0])), max_size=40),
+    st.sampled_from(["decode_tok_s", "ttft_s", "peak_rss_bytes", "size_bytes", "acc", "kl_divergence"]),
+)
+def test_any_values_give_changes_within_the_series(values: list[float | None], name: str) -> None:
+    series = series_of(values, name=name)
+    for change in changes(series, Settings(strict=True)):
+        assert 0 < change.earliest <= change.at <= change.latest < len(values)
+        assert change.before != change.after
