@@ -182,8 +182,12 @@ def test_messages_are_one_line_whatever_they_quote() -> None:
 def test_no_shell_no_pickle_nothing_evaluated() -> None:
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and ast.unparse(node).startswith("pickle."):
+                assert node.attr == "UnpicklingError", path
             if isinstance(node, ast.Call):
                 name = ast.unparse(node.func)
+                if name == "torch.load":
+                    assert "weights_only=True" in ast.unparse(node), path
                 assert name not in ("eval", "exec", "os.system", "os.popen", "subprocess.getoutput"), path
                 shell = [k for k in node.keywords if k.arg == "shell"]
                 assert not shell, path
@@ -191,6 +195,8 @@ def test_no_shell_no_pickle_nothing_evaluated() -> None:
                     assert not isinstance(node.args[0], ast.Constant | ast.JoinedStr), path
             if isinstance(node, ast.Import | ast.ImportFrom):
                 names = [a.name for a in node.names] + [getattr(node, "module", None) or ""]
+                if path.match("workers/released/reading.py") and names == ["pickle", ""]:
+                    continue  # for the error that torch raises
                 assert not {"pickle", "shelve", "marshal", "socketserver", "http.server"} & set(names), path
 
 
