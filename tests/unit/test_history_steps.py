@@ -46,6 +46,18 @@ def test_an_outlier_is_no_level() -> None:
     assert find_steps(values, DEFAULT) == []
 
 
+@pytest.mark.parametrize("count", [12, 13, 30, 59])
+def test_one_odd_night_at_the_end_is_no_level_but_tonight(count: int) -> None:
+    """A level has at least two nights; the night before an odd one is not taken along to make it one."""
+    values = [*noisy([(count, 100.0)]), 33.0]
+    assert find_steps(values, DEFAULT) == []
+    (change,) = changes(series_of(values))
+    assert (change.at, change.nights) == (count, 1)
+    assert change.after == 33.0
+    (two,) = changes(series_of([*values, 34.0]))
+    assert (two.at, two.nights) == (count, 2)
+
+
 def test_a_step_too_small_to_matter_is_none() -> None:
     assert find_steps(noisy([(30, 100.0), (30, 99.0)], 0.0005), DEFAULT) == []
 

@@ -41,7 +41,7 @@ def scaled(values: Floats, settings: Settings) -> Floats:
     """In spreads; what lies too far from the median of the nights around it is brought nearer."""
     spread = spread_of(values, settings)
     half = AROUND // 2
-    padded = np.pad(values, half, mode="edge")
+    padded = np.pad(values, half, mode="reflect")
     around = np.median(np.lib.stride_tricks.sliding_window_view(padded, AROUND), axis=1)
     near: Floats = around + np.clip(values - around, -settings.clip * spread, settings.clip * spread)
     return near / spread
@@ -60,7 +60,29 @@ def find_steps(values: Sequence[float] | Floats, settings: Settings) -> list[int
     search = ruptures.KernelCPD(kernel="linear", min_size=settings.step_nights)
     price = settings.penalty * math.log(len(plain))
     found = search.fit(scaled(plain, settings).reshape(-1, 1)).predict(pen=price)
-    return _large_enough(plain, [int(one) for one in found[:-1]], settings)
+    return _large_enough(plain, _whole(plain, [int(one) for one in found[:-1]], settings), settings)
+
+
+def _whole(values: Floats, steps: list[int], settings: Settings) -> list[int]:
+    """Without levels of the fewest nights that are two levels in truth: an odd night that took its neighbour along.
+
+    Of such a level the first value, or the last, is nearer to the level beside it than to the other values.
+    """
+    kept: list[int] = []
+    for place, step in enumerate(steps):
+        before = values[kept[-1] if kept else 0 : step]
+        end = steps[place + 1] if place + 1 < len(steps) else len(values)
+        after = values[step:end]
+        if len(after) > settings.step_nights or not _strays(after, float(np.median(before))):
+            kept.append(step)
+    return kept
+
+
+def _strays(level: Floats, beside: float) -> bool:
+    """Whether a night of a short level belongs to the level before it."""
+    return any(
+        abs(value - beside) < abs(value - float(np.mean(np.delete(level, place)))) for place, value in enumerate(level)
+    )
 
 
 def _large_enough(values: Floats, steps: list[int], settings: Settings) -> list[int]:
