@@ -3,7 +3,7 @@
 import math
 import shlex
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -37,10 +37,12 @@ def columns_of(series: Series) -> Columns:
 
 
 def _rounds(points: Sequence[Point]) -> list[list[float]]:
-    finite = [[one for one in p.rounds if math.isfinite(one)] for p in points]
-    flat = shortened([one for rounds in finite for one in rounds])
-    ends = list(accumulate(map(len, finite)))
-    return [flat[end - len(rounds) : end] for rounds, end in zip(finite, ends, strict=True)]
+    found: list[Sequence[float]] = [p.rounds for p in points]
+    if not math.isfinite(sum(map(sum, found))):  # seldom, and slow to look at one by one
+        found = [[one for one in rounds if math.isfinite(one)] for rounds in found]
+    flat = shortened(list(chain.from_iterable(found)))
+    ends = accumulate(map(len, found))
+    return [flat[end - len(rounds) : end] for rounds, end in zip(found, ends, strict=True)]
 
 
 def _reason(point: Point) -> str:
