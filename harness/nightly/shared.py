@@ -144,8 +144,9 @@ def _trouble(what: str) -> Iterator[None]:
     try:
         yield
     except _errors() as error:
-        what = f"not everything could be {what}"
-        raise StoreError(f"the shared history: {what}: {type(error).__name__}: {error}") from error
+        # What a library says may repeat the address, and with it a password.
+        said = getattr(error, "strerror", None) or type(error).__name__
+        raise StoreError(f"the shared history: not everything could be {what}: {said}") from None
 
 
 def _errors() -> tuple[type[BaseException], ...]:
