@@ -259,3 +259,15 @@ def test_few_false_watches_and_a_drop_is_soon_one() -> None:
         values = noisy([(40, 100.0), (3, 90.0)], 0.03, seed)
         seen += any(tonight(series_of(values[:length])) is not None for length in (41, 42, 43))
     assert seen == 12
+
+
+@QUICK
+@given(
+    st.lists(st.one_of(st.none(), st.floats(-1e12, 1e12), st.sampled_from([0.0, 1.0, 100.0])), max_size=40),
+    st.sampled_from(["decode_tok_s", "ttft_s", "peak_rss_bytes", "size_bytes", "acc", "kl_divergence"]),
+)
+def test_any_values_give_changes_within_the_series(values: list[float | None], name: str) -> None:
+    series = series_of(values, name=name)
+    for change in changes(series, Settings(strict=True)):
+        assert 0 < change.earliest <= change.at <= change.latest < len(values)
+        assert change.before != change.after
