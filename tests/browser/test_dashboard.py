@@ -144,7 +144,7 @@ def test_counts_filter_and_the_address_keeps_it(opened: Any) -> None:
 def test_selects_search_and_switch_work_together(opened: Any) -> None:
     opened.select_option("#f-device", "galaxy-s24")
     expect_count(opened, 9)
-    opened.select_option("#f-metric", "decode_tok_s")
+    opened.select_option("#f-metric", label="Decode")
     expect_count(opened, 4)
     opened.fill("#f-q", "QLORA 512")
     expect_count(opened, 1)

@@ -46,7 +46,7 @@ def write_dashboard(
 ) -> Path:
     """Write the site into `out` and return its first page; files of series and nights that are no more are removed.
 
-    What the first page names is written before it, so that who reads meanwhile sees the old night or the new one.
+    What the first page names is written before it; a page that was open meanwhile asks to be loaded again.
 
     Args:
         title: of every page, such as a team's name.

@@ -20,6 +20,7 @@ def metric_words(name: str) -> dict[str, Any]:
     small, unit = scaled(name, 0.0)
     large, large_unit = scaled(name, 1e300)
     return {
+        "title": line(one.title),
         "unit": one.unit,
         "kind": one.kind,
         "lower": one.better == "lower",

@@ -49,10 +49,13 @@ bench.filters = (() => {
   }
 
   function choice(name, values) {
-    const node = make("select", "", new Option("all", ""), ...values.map((value) => new Option(value, value)));
+    const node = make("select", "", new Option("all", ""), ...values.map((value) => new Option(title(name, value), value)));
     node.addEventListener("change", () => bench.route.set({ [name]: node.value }));
     return node;
   }
+
+  /** Metrics are chosen by the words that stand on their cards. */
+  const title = (name, value) => (name === "metric" ? bench.all.metrics[value].title : value);
 
   function field(name, words, node) {
     node.id = `f-${name}`;
