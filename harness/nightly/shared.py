@@ -26,6 +26,9 @@ LOOSE = (FOLDER, "acks")
 """Folders of small files beside the runs, each written once by one host."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,200}")
 DEEPEST = 3
+LOOKED_AT = 20
+"""Of this machine's newest runs it is asked each night whether they are whole there; a killed night may have left
+half of one. Older ones that are there are."""
 
 
 class Shared:
@@ -67,16 +70,18 @@ class Shared:
         """
         with _trouble("given"):
             self._fs.invalidate_cache()
-            pushed = 0
-            for folder in find_runs(results):
-                if is_own(folder.name) and not self._has(folder.name) and read_run(folder).complete:
+            pushed, there = 0, set(self._names(""))
+            own = [folder for folder in find_runs(results) if is_own(folder.name)]
+            older = {folder.name for folder in own[:-LOOKED_AT]} & there
+            for folder in own:
+                if folder.name not in older and not self._has(folder.name) and _is_whole(folder):
                     self._give(folder)
                     progress.say(f"given to the shared history: {folder.name}")
                     pushed += 1
             for name in LOOSE:
-                there = set(self._names(name))
+                known = set(self._names(name))
                 for path in sorted((results / name).glob("[!.]*.json")):
-                    if path.name not in there:
+                    if path.name not in known:
                         self._put(path, f"{name}/{path.name}")
             return pushed
 
@@ -134,6 +139,14 @@ class Shared:
         return f"{self._root}/{name}".rstrip("/")
 
 
+def _is_whole(folder: Path) -> bool:
+    """A damaged run is given to nobody, and keeps no other back."""
+    try:
+        return read_run(folder).complete
+    except StoreError:
+        return False
+
+
 def _scheme(address: str) -> str:
     """All of an address that may be shown: the rest can hold secrets."""
     return address.partition("://")[0] if "://" in address else "file"
@@ -144,8 +157,9 @@ def _trouble(what: str) -> Iterator[None]:
     try:
         yield
     except _errors() as error:
-        what = f"not everything could be {what}"
-        raise StoreError(f"the shared history: {what}: {type(error).__name__}: {error}") from error
+        # What a library says may repeat the address, and with it a password.
+        said = getattr(error, "strerror", None) or type(error).__name__
+        raise StoreError(f"the shared history: not everything could be {what}: {said}") from None
 
 
 def _errors() -> tuple[type[BaseException], ...]:

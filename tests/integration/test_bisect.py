@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from harness.build.artifacts import Workshop
+from harness.build.recipes.stored import runner_folder
 from harness.build.runners import Runner
 from harness.config import load_suite
 from harness.device_files import load_devices
@@ -119,5 +120,7 @@ def test_programs_are_built_by_a_command_and_those_that_cannot_be_are_passed_ove
     programs = {record.environment.runner_sha256 for record in rerun.records if record.environment}
     assert len(programs) == 2 and runner.sha256 not in programs
     assert found.found is None or found.found.left == (1,)
+    for sha256 in programs:
+        shutil.rmtree(runner_folder(str(sha256)))
     with pytest.raises(BuildError, match="building broken failed"):
         bisect(msgspec.structs.replace(sought, between=("v1", "broken")), results, Silent(), print)

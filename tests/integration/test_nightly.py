@@ -171,7 +171,7 @@ def test_a_rerun_takes_both_artifacts_and_both_runners(results: Path, runner: Ru
     assert rerun.id not in [night.run for night in read_history(results).nights], "a rerun is no night"
     again = confirm(asks, history, Reruns(pairs=4), results, Silent(), Settings())
     assert again == told, "what a killed night had measured again is not measured a third time"
-    program.unlink()
+    shutil.rmtree(program.parent)
     gone = confirm(asks, history, Reruns(pairs=5), results, Silent(), Settings())
     assert {one.reason for one in gone if one.series != size.series} == {
         f"the runner {older[:16]} of {old} is no longer in the store"
