@@ -18,7 +18,7 @@ from harness.measure.workers.hf.scorer import Questions, Scorer
 
 BIG_ENDIAN = np.dtype(">i4")
 """Bytes of rows sort as their tokens do."""
-LIMITS = {"cpu": Limits(pass_tokens=1024, shortest_stem=8), "cuda": Limits(pass_tokens=4096, shortest_stem=8)}
+LIMITS = {"cpu": Limits(pass_tokens=1536, shortest_stem=8), "cuda": Limits(pass_tokens=4096, shortest_stem=8)}
 ROWS_AT_ONCE = {"cpu": 16, "cuda": 4096}
 """Rows of logits that are summed together: on a CPU what is made of them on the way then stays in its cache."""
 
