@@ -129,17 +129,27 @@ def find_runs(where: Path) -> list[Path]:
 
 
 def resolve_run(name: str, results: Path) -> Path:
-    """`latest`, a run's folder, or its name in `results`."""
+    """`latest` (which is no rerun of what other runs measured), a run's folder, or its name in `results`."""
     if name == "latest":
         # The example that ships with the project is no run of this machine: it has no time in its name.
         runs = [p for p in find_runs(results) if re.match(r"\d{8}T", p.name)]
         if not runs:
             raise StoreError(f"no run in {results} yet: `bench run --suite quick` makes one")
-        return runs[-1]
+        return next((run for run in reversed(runs) if not _is_rerun(run)), runs[-1])
     for candidate in (Path(name), results / name):
         if (candidate / PLAN).is_file():
             return candidate.resolve()
     raise StoreError(f"{name!r} is no run folder and no run in {results} (try `latest`)")
+
+
+def _is_rerun(folder: Path) -> bool:
+    """As `Plan.compares` says; only what is named like one is opened."""
+    if not re.match(r"[0-9TZ]+-(confirm|bisect)-", folder.name):
+        return False
+    try:
+        return "compares" in msgspec.json.decode((folder / PLAN).read_bytes())
+    except (OSError, msgspec.DecodeError):
+        return False
 
 
 @contextmanager

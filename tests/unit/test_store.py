@@ -124,7 +124,13 @@ def test_latest_is_the_newest_and_never_the_example(tmp_path: Path) -> None:
     (newer / PLAN).write_bytes((first / PLAN).read_bytes())
     assert resolve_run("latest", tmp_path) == newer
     assert resolve_run(first.name, tmp_path) == first
-    assert len(find_runs(tmp_path)) == 3
+    rerun = tmp_path / "99991231T235959Z-confirm-quick-h-0000"
+    rerun.mkdir()
+    (rerun / PLAN).write_bytes(b'{"compares": []}')
+    assert resolve_run("latest", tmp_path) == newer
+    (rerun / PLAN).write_bytes(b"{}")
+    assert resolve_run("latest", tmp_path) == rerun, "a suite of somebody's that is called so"
+    assert len(find_runs(tmp_path)) == 4
     with pytest.raises(StoreError, match="no run folder"):
         resolve_run("nonsense", tmp_path)
 

@@ -6,6 +6,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Literal
 
+from harness.analyse.history.missing import NO_RUN, NOT_PLANNED
 from harness.analyse.history.values import Change, Missing, Series
 
 State = Literal["alert", "missing", "watch", "acknowledged", "better", "untouched"]
@@ -13,7 +14,7 @@ STATES: tuple[State, ...] = ("alert", "missing", "watch", "acknowledged", "bette
 """The worst first."""
 NEWS_NIGHTS = 30
 """A change for the better is told for so many nights; one for the worse until it is acknowledged or undone."""
-WITHOUT_POINTS = frozenset({"no run", "not planned"})
+WITHOUT_POINTS = frozenset({NO_RUN, NOT_PLANNED})
 SIGMA_OF_MAD = 1.4826
 
 
