@@ -75,6 +75,11 @@ def regressions(
         from harness.render.history import regressions as shown
 
         Console().print(shown(found, those))
+    gone = [one for one in found.series if any(gap.alert for gap in one.missing)]
+    if gone and not as_json:
+        click.echo(
+            f"missing for more nights than the limit: {len(gone)} series, such as {gone[0].id} ({gone[0].title})"
+        )
     alerts = any(change.tier == "alert" and change.acknowledged is None for _, change in those)
     ctx.exit(JUDGED_BAD if alerts else 0)
 

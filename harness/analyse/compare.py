@@ -179,10 +179,11 @@ def _level(run: Run, cell: MeasuredCell, measured: Measured) -> list[Level]:
 def _weak(run: Run, cell: MeasuredCell) -> list[WeakBaseline]:
     variant = cell.seen.cell.variant
     share = cell.metrics.get("bandwidth_share")
-    if isinstance(cell.seen.cell.workload, Speed) and cell.seen.cell.workload.depth:
-        return []  # deep in a context the cache and its arithmetic are read too, which no baseline can help
     portable = is_portable(cell.seen.counted)
-    if variant not in run.plan.suite.baselines or not (portable or (share is not None and share.value is not None)):
+    deep = isinstance(cell.seen.cell.workload, Speed) and bool(cell.seen.cell.workload.depth)
+    if deep and not portable:
+        return []  # deep in a context the cache and its arithmetic are read too, which no baseline can help
+    if not portable and (variant not in run.plan.suite.baselines or share is None or share.value is None):
         return []
     if not portable and share is not None and share.value is not None and share.value >= WEAK_BANDWIDTH_SHARE:
         return []

@@ -42,6 +42,8 @@ OPENED = ("dtype", "device", "threads", "context", "prefix_sharing", "cpu_capabi
 """The same of `Opened`."""
 ASKED = ("threads", "threads_batch", "kv_type", "flash_attn")
 """Fields that a suite may fix, and a runtime may not follow."""
+ASKED_OF = {"executorch": ("threads",)}
+"""The same of runtimes that know only some of them."""
 
 
 def has_random_weights(variant: Variant) -> bool:
@@ -135,7 +137,7 @@ def not_as_asked(cell: Cell, record: TrialRecord) -> list[str]:
     if cell.runtime is None or not loaded:
         return []
     mode = cell.workload.load_mode if isinstance(cell.workload, Memory | Load) else cell.runtime.load_mode
-    asked = {"load_mode": mode, **{f: getattr(cell.runtime, f) for f in ASKED}}
+    asked = {"load_mode": mode, **{f: getattr(cell.runtime, f) for f in ASKED_OF.get(cell.runtime.name, ASKED)}}
     if not cell.runtime.repack:  # asked for, it is done only where the format has a repacked form
         asked["repack"] = False
     differ = [

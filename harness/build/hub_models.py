@@ -96,6 +96,7 @@ def fetched(name: str, repository: str) -> Path:
     Raises:
         InputError: with what to do about it.
     """
+    import httpx2  # which the hub's library asks by, and whose errors it lets through
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -113,7 +114,7 @@ def fetched(name: str, repository: str) -> Path:
         why = "the hub has no such name, or shows it only to those who are logged in (`hf auth login`)"
     except (LocalEntryNotFoundError, OfflineModeIsEnabled):
         why = "the hub is out of reach"
-    except (HfHubHTTPError, OSError) as error:
+    except (HfHubHTTPError, httpx2.HTTPError, OSError) as error:
         why = f"the hub says: {one_line(str(error)).strip()[:200]}"
     folder = models_folder() / repository
     raise InputError(f"model {name!r}: cannot fetch {repository}: {why}; or put its files into {folder}") from None

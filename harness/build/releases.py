@@ -7,6 +7,7 @@ import re
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -24,18 +25,22 @@ STORED = re.compile(r"[^/]+/data/\d+")
 REVISION = 1
 
 
+Count = Annotated[int, msgspec.Meta(ge=1, le=1 << 24)]
+"""As the program that reads the tensors has them."""
+
+
 class Shape(msgspec.Struct, frozen=True):
     """What of params.json matters here."""
 
-    dim: int
-    n_layers: int
-    n_heads: int
-    n_kv_heads: int
-    vocab_size: int
-    multiple_of: int = 1
-    ffn_dim_multiplier: float = 1.0
-    hidden_dim: int | None = None
-    head_dim: int | None = None
+    dim: Count
+    n_layers: Count
+    n_heads: Count
+    n_kv_heads: Count
+    vocab_size: Count
+    multiple_of: Count = 1
+    ffn_dim_multiplier: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 1.0
+    hidden_dim: Count | None = None
+    head_dim: Count | None = None
     quantization_args: "Quantization | None" = None
     lora_args: "Lora | None" = None
 
@@ -51,12 +56,12 @@ class Shape(msgspec.Struct, frozen=True):
 
 
 class Quantization(msgspec.Struct, frozen=True):
-    group_size: int
+    group_size: Count
     spinquant: bool | None = None
 
 
 class Lora(msgspec.Struct, frozen=True):
-    rank: int
+    rank: Count
 
 
 def is_release(folder: Path) -> bool:

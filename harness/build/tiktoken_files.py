@@ -92,7 +92,7 @@ def read_ranks(path: Path) -> dict[bytes, int]:
             ranks[base64.b64decode(token, validate=True)] = int(rank)
     except (OSError, ValueError, binascii.Error) as error:
         raise BuildError(f"{path} cannot be read: {error}") from error
-    if set(ranks) < {bytes([byte]) for byte in range(256)}:
+    if not {bytes([byte]) for byte in range(256)} <= set(ranks):
         raise BuildError(f"{path} lacks single bytes: no tokenizer of byte pairs")
     return ranks
 

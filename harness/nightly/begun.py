@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from harness.analyse.history.found import FOLDER
+from harness.analyse.history.nights import time_of
 from harness.errors import StoreError
 from harness.machine_name import machine_name
 from harness.measure.ready import Ready, check_artifacts
@@ -35,9 +36,15 @@ def _begun(results: Path, named: str | None, plan: Plan, ready: Ready) -> Path |
         with suppress(StoreError):  # a damaged run is not gone on with
             run = read_run(folder)
             unfinished = not run.complete or folder.name == named
-            if unfinished and run.plan.cells == plan.cells and _same_programs(run, ready):
+            alike = run.plan.cells == plan.cells and _machines(run.plan) == _machines(plan)
+            if unfinished and alike and _same_programs(run, ready):
                 return folder
     return None
+
+
+def _machines(plan: Plan) -> dict[str, str]:
+    """Device → hash of its machine: names of hosts may end alike."""
+    return {device: facts.host_hash for device, facts in plan.facts.items()}
 
 
 def is_own(run: str) -> bool:
@@ -50,9 +57,10 @@ def recent(results: Path) -> Iterator[Path]:
     now = datetime.now(UTC)
     for folder in reversed(find_runs(results)):
         stamp = _STAMP.match(folder.name)
-        if stamp is None or not is_own(folder.name) or (results / FOLDER / f"{folder.name}.json").exists():
+        made = stamp and time_of(stamp[0])
+        if made is None or not is_own(folder.name) or (results / FOLDER / f"{folder.name}.json").exists():
             continue
-        age = now - datetime.strptime(stamp[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        age = now - made
         if timedelta(0) <= age <= SAME_NIGHT:
             yield folder
 

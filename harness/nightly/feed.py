@@ -5,6 +5,7 @@ from uuid import NAMESPACE_URL, uuid5
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from harness.analyse.history.found import NightFound
+from harness.render.words import clean
 
 ATOM = "http://www.w3.org/2005/Atom"
 FILE = "feed.atom"
@@ -27,9 +28,9 @@ def feed(nights: Sequence[NightFound], title: str) -> bytes:
     for ended, message in told[:MOST_ENTRIES]:
         entry = SubElement(root, "entry")
         SubElement(entry, "id").text = _id(message.id)
-        SubElement(entry, "title").text = message.title
+        SubElement(entry, "title").text = clean(message.title)
         SubElement(entry, "updated").text = ended
-        SubElement(entry, "content", type="text").text = message.text
+        SubElement(entry, "content", type="text").text = "\n".join(map(clean, message.text.splitlines()))
     body: bytes = tostring(root, encoding="utf-8", xml_declaration=True)
     return body + b"\n"
 

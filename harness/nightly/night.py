@@ -42,15 +42,14 @@ def nightly(asked: Asked, outputs: Outputs, command: Sequence[str], results: Pat
         DeviceError: a device is out of reach; the next call goes on.
         StoreError: the folder of runs, or a file that was asked for, cannot be written.
     """
-    shared = Shared(asked.shared) if asked.shared is not None else None
     with turn(results, _devices(asked.wish), asked.wait_s, progress) as mine:
-        troubles = _exchanged(shared, "pull", results, progress)
+        troubles = _exchanged(asked.shared, "pull", results, progress)
         planned = pipeline.plan_to_run(asked.wish, command, progress)
         folder = pipeline.run_plan(planned, asked.wish.data, progress, open_night(results, mine))
         night = _seen(asked, folder, results, troubles, progress)
         pin_last_good(night.history, results, night.found.suite, night.found.devices)
         night = publish(night, outputs, results, progress)
-        return with_troubles(night, _exchanged(shared, "push", results, progress), results)
+        return with_troubles(night, _exchanged(asked.shared, "push", results, progress), results)
 
 
 def exit_code(found: NightFound) -> int:
@@ -76,7 +75,9 @@ def _seen(asked: Asked, folder: Path, results: Path, troubles: Sequence[str], pr
         asks = watches(history, folder.name, settings, earlier)
         again = confirm(asks, history, asked.reruns, results, progress, settings)
         history = judged(history, again, ())
-    found = _found(folder, again, troubles)
+    found = _found(folder, again, (*troubles, *history.unreadable))
+    if all(night.run != folder.name for night in history.nights):
+        found = msgspec.structs.replace(found, failures=(*found.failures, _unseen(folder)))
     own = _own(history, folder.name)
     open_ones = [Alert(series=one, change=change) for one in own for change in standing(one) if _is_open(change)]
     alerts = tuple(one for one in open_ones if one.change.tier == "alert")
@@ -114,6 +115,13 @@ def _found(folder: Path, again: tuple[Confirmed, ...], troubles: Sequence[str]) 
     )
 
 
+def _unseen(folder: Path) -> NotMeasured:
+    """Tonight's run, of which nothing can be said: the reason stands among the troubles."""
+    return NotMeasured(
+        cell="", what="the night", device="", status="invalid", reason=f"{folder.name} is no night of the history"
+    )
+
+
 def _own(history: History, run: str) -> list[Series]:
     """The series of the night's suite, devices and machine, also those that it gave no value."""
     number = next((n for n, night in enumerate(history.nights) if night.run == run), None)
@@ -145,11 +153,12 @@ def _was_told(alert: Alert, history: History, before: Sequence[NightFound]) -> b
     return any(told.series == series.id and told.since in nights for found in before for told in found.alerts)
 
 
-def _exchanged(shared: Shared | None, way: str, results: Path, progress: Progress) -> list[str]:
+def _exchanged(address: str | None, way: str, results: Path, progress: Progress) -> list[str]:
     """Pull or push; a store that is out of reach ends no night."""
-    if shared is None:
+    if address is None:
         return []
     try:
+        shared = Shared(address)
         (shared.pull if way == "pull" else shared.push)(results, progress)
     except StoreError as error:
         progress.say(str(error))

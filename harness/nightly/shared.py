@@ -35,15 +35,19 @@ class Shared:
     """A folder in a store that fsspec reaches."""
 
     def __init__(self, address: str) -> None:
-        """Raises InputError: no such kind of address. SetupError: the package that reaches it is not installed."""
+        """Raises InputError: no such kind of address. SetupError: the package that reaches it is not installed.
+        StoreError: the store is out of reach."""
         from fsspec.core import url_to_fs
 
         try:
             self._fs, root = url_to_fs(address)
         except ImportError as error:
             raise SetupError(f"{_scheme(address)}://: {error}") from error
-        except ValueError as error:
-            raise InputError(f"{_scheme(address)}://: {error}") from error
+        except ValueError:  # whose words may hold parts of the address
+            raise InputError(f"{_scheme(address)}://: fsspec knows no such address") from None
+        except _errors() as error:
+            said = getattr(error, "strerror", None) or type(error).__name__
+            raise StoreError(f"the shared history is out of reach: {said}") from None
         self._root = str(root).rstrip("/")
 
     def pull(self, results: Path, progress: Progress) -> int:

@@ -29,7 +29,10 @@ def address_of(given: str) -> str:
     address = os.environ.get(name[1], "") if name else given
     if name and not address:
         raise InputError(f"--webhook: the environment has no variable {name[1]}")
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # whose words hold the address
+        raise InputError("--webhook: what was given is no address") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InputError("--webhook: an address that begins with http:// or https:// is needed")
     return address

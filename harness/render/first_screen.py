@@ -132,7 +132,9 @@ def _entry(setting: Setting, name: str, workload: str, variant: VariantSeen, not
     refs = notes.refs(tuple(note for row in rows for note in row.notes))
     own = _quantity(setting, rows[0], variant.name, value)
     speed = metric(name).kind == "speed"
-    strong = [r for r in rows if r.ratio is not None and not (speed and r.baseline in setting.weak)]
+    own_weak = setting.weak.get(variant.name)
+    portable = own_weak is not None and own_weak.portable is True
+    strong = [r for r in rows if r.ratio is not None and not (speed and (portable or r.baseline in setting.weak))]
     if not strong:
         lines = tuple(_beside(setting, row, speed) for row in rows)
         return Entry(variant.name, own, None, "", lines, refs)

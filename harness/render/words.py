@@ -43,7 +43,9 @@ def clean(text: str) -> str:
     direction of writing become visible replacements; line breaks become spaces.
     """
     line = " ".join(text.split())
-    return "".join("�" if c in _BIDI or unicodedata.category(c) in ("Cc", "Cs") else c for c in line)
+    return "".join(
+        "�" if c in _BIDI or c in "\ufffe\uffff" or unicodedata.category(c) in ("Cc", "Cs") else c for c in line
+    )
 
 
 def last_place(

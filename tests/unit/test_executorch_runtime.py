@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from harness.analyse.trials import not_as_asked
 from harness.build import exported as exporting
 from harness.build.exported import Numbers, Wish, exported, numbers_of, wish_of
 from harness.build.runners import Runner
@@ -23,6 +24,7 @@ from harness.values import (
     CheckpointSource,
     FileSource,
     Load,
+    Loaded,
     Memory,
     Model,
     Runtime,
@@ -30,6 +32,7 @@ from harness.values import (
     Sustained,
     Task,
     Text,
+    TrialRecord,
     Variant,
     Workload,
 )
@@ -290,3 +293,18 @@ def test_a_suites_files_are_kept_by_gc(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_settings_of_executorch_change_no_other_runtimes_key() -> None:
     assert b"export_context" not in msgspec.json.encode(Runtime(name="llama.cpp"))
+
+
+def test_what_executorch_does_not_know_is_not_asked_of_it() -> None:
+    """The width of its KV cache follows from the file: a runtime's default for another program is no wish."""
+    loaded = Loaded(
+        load_ns=1, model_bytes=1, parameters=1, description="", layers=1, embedding=1, heads=1, kv_heads=1,
+        vocabulary=9, context_trained=9, context=9, batch=1, ubatch=1, threads=2, threads_batch=2, load_mode="mmap",
+        repack=True, kv_type="f32", flash_attn="on", kv_bytes=None, cpu_features=(), buffers=(),
+    )  # fmt: skip
+    record = TrialRecord(trial="t", cell="c", round=0, status="ok", reason=None, observations=(loaded,))
+    load = Speed(prompt_tokens=4, generated_tokens=2)
+    asked = cell(load, msgspec.structs.replace(MMAP, threads=2, threads_batch=2))
+    assert not_as_asked(asked, record) == []
+    (said,) = not_as_asked(cell(load, msgspec.structs.replace(MMAP, threads=4, threads_batch=4)), record)
+    assert "threads 4, ran with 2" in said

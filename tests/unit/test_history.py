@@ -8,20 +8,23 @@ from pathlib import Path
 import msgspec
 import pytest
 from click.testing import CliRunner
+from msgspec.structs import replace
 
 from harness.analyse.history.acknowledging import acknowledge, find_change, name_of, read_acks
 from harness.analyse.history.found import Confirmed, NightFound
 from harness.analyse.history.gate import gate
+from harness.analyse.history.judging import judged
+from harness.analyse.history.nights import time_of, utc
 from harness.analyse.history.reading import read_history
 from harness.analyse.history.settings import Settings
-from harness.analyse.history.values import Confirmation, History, Series
+from harness.analyse.history.values import Change, Confirmation, History, Night, Series
 from harness.analyse.history.watch import watches
 from harness.cli import main
 from harness.errors import InputError, StoreError, UnknownNameError
 from harness.histories import chosen, first_night, worse_since
 from harness.store import encode, write_durably
 from harness.values import Cell, Compared, Shard, TrialRecord
-from tests.nights import FIRST, WITH_TASK, build_night, night, with_facts
+from tests.nights import FIRST, WITH_TASK, build_night, night, series_of, with_facts
 
 DAYS = 24
 DROP = 18
@@ -408,3 +411,30 @@ def test_nothing_from_a_plan_becomes_markup(copied: Path) -> None:
     text = bench("gate", night(3), night(DAYS - 1), "--results", str(copied))[1]
     assert "<img" not in text
     assert "](javascript" not in text
+
+
+def test_names_and_times_that_are_none_cost_no_other_run(copied: Path) -> None:
+    shutil.copytree(copied / night(3), copied / "20261399T000000Z-quick-h-0000")
+    assert time_of("20261399T000000Z") is None and time_of("20260714T101500Z") is not None
+    assert utc("0001-01-01T00:00:00+14:00") is None
+    assert len(one(read(copied)).points) >= len(one(read(copied)).changes)
+
+
+def test_what_a_rerun_confirmed_ends_when_the_values_are_back() -> None:
+    """A single bad night leaves no step; the rerun of it does not stand for ever."""
+    values = [100.0] * 28 + [90.0]
+    back = judged_with_rerun([*values, *[100.0] * 12])
+    assert back == ()
+    half = judged_with_rerun([*values, *[93.0] * 3])
+    assert half and all(change.worse for change in half)
+
+
+def judged_with_rerun(values: list[float]) -> tuple[Change, ...]:
+    series = series_of(values)
+    nights = tuple(
+        Night(run=f"r{n:03}", started=f"2026-01-01T00:00:{n:02}Z", suite="s", host="h") for n in range(len(values))
+    )
+    seen = Confirmation(run="c", pairs=6, ratio=0.9, bound=0.93, confirmed=True)
+    confirmed = Confirmed(series=series.id, since="r028", new_run="r028", good_run="r027", confirmation=seen)
+    found = judged(History(made="", nights=nights, series=(replace(series, changes=()),)), [confirmed], [])
+    return found.series[0].changes

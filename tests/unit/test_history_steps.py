@@ -11,9 +11,11 @@ from scipy.stats import t as student
 
 from harness.analyse.history.confirming import confirmed
 from harness.analyse.history.cuts import find_cuts, segments
+from harness.analyse.history.levels_of import change_of
 from harness.analyse.history.scores import Scores, in_pairs
 from harness.analyse.history.settings import Settings
 from harness.analyse.history.steps import find_steps
+from harness.analyse.history.watch import _explains as explains
 from harness.analyse.history.watch import changes, tonight
 from tests.nights import series_of
 
@@ -90,6 +92,15 @@ def test_lower_is_worse_only_where_higher_is_better() -> None:
     assert tonight(series_of(values)) is not None
     assert tonight(series_of(values, name="ttft_s")) is None
     assert tonight(series_of([200 - v for v in values], name="ttft_s")) is not None
+
+
+@pytest.mark.parametrize(("second", "explained"), [(95.0, True), (80.0, False)])
+def test_a_known_change_explains_no_much_larger_one(second: float, explained: bool) -> None:
+    series = series_of(noisy([(30, 100.0), (5, 95.0), (2, second)]))
+    watch = tonight(series)
+    assert watch is not None
+    known = change_of(series, list(range(30)), list(range(30, 35)), rule="")
+    assert explains(known, watch, DEFAULT) is explained
 
 
 @QUICK

@@ -105,6 +105,9 @@ def test_parameters_are_those_of_the_shape() -> None:
         (lambda f: (f / "params.json").write_text("["), r"params\.json cannot be read"),
         (lambda f: (f / "params.json").write_text('{"dim": "wide"}'), r"params\.json cannot be read"),
         (lambda f: (f / "consolidated.00.pth").write_bytes(b"PK"), "damaged or cut short"),
+        (lambda f: release(f, n_heads=0), "n_heads"),
+        (lambda f: release(f, multiple_of=0), "multiple_of"),
+        (lambda f: release(f, ffn_dim_multiplier=1e308), "ffn_dim_multiplier"),
     ],
 )
 def test_damaged_files_are_named(tmp_path: Path, spoil: Any, message: str) -> None:
@@ -217,6 +220,14 @@ def test_the_turns_of_a_chat(tmp_path: Path) -> None:
 def test_a_damaged_tokenizer_is_named(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "tokenizer.model").write_text(text)
     with pytest.raises(BuildError, match=message):
+        read_ranks(tmp_path / "tokenizer.model")
+
+
+def test_every_single_byte_is_wanted_however_many_tokens_there_are(tmp_path: Path) -> None:
+    tokens = [*(bytes([byte]) for byte in range(255)), *(bytes([97, byte]) for byte in range(40))]
+    lines = "".join(f"{base64.b64encode(token).decode()} {rank}\n" for rank, token in enumerate(tokens))
+    (tmp_path / "tokenizer.model").write_text(lines)
+    with pytest.raises(BuildError, match="lacks single bytes"):
         read_ranks(tmp_path / "tokenizer.model")
 
 

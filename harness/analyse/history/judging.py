@@ -3,13 +3,17 @@
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from statistics import median
 
 from msgspec.structs import replace
 
 from harness.analyse.history.acknowledging import Acknowledged, acknowledgement
 from harness.analyse.history.found import Confirmed
-from harness.analyse.history.levels_of import change_of, counted
+from harness.analyse.history.levels_of import change_of, counted, values_at
 from harness.analyse.history.values import Change, Confirmation, History, Series
+
+NEWEST = 3
+"""Nights whose median says whether a change is still there."""
 
 
 def judged(history: History, confirmed: Sequence[Confirmed], acks: Sequence[Acknowledged]) -> History:
@@ -75,7 +79,18 @@ def _own(series: Series, one: Confirmed, nights: dict[str, int]) -> Change | Non
     start = max((cut for cut in cuts if cut <= before[-1]), default=0)
     end = min((cut for cut in cuts if cut > after[0]), default=len(series.points))
     before, after = [i for i in before if i >= start], [i for i in after if i < end]
-    return change_of(series, before, after, rule="nothing of it is left in later nights")
+    if end == len(series.points) and not _is_left(series, before, after, one):
+        return None
+    return change_of(series, before, after, rule="the search for steps does not see it")
+
+
+def _is_left(series: Series, before: list[int], after: list[int], one: Confirmed) -> bool:
+    """Whether the newest nights still show at least half of what the rerun confirmed: else it was undone."""
+    old, new = median(values_at(series, before)), median(values_at(series, after[-NEWEST:]))
+    if one.confirmation is None or min(old, new) <= 0:
+        return True
+    confirmed = math.log(one.confirmation.ratio)
+    return math.log(new / old) / confirmed >= 1 / 2 if confirmed else False
 
 
 def _with_acks(series: Series, acks: Sequence[Acknowledged], nights: dict[str, int]) -> Series:

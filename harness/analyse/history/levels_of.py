@@ -61,7 +61,7 @@ def change_of(
         ratio=now / level if level else None,
         ratio_low=low,
         ratio_high=high,
-        worse=(now > level) == (series.better == "lower"),
+        worse=now != level and (now > level) == (series.better == "lower"),
         tier=tier,
         rule=rule,
         nights=len(after) if nights is None else nights,

@@ -99,7 +99,7 @@ def see_run(folder: Path) -> RunSeen | str | None:
 def when(run: Run) -> tuple[datetime | None, tuple[str, ...]]:
     """Start of the first trial, UTC; where it cannot be right the time in the run's name, and a mark that says so."""
     named = STAMP.match(run.id)
-    made = datetime.strptime(named[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC) if named else None
+    made = time_of(f"{named[1]}Z") if named else None
     text = next((record.started for record in run.records if record.started), None)
     begun = utc(text) if text else None
     if begun is None:
@@ -113,9 +113,17 @@ def utc(text: str) -> datetime | None:
     """A time in ISO 8601, of any zone; without one it is UTC. None: it is no time."""
     try:
         found = datetime.fromisoformat(text)
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def time_of(stamp: str) -> datetime | None:
+    """What a run's name begins with, such as `20260714T101500Z`. None: it is no time."""
+    try:
+        return datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError:
         return None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
 def host_of(run: Run, device: str) -> str:
@@ -141,6 +149,13 @@ def _seen(run: Run, conditions: dict[tuple[tuple[str, str], ...], int], marks: t
             yield _one(key, cell, one, around, marks)
 
 
+def _rounds(one: Measured) -> tuple[float, ...]:
+    """By their numbers from 0 on, so that those of two variants of a run are pairs; none where one is missing."""
+    numbers = [number for number, _ in one.rounds]
+    values = tuple(value for _, value in one.rounds)
+    return values if numbers == list(range(len(numbers))) and all(map(math.isfinite, values)) else ()
+
+
 def _one(key: Cell, cell: MeasuredCell, one: Measured, conditions: int, marks: tuple[str, ...]) -> Seen:
     seen = cell.seen
     value, reason = one.value, one.reason
@@ -153,7 +168,7 @@ def _one(key: Cell, cell: MeasuredCell, one: Measured, conditions: int, marks: t
         value=value,
         reason=None if value is not None else reason or "no reason was recorded",
         failed=seen.status in FAILED or seen.status == "not_measured",
-        rounds=tuple(v for _, v in one.rounds if math.isfinite(v)) if of_rounds and value is not None else (),
+        rounds=_rounds(one) if of_rounds and value is not None else (),
         marks=(*marks, *map(_mark, one.notes if of_rounds else seen.notes), *_heat(seen))
         if value is not None
         else marks,

@@ -19,6 +19,10 @@ from harness.values import Value
 
 PLATEAUS: frozenset[Kind] = frozenset({"exact", "accuracy", "distance"})
 """The same artifact gives the same value: each new value is a question by itself."""
+MUCH_LARGER = 1.5
+"""So many times a known change is another one beside it."""
+LOOKED_BACK = 4
+"""Nights before a watch: so many nights too late it may be seen."""
 
 
 def changes(series: Series, settings: Settings | None = None, compare: Compare = uncompared) -> tuple[Change, ...]:
@@ -125,11 +129,11 @@ def watches(
 def last_good(series: Series, change: Change) -> int | None:
     """Night of the newest point before a change that was measured with another artifact or runner than the newest.
 
-    None: there is none, so that what changed is the device or its state.
+    None: the last `LOOKED_BACK` nights before it had them already, so that what changed is the device or its state.
     """
     newest_made = _made(series, series.points[-1])
     part = next(part for part in segments(len(series.points), series.cuts) if change.at in part)
-    for index in reversed(counted(series, range(part.start, change.at))):
+    for index in reversed(counted(series, range(part.start, change.at))[-LOOKED_BACK:]):
         made = _made(series, series.points[index])
         if None not in (made[0], newest_made[0]) and made != newest_made:
             return series.points[index].night
@@ -141,10 +145,18 @@ def _made(series: Series, point: Point) -> tuple[str | None, str | None]:
 
 
 def _settled(series: Series, watch: Change, settings: Settings) -> bool:
-    """Whether the change that the newest nights are a part of is known already."""
+    """Whether the change that the newest nights are a part of is known already, and explains them."""
     return any(
-        _same(one, watch, settings) and (one.acknowledged is not None or one.tier == "alert") for one in series.changes
+        _same(one, watch, settings)
+        and (one.acknowledged is not None or one.tier == "alert")
+        and _explains(one, watch, settings)
+        for one in series.changes
     )
+
+
+def _explains(known: Change, watch: Change, settings: Settings) -> bool:
+    """Not where the newest nights are that much worse than a known change that there must be another one."""
+    return size(watch) <= MUCH_LARGER * size(known) + 2 * settings.step_share
 
 
 def _tired(

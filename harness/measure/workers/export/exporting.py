@@ -23,7 +23,7 @@ from harness.measure.workers.export.jobs import ExportJob
 from harness.measure.workers.hf.ends import special_tokens
 from harness.measure.workers.hf.errors import JobFailedError, ModelError
 from harness.measure.workers.released.params import FILE as PARAMS
-from harness.measure.workers.released.params import Params
+from harness.measure.workers.released.params import SCALE_FACTOR, Params
 from harness.measure.workers.released.reading import FILE, Released, is_released
 from harness.measure.workers.released.writing import released_state, write_state
 
@@ -101,6 +101,7 @@ def _prepared(source: Path, work: Path) -> tuple[Params, Path]:
     """Shape and folder of a release; one is written into `work` where the checkpoint is none."""
     if is_released(source):
         weights = Released(source)
+        weights.check()
         if weights.begins_with_a_float() and not weights.tied:
             return weights.params, source
         params, state = weights.params, weights.state()
@@ -116,7 +117,9 @@ def config_of(job: ExportJob, params: Params, folder: Path) -> LlmConfig:
     """What Meta's recipes set, with this job's context, numbers and delegate."""
     bos, ends = special_tokens(Path(job.model))
     config = LlmConfig()
-    config.base.model_class = ModelType.llama3_2
+    # ExecuTorch scales RoPE of Llama 3.2 by 32 whatever params.json says, that of 3.1 as it says.
+    own = params.rope_scale_factor not in (None, SCALE_FACTOR)
+    config.base.model_class = ModelType.llama3_1 if own else ModelType.llama3_2
     config.base.checkpoint, config.base.params = str(folder / FILE), str(folder / PARAMS)
     known = {"get_eos_ids": ends} | ({} if bos is None else {"get_bos_id": bos})
     config.base.metadata = json.dumps(known)

@@ -28,15 +28,8 @@ LONGEST_CALL = 512
 WIDTHS = {"float32": 4, "float16": 2, "bfloat16": 2}
 BYTE_TABLE = "embedding_byte"
 KV_TYPES = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
-KV_TYPES = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 REFUSED = (RuntimeError, ValueError, OSError)
 """What ExecuTorch raises for a program that it cannot load or run."""
-
-
-class Numbers(msgspec.Struct, frozen=True):
-    """What the program computes in, its KV cache too."""
-
-    dtype: str = "float32"
 
 
 class Told(msgspec.Struct, frozen=True):

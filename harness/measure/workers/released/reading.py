@@ -63,6 +63,20 @@ class Released:
         self.read.add(f"{name}.weight")
         return Matrix(integers, scales, bounds)
 
+    def check(self) -> None:
+        """Looks at all integers and scales, for whoever takes the file as it is.
+
+        Raises:
+            ModelError: they are out of the scheme's range, or no numbers; or floats that are not BF16, which an export
+                would round.
+        """
+        if self.scheme is not None:
+            for name, meta in self._metas.items():
+                if not is_norm(meta):
+                    self.matrix(name, *self._shape(meta))
+        elif others := {str(one.dtype) for one in self._tensors.values()} - {str(torch.bfloat16)}:
+            raise ModelError(f"{self.path} holds {', '.join(sorted(others))}: only releases in BF16 are exported")
+
     def tensor(self, name: str) -> torch.Tensor:
         """A norm, a plain weight, or one half of an adaptor (`NAME.lora_a`, `NAME.lora_b`)."""
         module, _, kind = name.rpartition(".")

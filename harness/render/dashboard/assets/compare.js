@@ -4,6 +4,7 @@ bench.pages.compare = (() => {
   const w = bench.words;
   const BY = { night: ["Nights"], variant: ["Variants", "variant"], device: ["Devices", "place"], runtime: ["Runtimes", "runtime"] };
   const SAME = ["suite", "place", "runtime", "variant", "workload", "metric", "host"];
+  const MOST_LOOKED_AT = 8;
   let turn = 0, lines = [];
 
   function show(page) {
@@ -74,13 +75,13 @@ bench.pages.compare = (() => {
     const keys = [...new Set([...first.keys(), ...second.keys()])];
     return Promise.all(keys.map(async (name) => {
       const [one, other] = [first.get(name), second.get(name)];
-      const [x, y] = [upTo(one, date), upTo(other, date)];
+      const [x, y] = await Promise.all([upTo(one, date), upTo(other, date)]);
       return { one: one || other, other: other || one, ...judged(one || other, await value(one, x, a), await value(other, y, b), { run: x === y && x !== -1, spread: both(one, other) }) };
     }));
   }
 
   async function ofNights(one, a, b) {
-    const [x, y] = [on(one, a), on(one, b)];
+    const [x, y] = await Promise.all([on(one, a), on(one, b)]);
     const [low, high] = [Math.min(x, y), Math.max(x, y)];
     const cut = x >= 0 && y >= 0 && one.cuts.some((night) => low < night && night <= high);
     const how = { spread: one.spread, apart: cut ? "a cut lies between" : "" };
@@ -100,14 +101,20 @@ bench.pages.compare = (() => {
 
   /** The series' newest night on that date; −1 for none. */
   const on = (one, date) => newest(one, (at) => w.day(at) === date);
-  const upTo = (one, date) => (one ? newest(one, (at) => w.day(at) <= date) : -1);
+  const upTo = async (one, date) => (one ? newest(one, (at) => w.day(at) <= date) : -1);
 
-  function newest(one, fits) {
-    const { at, suite, host, suites, hosts } = bench.all.nights;
-    for (let night = at.length - 1; night >= 0; night--) {
-      if (fits(at[night]) && suites[suite[night]] === one.suite && hosts[host[night]] === one.host) return night;
+  /** The newest fitting night that has the series; else the newest fitting one of its suite, which says why it has not.
+      A night of several devices has series of several hosts. */
+  async function newest(one, fits) {
+    const { at, suite, suites } = bench.all.nights;
+    let first = -1, looked = 0;
+    for (let night = at.length - 1; night >= 0 && looked < MOST_LOOKED_AT; night--) {
+      if (!fits(at[night]) || suites[suite[night]] !== one.suite) continue;
+      if ((await bench.nightData(night))[one.id]) return night;
+      if (first < 0) first = night;
+      looked++;
     }
-    return -1;
+    return first;
   }
 
   async function value(one, night, side) {
@@ -170,10 +177,9 @@ bench.pages.compare = (() => {
   }
 
   function ratio(found, metric, a, b) {
-    if (found.kind === "missing" || found.kind === "absent") return "";
+    if (["missing", "absent", "apart"].includes(found.kind)) return "";
     if (metric.points) return a.value === b.value ? "the same" : w.points(b.value - a.value);
     if (found.ratio === null || !(found.ratio > 0)) return "no ratio: A is 0";
-    if (found.kind === "apart") return make("span", "sub", w.times(found.ratio, null, null));
     if (found.kind === "same") return "the same";
     const [words, span] = w.gain(metric, found.ratio, found.low ?? null, found.high ?? null);
     return make("span", "", words, span ? make("span", "sub", ` (${span})`) : "");
