@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from msgspec.structs import replace
 
-from harness.analyse.history.acknowledging import acknowledge, find_change, name_of, read_acks
+from harness.analyse.history.acknowledging import Acknowledged, acknowledge, covers, find_change, name_of, read_acks
 from harness.analyse.history.found import Confirmed, NightFound
 from harness.analyse.history.gate import gate
 from harness.analyse.history.judging import judged
@@ -438,3 +438,23 @@ def judged_with_rerun(values: list[float]) -> tuple[Change, ...]:
     confirmed = Confirmed(series=series.id, since="r028", new_run="r028", good_run="r027", confirmation=seen)
     found = judged(History(made="", nights=nights, series=(replace(series, changes=()),)), [confirmed], [])
     return found.series[0].changes
+
+
+@pytest.mark.parametrize(
+    ("known", "ratio", "is_known"),
+    [
+        (0.97, 0.965, True),
+        (0.97, 0.6, False),
+        (1.05, 1.06, True),
+        (1.05, 1.4, False),
+        (None, None, True),
+        (0.9, None, False),
+    ],
+)
+def test_an_acknowledgement_covers_no_much_larger_step(
+    known: float | None, ratio: float | None, is_known: bool
+) -> None:
+    ack = Acknowledged(
+        series="s", title="t", earliest="a", latest="b", worse=True, ratio=known, by="Ann", reason="r", at=""
+    )
+    assert covers(ack, ratio, Settings().step_share) is is_known

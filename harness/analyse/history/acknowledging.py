@@ -1,5 +1,6 @@
 """Acknowledged changes: a small file each in the folder of runs, so that two hosts never write to the same one."""
 
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +19,8 @@ FOLDER = "acks"
 LONGEST = 2000
 """Characters of a reason."""
 LONGEST_NAME = 200
+MUCH_LARGER = 1.5
+"""So many times the step that is known of is another step beside it."""
 
 
 class Acknowledged(Value, frozen=True, kw_only=True):
@@ -32,6 +35,8 @@ class Acknowledged(Value, frozen=True, kw_only=True):
     latest: str
     """Runs between which the change lies, both included; a change that is found there later is the same."""
     worse: bool
+    ratio: float | None = None
+    """Level after / level before, when it was acknowledged; a change that is much larger is another one."""
     by: Annotated[str, Meta(max_length=LONGEST_NAME)]
     reason: Annotated[str, Meta(max_length=LONGEST)]
     at: str
@@ -88,6 +93,7 @@ def acknowledge(
         earliest=runs[0],
         latest=runs[1],
         worse=change.worse,
+        ratio=change.ratio,
         by=by.strip()[:LONGEST_NAME] or "unknown",
         reason=reason.strip(),
         at=(now or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -98,6 +104,14 @@ def acknowledge(
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror}") from error
     return path
+
+
+def covers(ack: Acknowledged, ratio: float | None, step_share: float) -> bool:
+    """Whether a step of that ratio is no more than what was acknowledged."""
+    if ack.ratio is None or ratio is None or ack.ratio <= 0 or ratio <= 0:
+        return ack.ratio is None and ratio is None
+    room = MUCH_LARGER * abs(math.log(ack.ratio)) + 2 * step_share
+    return abs(math.log(ratio)) <= room
 
 
 def words(series: Series) -> str:

@@ -1,11 +1,11 @@
 """Two runs for a pull request: which metrics got better, worse, neither, and of which that cannot be said."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from harness.analyse.history.acknowledging import Acknowledged
+from harness.analyse.history.acknowledging import Acknowledged, covers
 from harness.analyse.history.assembling import series_id
 from harness.analyse.history.cuts import cuts_series
 from harness.analyse.history.nights import RunSeen, Seen, see_run
@@ -74,7 +74,10 @@ def gate(base: Path, head: Path, settings: Settings, acks: Sequence[Acknowledged
     sides = side_by_side(read_run(head), read_run(base), Asked(different_artifacts=True))
     old, new = _seen(base), _seen(head)
     known = {_key(seen): seen for seen in old.seen}
-    acked = {ack.series for ack in acks if ack.worse and ack.earliest > old.run}
+    acked: dict[str, list[Acknowledged]] = defaultdict(list)
+    for ack in acks:
+        if ack.worse and old.run < ack.earliest and ack.latest <= new.run:
+            acked[ack.series].append(ack)
     rows = {(r.variant, r.runtime, r.device, r.workload, r.metric): r for r in sides.rows}
     judged = []
     for seen in new.seen:
@@ -126,7 +129,12 @@ def _differing(base: Mapping[str, str], head: Mapping[str, str], name: str) -> l
 
 
 def _judged(
-    head: Seen, base: Seen, row: SideRow | None, differ: Sequence[str], acked: set[str], settings: Settings
+    head: Seen,
+    base: Seen,
+    row: SideRow | None,
+    differ: Sequence[str],
+    acked: Mapping[str, list[Acknowledged]],
+    settings: Settings,
 ) -> Judged:
     ratio = head.value / base.value if head.value is not None and base.value else None
     low, high = (row.ratio_low, row.ratio_high) if row is not None else (None, None)
@@ -144,7 +152,7 @@ def _judged(
     else:
         verdict, why = _by_ratio(head.metric, low, high, settings)
     identifier = series_id(head.cell, head.metric)
-    if verdict == "worse" and identifier in acked:
+    if verdict == "worse" and any(covers(ack, ratio, settings.step_share) for ack in acked.get(identifier, ())):
         verdict = "acknowledged"
     return Judged(
         series=identifier,

@@ -7,16 +7,24 @@ from statistics import median
 
 from msgspec.structs import replace
 
-from harness.analyse.history.acknowledging import Acknowledged, acknowledgement
+from harness.analyse.history.acknowledging import Acknowledged, acknowledgement, covers
 from harness.analyse.history.found import Confirmed
 from harness.analyse.history.levels_of import change_of, counted, values_at
+from harness.analyse.history.settings import Settings
 from harness.analyse.history.values import Change, Confirmation, History, Series
 
+AROUND = 4
+"""Nights by which a step may be found elsewhere later on than where it was acknowledged."""
 NEWEST = 3
 """Nights whose median says whether a change is still there."""
 
 
-def judged(history: History, confirmed: Sequence[Confirmed], acks: Sequence[Acknowledged]) -> History:
+def judged(
+    history: History,
+    confirmed: Sequence[Confirmed],
+    acks: Sequence[Acknowledged],
+    step_share: float = Settings().step_share,
+) -> History:
     """With confirmations and acknowledgements, sorted by how bad the changes are that nobody knows of."""
     nights = {night.run: index for index, night in enumerate(history.nights)}
     reruns: dict[str, list[Confirmed]] = defaultdict(list)
@@ -28,7 +36,7 @@ def judged(history: History, confirmed: Sequence[Confirmed], acks: Sequence[Ackn
     found = []
     for series in history.series:
         series = _with_reruns(series, reruns[series.id], nights)
-        found.append(_with_acks(series, known[series.id], nights))
+        found.append(_with_acks(series, known[series.id], nights, step_share))
     return replace(history, series=tuple(sorted(found, key=badness)))
 
 
@@ -93,14 +101,15 @@ def _is_left(series: Series, before: list[int], after: list[int], one: Confirmed
     return math.log(new / old) / confirmed >= 1 / 2 if confirmed else False
 
 
-def _with_acks(series: Series, acks: Sequence[Acknowledged], nights: dict[str, int]) -> Series:
+def _with_acks(series: Series, acks: Sequence[Acknowledged], nights: dict[str, int], step_share: float) -> Series:
     changes = list(series.changes)
     for ack in acks:
         first, last = nights.get(ack.earliest), nights.get(ack.latest)
         if first is None or last is None:
             continue
         for place, change in enumerate(changes):
-            if change.worse == ack.worse and _between(series, change, first - 1, last):
+            near = _between(series, change, first - 1 - AROUND, last + AROUND)
+            if change.worse == ack.worse and near and covers(ack, change.ratio, step_share):
                 changes[place] = replace(change, acknowledged=acknowledgement(ack))
     return replace(series, changes=tuple(changes))
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from harness.analyse.history.acknowledging import MUCH_LARGER
 from harness.analyse.history.cuts import segments
 from harness.analyse.history.found import Confirmed
 from harness.analyse.history.judging import size
@@ -19,8 +20,6 @@ from harness.values import Value
 
 PLATEAUS: frozenset[Kind] = frozenset({"exact", "accuracy", "distance"})
 """The same artifact gives the same value: each new value is a question by itself."""
-MUCH_LARGER = 1.5
-"""So many times a known change is another one beside it."""
 LOOKED_BACK = 4
 """Nights before a watch: so many nights too late it may be seen."""
 
