@@ -19,13 +19,13 @@ def feed(nights: Sequence[NightFound], title: str) -> bytes:
         nights: oldest first.
     """
     updated = nights[-1].ended if nights else "1970-01-01T00:00:00Z"
-    told = [(night.ended, message) for night in reversed(nights) for message in night.messages]
+    told = {message.id: (night.ended, message) for night in nights for message in night.messages}
     root = Element("feed", xmlns=ATOM)
     SubElement(root, "id").text = _id(title)
     SubElement(root, "title").text = title
     SubElement(root, "updated").text = updated
     SubElement(SubElement(root, "author"), "name").text = "bench"
-    for ended, message in told[:MOST_ENTRIES]:
+    for ended, message in list(reversed(told.values()))[:MOST_ENTRIES]:
         entry = SubElement(root, "entry")
         SubElement(entry, "id").text = _id(message.id)
         SubElement(entry, "title").text = clean(message.title)

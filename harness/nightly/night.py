@@ -46,7 +46,7 @@ def nightly(asked: Asked, outputs: Outputs, command: Sequence[str], results: Pat
         troubles = _exchanged(asked.shared, "pull", results, progress)
         planned = pipeline.plan_to_run(asked.wish, command, progress)
         folder = pipeline.run_plan(planned, asked.wish.data, progress, open_night(results, mine))
-        night = _seen(asked, folder, results, troubles, progress)
+        night = _seen(asked, folder, results, troubles, progress, delivered=outputs.webhook is None)
         pin_last_good(night.history, results, night.found.suite, night.found.devices)
         night = publish(night, outputs, results, progress)
         return with_troubles(night, _exchanged(asked.shared, "push", results, progress), results)
@@ -65,7 +65,9 @@ def _devices(wish: Wish) -> tuple[str, ...]:
     return wish.devices or tuple(spec.name for spec in suite.devices)
 
 
-def _seen(asked: Asked, folder: Path, results: Path, troubles: Sequence[str], progress: Progress) -> Night:
+def _seen(
+    asked: Asked, folder: Path, results: Path, troubles: Sequence[str], progress: Progress, *, delivered: bool
+) -> Night:
     """What the night's run says beside all runs before it; measures again what may have got worse."""
     settings = msgspec.structs.replace(asked.settings, strict=asked.reruns is None)
     history, (before, _) = read_history(results, settings=settings), readable_found(results)
@@ -88,6 +90,7 @@ def _seen(asked: Asked, folder: Path, results: Path, troubles: Sequence[str], pr
         watches=tuple(_told(one, history) for one in open_ones if one.change.tier == "watch"),
         alerts=tuple(_told(one, history) for one in alerts),
         missing=tuple(one.id for one in own if (gap := open_gap(one)) is not None and gap.alert),
+        delivered=delivered,
     )
     write_found(found, results)
     return Night(folder=folder, found=found, history=history, series=tuple(own), alerts=alerts)
@@ -147,10 +150,14 @@ def _told(one: Alert, history: History) -> Told:
 
 
 def _was_told(alert: Alert, history: History, before: Sequence[NightFound]) -> bool:
-    """Whether a night before told of the same step, which it may have seen some nights earlier or later."""
+    """Whether a night before told of the same step, which it may have seen some nights earlier or later.
+
+    A night whose messages a webhook did not take, or that was killed before, has told nobody.
+    """
     series, change = alert.series, alert.change
     nights = {history.nights[point.night].run for point in series.points[change.earliest : change.latest + 1]}
-    return any(told.series == series.id and told.since in nights for found in before for told in found.alerts)
+    told = (one for found in before if found.delivered for one in found.alerts)
+    return any(one.series == series.id and one.since in nights for one in told)
 
 
 def _exchanged(address: str | None, way: str, results: Path, progress: Progress) -> list[str]:

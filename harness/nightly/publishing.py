@@ -28,6 +28,9 @@ def publish(night: Night, outputs: Outputs, results: Path, progress: Progress) -
     troubles = () if outputs.webhook is None else send(outputs.webhook, night.found.messages, outputs.form)
     for line in troubles:
         progress.say(line)
+    if not troubles and not night.found.delivered:
+        night = msgspec.structs.replace(night, found=msgspec.structs.replace(night.found, delivered=True))
+        write_found(night.found, results)
     night = with_troubles(night, troubles, results)
     if outputs.dashboard is not None:
         _write_site(night, outputs.dashboard, results)

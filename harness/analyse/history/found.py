@@ -94,6 +94,8 @@ class NightFound(Value, frozen=True, kw_only=True):
     """Of alerts that no night before has told."""
     troubles: tuple[str, ...] = ()
     """What of the night itself did not work, such as a webhook out of reach; one line each."""
+    delivered: bool = True
+    """Whether the webhook that was asked for took all messages; those of other nights are sent again."""
 
 
 def read_found(results: Path) -> tuple[NightFound, ...]:
