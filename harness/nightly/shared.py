@@ -26,6 +26,8 @@ LOOSE = (FOLDER, "acks")
 """Folders of small files beside the runs, each written once by one host."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,200}")
 DEEPEST = 3
+HALF = ".half"
+"""Ends the name of a file that is being given."""
 LOOKED_AT = 20
 """Of this machine's newest runs it is asked each night whether they are whole there; a killed night may have left
 half of one. Older ones that are there are."""
@@ -107,6 +109,8 @@ class Shared:
         for path in self._files(name):
             place.joinpath(path).parent.mkdir(parents=True, exist_ok=True)
             self._fs.get_file(self._at(f"{name}/{path}"), str(place / path))
+        if (results / name).exists() or not _is_whole(place):
+            return False  # a folder of that name that is no run, or half of one that an older bench gave
         place.rename(results / name)
         progress.say(f"from the shared history: {name}")
         return True
@@ -116,7 +120,7 @@ class Shared:
         for path in self._fs.find(self._at(run)):
             inner = str(path).removeprefix(root)
             parts = inner.split("/")
-            if len(parts) <= DEEPEST and all(_NAME.fullmatch(one) for one in parts):
+            if len(parts) <= DEEPEST and not inner.endswith(HALF) and all(_NAME.fullmatch(one) for one in parts):
                 yield inner
 
     def _bring_loose(self, name: str, target: Path, part: Path) -> None:
@@ -137,7 +141,8 @@ class Shared:
 
     def _put(self, path: Path, name: str) -> None:
         self._fs.makedirs(self._at(name).rpartition("/")[0], exist_ok=True)
-        self._fs.put_file(str(path), self._at(name))
+        self._fs.put_file(str(path), self._at(name + HALF))  # not every store shows a file only when it is whole
+        self._fs.mv(self._at(name + HALF), self._at(name))
 
     def _at(self, name: str) -> str:
         return f"{self._root}/{name}".rstrip("/")

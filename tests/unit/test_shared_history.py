@@ -118,3 +118,22 @@ def test_what_cannot_be_reached_is_said_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"not everything could be given: Not a directory$") as lost:
         Shared(f"file://{blocked}/history").push(tmp_path / "results", Silent())
     assert "history/" not in str(lost.value)
+
+
+def test_half_of_a_run_costs_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an older bench, a full disk or a kill left in the store; and a folder here that is no run."""
+    address, store = f"file://{tmp_path / 'shared'}", tmp_path / "shared"
+    as_host("there", monkeypatch)
+    for name in ("20260714T020000Z-nightly-there-000a", "20260714T020000Z-nightly-there-000b", OTHERS):
+        run(tmp_path / "there", name)
+    Shared(address).push(tmp_path / "there", Silent())
+    plan = store / "20260714T020000Z-nightly-there-000a" / PLAN
+    plan.write_bytes(plan.read_bytes()[:100])
+    (store / OTHERS / f"{PLAN}.half").write_bytes(b"{")
+    here = tmp_path / "here"
+    (here / "20260714T020000Z-nightly-there-000b").mkdir(parents=True)
+    as_host("here", monkeypatch)
+    assert Shared(address).pull(here, Silent()) == 1
+    assert [path.name for path in find_runs(here)] == [OTHERS]
+    assert not list(here.rglob("*.half"))
+    assert not list(store.rglob("*.half.half"))
