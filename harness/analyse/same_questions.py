@@ -25,7 +25,7 @@ def why_not_paired(run: Run, cell: MeasuredCell, against: Run, other: MeasuredCe
     ours, theirs = _requests(run, cell), _requests(against, other)
     if ours is None or theirs is None:
         return NO_TEXTS
-    return _other_versions(cell, other) or _other_answers(cell, other) or _other_words(ours, theirs)
+    return _other_versions(cell, other) or _other_words(ours, theirs) or _other_answers(cell, other)
 
 
 def _requests(run: Run, cell: MeasuredCell) -> Path | None:
