@@ -25,9 +25,7 @@ def side_by_side(found: SideBySide, metrics: tuple[str, ...] = ()) -> Renderable
 
 
 def _parts(found: SideBySide, metrics: tuple[str, ...]) -> Iterator[RenderableType]:
-    how = (
-        "paired by round and item" if found.paired else "scores paired by question" if found.accuracy else "not paired"
-    )
+    how = "paired by round and item" if found.paired else "not paired unless noted" if found.accuracy else "not paired"
     yield Text(clean(f"first: {_side(found.side)}"), style="bold")
     yield Text(clean(f"second: {_side(found.other)}"), style="bold")
     yield from (Text(clean(warning), style="bold yellow") for warning in found.warnings)
