@@ -109,7 +109,7 @@ def _narrow(place: _Place, pairs: int) -> Bisected:
         candidates=tuple(one.name for one in place.candidates),
         steps=tuple(steps),
         found=found,
-        doubt=doubts(steps, LEVEL) if found is not None else None,
+        doubt=doubts(steps, LEVEL, pairs) if found is not None else None,
     )
 
 

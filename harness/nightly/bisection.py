@@ -78,9 +78,14 @@ def side_of_interval(low: float, high: float, at_bad: float) -> Side:
     return "unsure"
 
 
-def doubts(steps: Sequence[Step], level: float) -> float:
-    """Largest chance that one of these decisions is wrong, each having been taken at `level` (one-sided): their sum."""
-    return min(1.0, (1 - level) * sum(step.side != "unsure" for step in steps))
+def doubts(steps: Sequence[Step], level: float, pairs: int) -> float:
+    """Largest chance that one of these decisions is wrong: the sum over all looks, each at `level`, one-sided.
+
+    The first one, whether the ends differ at all, could have gone either way; and who got more than `pairs` pairs was
+    looked at twice.
+    """
+    looks = sum(1 + (number == 0) + (step.pairs > pairs) for number, step in enumerate(steps) if step.side != "unsure")
+    return min(1.0, (1 - level) * looks)
 
 
 def _ends(count: int, known: Mapping[int, Side]) -> tuple[int, int]:

@@ -58,6 +58,8 @@ def test_a_side_is_told_only_by_a_whole_interval(low: float, high: float, at_bad
 
 def test_doubts_add_up() -> None:
     sides: list[Side] = ["good", "bad", "unsure"]
-    steps = [Step(candidate=n, side=side) for n, side in enumerate(sides)]
-    assert doubts(steps, 0.995) == pytest.approx(0.01)
-    assert doubts([], 0.995) == 0
+    steps = [Step(candidate=n, side=side, pairs=6) for n, side in enumerate(sides)]
+    assert doubts(steps, 0.995, 6) == pytest.approx(0.015), "the first could have gone either way"
+    again = [*steps, Step(candidate=3, side="bad", pairs=12)]
+    assert doubts(again, 0.995, 6) == pytest.approx(0.025), "what was unsure was looked at twice"
+    assert doubts([], 0.995, 6) == 0
